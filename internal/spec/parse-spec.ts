@@ -1,0 +1,450 @@
+/**
+ * The checked parser of a runtime-spec configuration: for one read from a bundle or handed over by another process.
+ * It runs in every container start, so it is a table of small checkers that copy what they know and nothing else.
+ */
+import { CtrError } from "../errors/error.ts";
+import type * as runtime from "./runtime.ts";
+
+/** Where a value stands, kept as a chain so that no text is made unless something is wrong. */
+interface Place {
+  readonly parent: Place | undefined;
+  readonly key: string | number;
+}
+
+type Check<T> = (value: unknown, place: Place) => T;
+type Optional<T> = { readonly optional: Check<T> };
+type Fields<T> = {
+  readonly [K in keyof T]-?: object extends Pick<T, K> ? Optional<Exclude<T[K], undefined>> : Check<T[K]>;
+};
+
+// Bounds: a spec that exceeds them is no spec. execve(2) takes strings of at most 128 KiB (MAX_ARG_STRLEN).
+const MAX_STRING = 131072;
+const MAX_ITEMS = 65536;
+const TWO_64 = 2 ** 64;
+
+/**
+ * A runtime-spec configuration, copied: unknown fields are dropped and null counts as absent, as the spec says
+ * (config.md#extensibility). Throws `invalid` naming the field: `process.args[1]: must be a string`.
+ */
+export function parseSpec(value: unknown): runtime.Spec {
+  const result = spec(value, { parent: undefined, key: "spec" });
+  if (result.linux?.namespaces !== undefined) noneTwice(result.linux.namespaces);
+  return result;
+}
+
+/** A `linux.seccomp` object alone: a profile read from a file. */
+export function parseSeccomp(value: unknown): runtime.Seccomp {
+  return seccomp(value, { parent: undefined, key: "seccomp" });
+}
+
+/** A `linux.resources` object alone: what `update` sends. */
+export function parseResources(value: unknown): runtime.Resources {
+  return resources(value, { parent: undefined, key: "resources" });
+}
+
+/** A `process` object alone: what `exec` sends. */
+export function parseProcess(value: unknown): runtime.Process {
+  return process(value, { parent: undefined, key: "process" });
+}
+
+function noneTwice(namespaces: readonly runtime.Namespace[]): void {
+  const seen = new Set<string>();
+  for (const { type } of namespaces) {
+    if (seen.has(type)) throw new CtrError("invalid", `linux.namespaces: ${type} is listed twice`);
+    seen.add(type);
+  }
+}
+
+function fail(place: Place, why: string): never {
+  let path = "";
+  for (let at: Place | undefined = place; at !== undefined; at = at.parent) {
+    const { key } = at;
+    if (at.parent === undefined && path !== "" && key === "spec") break;
+    const join = path === "" || path.startsWith("[") ? "" : ".";
+    path = `${typeof key === "number" ? `[${key}]` : key}${join}${path}`;
+  }
+  throw new CtrError("invalid", `${path}: ${why}`);
+}
+
+function optional<T>(check: Check<T>): Optional<T> {
+  return { optional: check };
+}
+
+function object<T>(fields: Fields<T>): Check<T> {
+  const rows: readonly [key: string, check: Check<unknown>, isOptional: boolean][] = Object.entries(fields).map(
+    ([key, field]) => {
+      const row = field as Check<unknown> | Optional<unknown>;
+      return typeof row === "function" ? [key, row, false] : [key, row.optional, true];
+    },
+  );
+  return (value, place) => {
+    const from = record(value, place);
+    const to: { [key: string]: unknown } = {};
+    for (const [key, check, isOptional] of rows) {
+      const field = Object.hasOwn(from, key) ? from[key] : undefined;
+      if (field !== undefined && field !== null) to[key] = check(field, { parent: place, key });
+      else if (!isOptional) fail({ parent: place, key }, "is missing");
+    }
+    return to as T;
+  };
+}
+
+function record(value: unknown, place: Place): { readonly [key: string]: unknown } {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) fail(place, "must be an object");
+  return value as { readonly [key: string]: unknown };
+}
+
+function list<T>(check: Check<T>, maxItems = MAX_ITEMS): Check<readonly T[]> {
+  return (value, place) => {
+    if (!Array.isArray(value)) return fail(place, "must be a list");
+    if (value.length > maxItems) fail(place, `has more than ${maxItems} entries`);
+    const to: T[] = [];
+    for (let at = 0; at < value.length; at++) to.push(check(value[at], { parent: place, key: at }));
+    return to;
+  };
+}
+
+function map<T>(check: Check<T>): Check<{ readonly [key: string]: T }> {
+  return (value, place) => {
+    const from = record(value, place);
+    const keys = Object.keys(from);
+    if (keys.length > MAX_ITEMS) fail(place, `has more than ${MAX_ITEMS} entries`);
+    // Without a prototype, so that a key named __proto__ is only a key.
+    const to: { [key: string]: T } = Object.create(null);
+    for (const key of keys) {
+      text(key, place);
+      to[key] = check(from[key], { parent: place, key });
+    }
+    return to;
+  };
+}
+
+const text: Check<string> = (value, place) => {
+  if (typeof value !== "string") return fail(place, "must be a string");
+  if (value.length > MAX_STRING) fail(place, `is longer than ${MAX_STRING} characters`);
+  if (value.includes("\0")) fail(place, "must not hold a NUL");
+  return value;
+};
+
+const absolutePath: Check<string> = (value, place) => {
+  const path = text(value, place);
+  return path.startsWith("/") ? path : fail(place, "must be an absolute path");
+};
+
+const flag: Check<boolean> = (value, place) =>
+  typeof value === "boolean" ? value : fail(place, "must be true or false");
+
+function integer(least: number, most: number): Check<number> {
+  return (value, place) => {
+    const number = typeof value === "bigint" ? Number(value) : value;
+    if (typeof number !== "number" || !Number.isInteger(number)) return fail(place, "must be a whole number");
+    if (number < least || number > most) fail(place, `must be between ${least} and ${most}`);
+    return number;
+  };
+}
+
+function oneOf<T extends string>(...words: readonly T[]): Check<T> {
+  return (value, place) => {
+    const word = words.find((candidate) => candidate === value);
+    return word === undefined ? fail(place, `must be one of ${words.join(", ")}`) : word;
+  };
+}
+
+const uint16 = integer(0, 0xffff);
+const uint32 = integer(0, 0xffffffff);
+const int32 = integer(-(2 ** 31), 2 ** 31 - 1);
+const uint64 = integer(0, TWO_64);
+const int64 = integer(-(2 ** 63), 2 ** 63);
+// -1 as an id means "leave as it is" to setuid(2), so it names nobody.
+const id = integer(0, 0xfffffffe);
+const texts = list(text);
+const textMap = map(text);
+
+const capability: Check<string> = (value, place) => {
+  const name = text(value, place);
+  return /^CAP_[A-Z0-9_]+$/.test(name) ? name : fail(place, "must be a capability's name, such as CAP_KILL");
+};
+
+const idMappings = list(
+  object<runtime.IdMapping>({ containerID: uint32, hostID: uint32, size: uint32 }),
+  340, // user_namespaces(7): the kernel takes no more lines
+);
+
+const process = object<runtime.Process>({
+  terminal: optional(flag),
+  consoleSize: optional(object<{ readonly height: number; readonly width: number }>({ height: uint16, width: uint16 })),
+  user: object<runtime.User>({
+    uid: id,
+    gid: id,
+    umask: optional(integer(0, 0o777)),
+    additionalGids: optional(list(id)),
+    username: optional(text),
+  }),
+  args: texts,
+  env: optional(texts),
+  cwd: absolutePath,
+  capabilities: optional(
+    object<runtime.Capabilities>({
+      bounding: optional(list(capability)),
+      effective: optional(list(capability)),
+      inheritable: optional(list(capability)),
+      permitted: optional(list(capability)),
+      ambient: optional(list(capability)),
+    }),
+  ),
+  rlimits: optional(list(object<runtime.Rlimit>({ type: text, soft: uint64, hard: uint64 }))),
+  noNewPrivileges: optional(flag),
+  apparmorProfile: optional(text),
+  oomScoreAdj: optional(integer(-1000, 1000)),
+  selinuxLabel: optional(text),
+  ioPriority: optional(
+    object<{ readonly class: string; readonly priority: number }>({ class: text, priority: integer(0, 7) }),
+  ),
+  scheduler: optional(
+    object<runtime.Scheduler>({
+      policy: text,
+      nice: optional(int32),
+      priority: optional(int32),
+      flags: optional(texts),
+      runtime: optional(uint64),
+      deadline: optional(uint64),
+      period: optional(uint64),
+    }),
+  ),
+  execCPUAffinity: optional(
+    object<{ readonly initial?: string; readonly final?: string }>({ initial: optional(text), final: optional(text) }),
+  ),
+});
+
+const hooks = optional(
+  list(
+    object<runtime.Hook>({
+      path: absolutePath,
+      args: optional(texts),
+      env: optional(texts),
+      timeout: optional(integer(1, 2 ** 31 - 1)),
+    }),
+  ),
+);
+
+const throttle = optional(list(object<runtime.ThrottleDevice>({ major: int64, minor: int64, rate: uint64 })));
+
+const resources = object<runtime.Resources>({
+  devices: optional(
+    list(
+      object<runtime.DeviceRule>({
+        allow: flag,
+        type: optional(oneOf("a", "c", "b")),
+        major: optional(int64),
+        minor: optional(int64),
+        access: optional((value, place) => {
+          const access = text(value, place);
+          return /^[rwm]{0,3}$/.test(access) ? access : fail(place, "must be made of r, w and m");
+        }),
+      }),
+    ),
+  ),
+  memory: optional(
+    object<runtime.MemoryResources>({
+      limit: optional(int64),
+      reservation: optional(int64),
+      swap: optional(int64),
+      kernel: optional(int64),
+      kernelTCP: optional(int64),
+      swappiness: optional(integer(0, 200)),
+      disableOOMKiller: optional(flag),
+      useHierarchy: optional(flag),
+      checkBeforeUpdate: optional(flag),
+    }),
+  ),
+  cpu: optional(
+    object<runtime.CpuResources>({
+      shares: optional(uint64),
+      quota: optional(int64),
+      burst: optional(uint64),
+      period: optional(uint64),
+      realtimeRuntime: optional(int64),
+      realtimePeriod: optional(uint64),
+      cpus: optional(text),
+      mems: optional(text),
+      idle: optional(integer(0, 1)),
+    }),
+  ),
+  pids: optional(object<{ readonly limit: number }>({ limit: int64 })),
+  blockIO: optional(
+    object<runtime.BlockIoResources>({
+      weight: optional(uint16),
+      leafWeight: optional(uint16),
+      weightDevice: optional(
+        list(
+          object<runtime.WeightDevice>({
+            major: int64,
+            minor: int64,
+            weight: optional(uint16),
+            leafWeight: optional(uint16),
+          }),
+        ),
+      ),
+      throttleReadBpsDevice: throttle,
+      throttleWriteBpsDevice: throttle,
+      throttleReadIOPSDevice: throttle,
+      throttleWriteIOPSDevice: throttle,
+    }),
+  ),
+  hugepageLimits: optional(list(object<runtime.HugepageLimit>({ pageSize: text, limit: uint64 }))),
+  network: optional(
+    object<runtime.NetworkResources>({
+      classID: optional(uint32),
+      priorities: optional(
+        list(object<{ readonly name: string; readonly priority: number }>({ name: text, priority: uint32 })),
+      ),
+    }),
+  ),
+  rdma: optional(
+    map(
+      object<{ readonly hcaHandles?: number; readonly hcaObjects?: number }>({
+        hcaHandles: optional(uint32),
+        hcaObjects: optional(uint32),
+      }),
+    ),
+  ),
+  unified: optional(textMap),
+});
+
+const seccompAction = oneOf<runtime.SeccompAction>(
+  "SCMP_ACT_ALLOW",
+  "SCMP_ACT_ERRNO",
+  "SCMP_ACT_KILL",
+  "SCMP_ACT_KILL_PROCESS",
+  "SCMP_ACT_KILL_THREAD",
+  "SCMP_ACT_TRAP",
+  "SCMP_ACT_TRACE",
+  "SCMP_ACT_LOG",
+  "SCMP_ACT_NOTIFY",
+);
+
+const seccomp = object<runtime.Seccomp>({
+  defaultAction: seccompAction,
+  defaultErrnoRet: optional(uint16),
+  architectures: optional(texts),
+  flags: optional(texts),
+  listenerPath: optional(text),
+  listenerMetadata: optional(text),
+  syscalls: optional(
+    list(
+      object<runtime.SeccompSyscall>({
+        names: texts,
+        action: seccompAction,
+        errnoRet: optional(uint16),
+        args: optional(
+          list(
+            object<runtime.SeccompArg>({
+              index: integer(0, 5),
+              value: uint64,
+              valueTwo: optional(uint64),
+              op: oneOf(
+                "SCMP_CMP_NE",
+                "SCMP_CMP_LT",
+                "SCMP_CMP_LE",
+                "SCMP_CMP_EQ",
+                "SCMP_CMP_GE",
+                "SCMP_CMP_GT",
+                "SCMP_CMP_MASKED_EQ",
+              ),
+            }),
+            64,
+          ),
+        ),
+      }),
+    ),
+  ),
+});
+
+const linux = object<runtime.Linux>({
+  namespaces: optional(
+    list(
+      object<runtime.Namespace>({
+        type: oneOf("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"),
+        path: optional(absolutePath),
+      }),
+    ),
+  ),
+  uidMappings: optional(idMappings),
+  gidMappings: optional(idMappings),
+  timeOffsets: optional(
+    map(
+      object<{ readonly secs?: number; readonly nanosecs?: number }>({
+        secs: optional(int64),
+        nanosecs: optional(uint32),
+      }),
+    ),
+  ),
+  devices: optional(
+    list(
+      object<runtime.Device>({
+        path: absolutePath,
+        type: oneOf("c", "u", "b", "p"),
+        major: optional(uint32),
+        minor: optional(uint32),
+        fileMode: optional(integer(0, 0o177777)), // Go writes the kind's bits too
+        uid: optional(id),
+        gid: optional(id),
+      }),
+    ),
+  ),
+  cgroupsPath: optional(text),
+  resources: optional(resources),
+  intelRdt: optional(
+    object<runtime.IntelRdt>({
+      closID: optional(text),
+      l3CacheSchema: optional(text),
+      memBwSchema: optional(text),
+      enableCMT: optional(flag),
+      enableMBM: optional(flag),
+    }),
+  ),
+  sysctl: optional(textMap),
+  seccomp: optional(seccomp),
+  rootfsPropagation: optional(oneOf("shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate")),
+  maskedPaths: optional(list(absolutePath)),
+  readonlyPaths: optional(list(absolutePath)),
+  mountLabel: optional(text),
+  personality: optional(
+    object<{ readonly domain: "LINUX" | "LINUX32"; readonly flags?: readonly string[] }>({
+      domain: oneOf("LINUX", "LINUX32"),
+      flags: optional(texts),
+    }),
+  ),
+});
+
+const spec = object<runtime.Spec>({
+  ociVersion: text,
+  process,
+  root: object<runtime.Root>({ path: text, readonly: optional(flag) }),
+  hostname: optional(text),
+  domainname: optional(text),
+  mounts: optional(
+    list(
+      object<runtime.Mount>({
+        destination: absolutePath,
+        type: optional(text),
+        source: optional(text),
+        options: optional(texts),
+        uidMappings: optional(idMappings),
+        gidMappings: optional(idMappings),
+      }),
+    ),
+  ),
+  hooks: optional(
+    object<runtime.Hooks>({
+      prestart: hooks,
+      createRuntime: hooks,
+      createContainer: hooks,
+      startContainer: hooks,
+      poststart: hooks,
+      poststop: hooks,
+    }),
+  ),
+  annotations: optional(textMap),
+  linux: optional(linux),
+});
