@@ -5,13 +5,7 @@
 import { CtrError } from "../errors/error.ts";
 import type * as runtime from "./runtime.ts";
 
-/** Where a value stands, kept as a chain so that no text is made unless something is wrong. */
-interface Place {
-  readonly parent: Place | undefined;
-  readonly key: string | number;
-}
-
-type Check<T> = (value: unknown, place: Place) => T;
+type Check<T> = (value: unknown) => T;
 type Optional<T> = { readonly optional: Check<T> };
 type Fields<T> = {
   readonly [K in keyof T]-?: object extends Pick<T, K> ? Optional<Exclude<T[K], undefined>> : Check<T[K]>;
@@ -27,24 +21,24 @@ const TWO_64 = 2 ** 64;
  * (config.md#extensibility). Throws `invalid` naming the field: `process.args[1]: must be a string`.
  */
 export function parseSpec(value: unknown): runtime.Spec {
-  const result = spec(value, { parent: undefined, key: "spec" });
+  const result = parse(spec, value, "");
   if (result.linux?.namespaces !== undefined) noneTwice(result.linux.namespaces);
   return result;
 }
 
 /** A `linux.seccomp` object alone: a profile read from a file. */
 export function parseSeccomp(value: unknown): runtime.Seccomp {
-  return seccomp(value, { parent: undefined, key: "seccomp" });
+  return parse(seccomp, value, "seccomp");
 }
 
 /** A `linux.resources` object alone: what `update` sends. */
 export function parseResources(value: unknown): runtime.Resources {
-  return resources(value, { parent: undefined, key: "resources" });
+  return parse(resources, value, "resources");
 }
 
 /** A `process` object alone: what `exec` sends. */
 export function parseProcess(value: unknown): runtime.Process {
-  return process(value, { parent: undefined, key: "process" });
+  return parse(process, value, "process");
 }
 
 function noneTwice(namespaces: readonly runtime.Namespace[]): void {
@@ -55,15 +49,38 @@ function noneTwice(namespaces: readonly runtime.Namespace[]): void {
   }
 }
 
-function fail(place: Place, why: string): never {
-  let path = "";
-  for (let at: Place | undefined = place; at !== undefined; at = at.parent) {
-    const { key } = at;
-    if (at.parent === undefined && path !== "" && key === "spec") break;
-    const join = path === "" || path.startsWith("[") ? "" : ".";
-    path = `${typeof key === "number" ? `[${key}]` : key}${join}${path}`;
+/** What is wrong with a field; the path grows while the error climbs out, so that good fields cost nothing. */
+class Refusal {
+  readonly why: string;
+  path = "";
+
+  constructor(why: string) {
+    this.why = why;
   }
-  throw new CtrError("invalid", `${path}: ${why}`);
+}
+
+function refuse(why: string): never {
+  throw new Refusal(why);
+}
+
+/** Rethrows with the field's place put in front. */
+function inside(key: string | number, error: unknown): never {
+  if (error instanceof Refusal) {
+    const join = error.path === "" || error.path.startsWith("[") ? "" : ".";
+    error.path = `${typeof key === "number" ? `[${key}]` : key}${join}${error.path}`;
+  }
+  throw error;
+}
+
+function parse<T>(check: Check<T>, value: unknown, name: string): T {
+  try {
+    return check(value);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const join = name === "" || error.path === "" || error.path.startsWith("[") ? "" : ".";
+    const path = `${name}${join}${error.path}`;
+    throw new CtrError("invalid", `${path === "" ? "spec" : path}: ${error.why}`);
+  }
 }
 
 function optional<T>(check: Check<T>): Optional<T> {
@@ -71,82 +88,95 @@ function optional<T>(check: Check<T>): Optional<T> {
 }
 
 function object<T>(fields: Fields<T>): Check<T> {
-  const rows: readonly [key: string, check: Check<unknown>, isOptional: boolean][] = Object.entries(fields).map(
-    ([key, field]) => {
-      const row = field as Check<unknown> | Optional<unknown>;
-      return typeof row === "function" ? [key, row, false] : [key, row.optional, true];
-    },
-  );
-  return (value, place) => {
-    const from = record(value, place);
+  // Without a prototype, so that only what is in the table is found there.
+  const checks: { [key: string]: Check<unknown> } = Object.create(null);
+  const required: string[] = [];
+  for (const [key, field] of Object.entries<Check<unknown> | Optional<unknown>>(fields)) {
+    if (typeof field === "function") required.push(key);
+    checks[key] = typeof field === "function" ? field : field.optional;
+  }
+  return (value) => {
+    const from = record(value);
     const to: { [key: string]: unknown } = {};
-    for (const [key, check, isOptional] of rows) {
-      const field = Object.hasOwn(from, key) ? from[key] : undefined;
-      if (field !== undefined && field !== null) to[key] = check(field, { parent: place, key });
-      else if (!isOptional) fail({ parent: place, key }, "is missing");
+    let key = "";
+    try {
+      for (key of Object.keys(from)) {
+        const check = checks[key];
+        const field = from[key];
+        if (check !== undefined && field !== undefined && field !== null) to[key] = check(field);
+      }
+      for (key of required) if (to[key] === undefined) refuse("is missing");
+    } catch (error) {
+      inside(key, error);
     }
     return to as T;
   };
 }
 
-function record(value: unknown, place: Place): { readonly [key: string]: unknown } {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) fail(place, "must be an object");
+function record(value: unknown): { readonly [key: string]: unknown } {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) refuse("must be an object");
   return value as { readonly [key: string]: unknown };
 }
 
 function list<T>(check: Check<T>, maxItems = MAX_ITEMS): Check<readonly T[]> {
-  return (value, place) => {
-    if (!Array.isArray(value)) return fail(place, "must be a list");
-    if (value.length > maxItems) fail(place, `has more than ${maxItems} entries`);
+  return (value) => {
+    if (!Array.isArray(value)) return refuse("must be a list");
+    if (value.length > maxItems) refuse(`has more than ${maxItems} entries`);
     const to: T[] = [];
-    for (let at = 0; at < value.length; at++) to.push(check(value[at], { parent: place, key: at }));
-    return to;
-  };
-}
-
-function map<T>(check: Check<T>): Check<{ readonly [key: string]: T }> {
-  return (value, place) => {
-    const from = record(value, place);
-    const keys = Object.keys(from);
-    if (keys.length > MAX_ITEMS) fail(place, `has more than ${MAX_ITEMS} entries`);
-    // Without a prototype, so that a key named __proto__ is only a key.
-    const to: { [key: string]: T } = Object.create(null);
-    for (const key of keys) {
-      text(key, place);
-      to[key] = check(from[key], { parent: place, key });
+    let at = 0;
+    try {
+      for (; at < value.length; at++) to.push(check(value[at]));
+    } catch (error) {
+      inside(at, error);
     }
     return to;
   };
 }
 
-const text: Check<string> = (value, place) => {
-  if (typeof value !== "string") return fail(place, "must be a string");
-  if (value.length > MAX_STRING) fail(place, `is longer than ${MAX_STRING} characters`);
-  if (value.includes("\0")) fail(place, "must not hold a NUL");
+function map<T>(check: Check<T>): Check<{ readonly [key: string]: T }> {
+  return (value) => {
+    const from = record(value);
+    const keys = Object.keys(from);
+    if (keys.length > MAX_ITEMS) refuse(`has more than ${MAX_ITEMS} entries`);
+    // Without a prototype, so that a key named __proto__ is only a key.
+    const to: { [key: string]: T } = Object.create(null);
+    let key = "";
+    try {
+      for (key of keys) to[text(key)] = check(from[key]);
+    } catch (error) {
+      inside(key, error);
+    }
+    return to;
+  };
+}
+
+const text: Check<string> = (value) => {
+  if (typeof value !== "string") return refuse("must be a string");
+  if (value.length > MAX_STRING) refuse(`is longer than ${MAX_STRING} characters`);
+  if (value.includes("\0")) refuse("must not hold a NUL");
   return value;
 };
 
-const absolutePath: Check<string> = (value, place) => {
-  const path = text(value, place);
-  return path.startsWith("/") ? path : fail(place, "must be an absolute path");
+const absolutePath: Check<string> = (value) => {
+  const path = text(value);
+  return path[0] === "/" ? path : refuse("must be an absolute path");
 };
 
-const flag: Check<boolean> = (value, place) =>
-  typeof value === "boolean" ? value : fail(place, "must be true or false");
+const flag: Check<boolean> = (value) => (typeof value === "boolean" ? value : refuse("must be true or false"));
 
 function integer(least: number, most: number): Check<number> {
-  return (value, place) => {
+  return (value) => {
     const number = typeof value === "bigint" ? Number(value) : value;
-    if (typeof number !== "number" || !Number.isInteger(number)) return fail(place, "must be a whole number");
-    if (number < least || number > most) fail(place, `must be between ${least} and ${most}`);
+    if (typeof number !== "number" || !Number.isInteger(number)) return refuse("must be a whole number");
+    if (number < least || number > most) refuse(`must be between ${least} and ${most}`);
     return number;
   };
 }
 
 function oneOf<T extends string>(...words: readonly T[]): Check<T> {
-  return (value, place) => {
-    const word = words.find((candidate) => candidate === value);
-    return word === undefined ? fail(place, `must be one of ${words.join(", ")}`) : word;
+  return (value) => {
+    for (const word of words) if (word === value) return word;
+    return refuse(`must be one of ${words.join(", ")}`);
   };
 }
 
@@ -160,9 +190,9 @@ const id = integer(0, 0xfffffffe);
 const texts = list(text);
 const textMap = map(text);
 
-const capability: Check<string> = (value, place) => {
-  const name = text(value, place);
-  return /^CAP_[A-Z0-9_]+$/.test(name) ? name : fail(place, "must be a capability's name, such as CAP_KILL");
+const capability: Check<string> = (value) => {
+  const name = text(value);
+  return name.startsWith("CAP_") ? name : refuse("must be a capability's name, such as CAP_KILL");
 };
 
 const idMappings = list(
@@ -237,9 +267,10 @@ const resources = object<runtime.Resources>({
         type: optional(oneOf("a", "c", "b")),
         major: optional(int64),
         minor: optional(int64),
-        access: optional((value, place) => {
-          const access = text(value, place);
-          return /^[rwm]{0,3}$/.test(access) ? access : fail(place, "must be made of r, w and m");
+        access: optional((value) => {
+          const access = text(value);
+          for (const letter of access) if (!"rwm".includes(letter)) refuse("must be made of r, w and m");
+          return access;
         }),
       }),
     ),
