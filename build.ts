@@ -1,0 +1,86 @@
+/**
+ * Builds `dist/ctr`: compiles csrc with the system C compiler, embeds the result, bundles the four roles.
+ *
+ *   bun build.ts            the executable
+ *   bun build.ts --helper   only the C helper (what `bun test` needs)
+ */
+import { mkdirSync, renameSync } from "node:fs";
+
+const CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-plt", "-fstack-protector-strong"];
+const root = import.meta.dir;
+
+async function run(...command: string[]): Promise<string> {
+  const child = Bun.spawn(command, { cwd: root, stdout: "pipe", stderr: "inherit" });
+  const output = await new Response(child.stdout).text();
+  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")} failed`);
+  return output.trim();
+}
+
+/** Compiles the helper and the reaper and writes them as base64, which Bun embeds as text. */
+async function compileHelper(): Promise<void> {
+  mkdirSync(`${root}/build`, { recursive: true });
+  const cc = process.env["CC"] ?? "cc";
+  const sources = ["csrc/syscalls.c", "csrc/spawn.c"];
+  await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
+  await run(
+    cc,
+    ...CFLAGS,
+    "-static",
+    "-nostdlib",
+    "-ffreestanding",
+    "-fno-stack-protector",
+    "-s",
+    "-o",
+    "build/reaper",
+    "csrc/reaper.c",
+  );
+  for (const [file, target] of [
+    ["build/helper.so", "build/helper.b64"],
+    ["build/reaper", "build/reaper.b64"],
+  ] as const) {
+    await Bun.write(`${root}/${target}`, (await Bun.file(`${root}/${file}`).bytes()).toBase64());
+  }
+}
+
+/** The commit that is stamped in; "unknown" outside a checkout. */
+async function commit(): Promise<string> {
+  try {
+    const hash = await run("git", "rev-parse", "HEAD");
+    const dirty = await run("git", "status", "--porcelain", "--untracked-files=no");
+    return dirty === "" ? hash : `${hash}-dirty`;
+  } catch {
+    return "unknown"; // an unpacked source archive has no git
+  }
+}
+
+async function bundle(): Promise<void> {
+  const { version } = await Bun.file(`${root}/package.json`).json();
+  const result = await Bun.build({
+    entrypoints: [`${root}/cmd/ctr/main.ts`],
+    root,
+    target: "bun",
+    minify: true,
+    bytecode: true,
+    format: "esm",
+    splitting: true,
+    define: {
+      CTR_VERSION: JSON.stringify(version),
+      CTR_COMMIT: JSON.stringify(await commit()),
+    },
+    compile: {
+      outfile: `${root}/build/ctr`,
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+    },
+  });
+  for (const log of result.logs) console.error(log);
+  if (!result.success) throw new Error("the bundle failed");
+  mkdirSync(`${root}/dist`, { recursive: true });
+  // Renamed into place: a running ctr keeps its old file.
+  renameSync(`${root}/build/ctr`, `${root}/dist/ctr`);
+}
+
+await compileHelper();
+if (!process.argv.includes("--helper")) await bundle();

@@ -1,0 +1,333 @@
+/*
+ * What cannot be done from JavaScript: the child side of clone3(2), joining namespaces, and the last steps before
+ * execve(2). Between clone and execve there are system calls only: the child shares the parent's memory (CLONE_VM) and
+ * the parent's thread is suspended (CLONE_VFORK), so a failure is simply left in the parent's structure.
+ */
+#include "ctr.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+
+/* Pointers cross as 64-bit numbers, so that one layout serves every architecture. internal/sys/spawn.ts writes it. */
+struct ctr_process {
+  int64_t uid, gid;
+  uint64_t groups; /* uint32_t[group_count] */
+  int64_t group_count;
+  uint64_t bounding, effective, permitted, inheritable, ambient; /* capability masks */
+  int64_t no_new_privs;
+  uint64_t seccomp; /* struct sock_filter[seccomp_count], 0 for none */
+  int64_t seccomp_count, seccomp_flags;
+  uint64_t cwd;        /* char *, 0 to stay */
+  uint64_t candidates; /* char *[], NULL at the end: tried in turn as PATH is */
+  uint64_t argv, envp;
+  int64_t umask;    /* -1 to keep */
+  int64_t first_fd; /* descriptors from here on are close-on-exec */
+  int64_t exec_fd;  /* >= 0: run this instead of the candidates */
+  int64_t controlling_terminal; /* make descriptor 0 the session's terminal */
+};
+
+struct ctr_spawn {
+  uint64_t clone_flags; /* CLONE_NEW… */
+  int64_t cgroup_fd;    /* cgroup v2 directory to be born in, or -1 */
+  int64_t exec_fd;      /* executable, or -1 with process */
+  uint64_t argv, envp;
+  uint64_t fds; /* int32_t[fd_count]: become 0, 1, 2, … */
+  int64_t fd_count;
+  uint64_t joins; /* int32_t[2 * join_count]: namespace descriptor, CLONE_NEW… */
+  int64_t join_count;
+  int64_t pid_namespace_fd; /* or -1 */
+  int64_t new_session;
+  uint64_t process; /* struct ctr_process *, or 0 */
+  /* results */
+  int64_t pidfd, failed_step, failed_errno;
+};
+
+/* The steps a failure is told by; internal/sys/spawn.ts has their names in this order. */
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL };
+
+struct failure {
+  int64_t step, error;
+};
+
+#define CAP_SYS_ADMIN_BIT (1ULL << 21)
+#define CAP_SETPCAP_BIT (1ULL << 8)
+
+static void *pointer(uint64_t value) { return (void *)(uintptr_t)value; }
+
+static int fail(struct failure *out, enum step step)
+{
+  out->step = step;
+  out->error = errno;
+  return -1;
+}
+
+static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
+{
+  struct {
+    uint32_t version;
+    int pid;
+  } header = {.version = 0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, .pid = 0};
+  struct {
+    uint32_t effective, permitted, inheritable;
+  } data[2] = {
+      {(uint32_t)effective, (uint32_t)permitted, (uint32_t)inheritable},
+      {(uint32_t)(effective >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)},
+  };
+  return (int)syscall(SYS_capset, &header, data);
+}
+
+/* What execve keeps of the caller's signals: the mask and what is ignored. Handlers it resets itself. */
+static void reset_signals(void)
+{
+  /* The kernel's struct sigaction is handler, flags, (restorer,) mask; 64 bytes hold it on every architecture. */
+  uint64_t action[8];
+  for (int signal = 1; signal <= 64; signal++) {
+    memset(action, 0, sizeof action);
+    if (syscall(SYS_rt_sigaction, signal, NULL, action, 8) == 0 && action[0] == 1 /* SIG_IGN */) {
+      memset(action, 0, sizeof action);
+      syscall(SYS_rt_sigaction, signal, action, NULL, 8);
+    }
+  }
+  uint64_t none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+}
+
+/*
+ * Credentials, confinement, execve, in the one safe order: the bounding set and the ids while still privileged; the
+ * other capability sets after the ids, because setuid clears them; seccomp last, because it would see everything before
+ * it. Without no_new_privs installing a filter needs CAP_SYS_ADMIN (seccomp(2)), so that one stays until it is done.
+ */
+static int exec_process(const struct ctr_process *process, struct failure *failure)
+{
+  /* Before the ids change: the directory may be closed to the user, as it may be for runc. */
+  int enter_later = 0;
+  if (process->cwd && syscall(SYS_chdir, pointer(process->cwd)) < 0) {
+    if (errno != EACCES)
+      return fail(failure, STEP_CHDIR);
+    enter_later = 1;
+  }
+  if (process->controlling_terminal && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) < 0)
+    return fail(failure, STEP_TERMINAL);
+
+  for (int capability = 0; capability <= 63; capability++) {
+    if (process->bounding >> capability & 1)
+      continue;
+    if (syscall(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
+      if (errno == EINVAL)
+        break; /* past the last capability this kernel knows */
+      return fail(failure, STEP_CAPABILITIES);
+    }
+  }
+  if (syscall(SYS_setgroups, process->group_count, pointer(process->groups)) < 0)
+    return fail(failure, STEP_GROUPS);
+  if (syscall(SYS_setresgid, (uint32_t)process->gid, (uint32_t)process->gid, (uint32_t)process->gid) < 0)
+    return fail(failure, STEP_GROUPS);
+  if (syscall(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+    return fail(failure, STEP_USER);
+  if (syscall(SYS_setresuid, (uint32_t)process->uid, (uint32_t)process->uid, (uint32_t)process->uid) < 0)
+    return fail(failure, STEP_USER);
+  if (syscall(SYS_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
+    return fail(failure, STEP_USER);
+
+  int needs_admin = process->seccomp && !process->no_new_privs;
+  uint64_t extra = needs_admin ? CAP_SYS_ADMIN_BIT : 0;
+  if (set_capabilities(process->effective | extra, process->permitted | extra, process->inheritable) < 0)
+    return fail(failure, STEP_CAPABILITIES);
+  syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  for (int capability = 0; capability <= 63; capability++)
+    if (process->ambient >> capability & 1)
+      if (syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0)
+        return fail(failure, STEP_CAPABILITIES);
+
+  if (enter_later && syscall(SYS_chdir, pointer(process->cwd)) < 0)
+    return fail(failure, STEP_CHDIR);
+  if (process->cwd) {
+    /* getcwd(2) says "(unreachable)…" for a directory outside the root: a descriptor of the host's (CVE-2024-21626). */
+    char reached[PATH_MAX];
+    if (syscall(SYS_getcwd, reached, sizeof reached) < 0)
+      return fail(failure, STEP_CHDIR);
+    if (reached[0] != '/') {
+      errno = ENOENT;
+      return fail(failure, STEP_CHDIR);
+    }
+  }
+  if (process->umask >= 0)
+    syscall(SYS_umask, (int)process->umask);
+  reset_signals();
+  if (syscall(SYS_close_range, (unsigned)process->first_fd, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) < 0) {
+    if (errno != ENOSYS && errno != EINVAL) /* kernel 5.11; before, every descriptor was made close-on-exec anyway */
+      return fail(failure, STEP_STDIO);
+  }
+  if (process->no_new_privs && syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    return fail(failure, STEP_NO_NEW_PRIVS);
+  if (process->seccomp) {
+    struct sock_fprog program = {.len = (unsigned short)process->seccomp_count, .filter = pointer(process->seccomp)};
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)process->seccomp_flags, &program) < 0)
+      return fail(failure, STEP_SECCOMP);
+    if (needs_admin && set_capabilities(process->effective, process->permitted, process->inheritable) < 0)
+      return fail(failure, STEP_CAPABILITIES);
+  }
+
+  if (process->exec_fd >= 0) {
+    syscall(SYS_execveat, (int)process->exec_fd, "", pointer(process->argv), pointer(process->envp), AT_EMPTY_PATH);
+    return fail(failure, STEP_EXEC);
+  }
+  /* As execvp(3): a name that is there but may not be run is remembered, and the search goes on. */
+  int denied = 0;
+  for (char **candidate = pointer(process->candidates); *candidate; candidate++) {
+    syscall(SYS_execve, *candidate, pointer(process->argv), pointer(process->envp));
+    if (errno == EACCES)
+      denied = 1;
+    else if (errno != ENOENT && errno != ENOTDIR)
+      return fail(failure, STEP_EXEC);
+  }
+  errno = denied ? EACCES : ENOENT;
+  return fail(failure, STEP_EXEC);
+}
+
+/* Runs the process in place of the caller. Returns -errno, with the step in the low bits of *failed_step. */
+long ctr_exec(const struct ctr_process *process, int64_t *failed_step)
+{
+  struct failure failure = {0, 0};
+  exec_process(process, &failure);
+  *failed_step = failure.step;
+  return -failure.error;
+}
+
+static int place_descriptors(const int32_t *fds, int64_t count)
+{
+  /* Out of the way first: a source may be one of the targets. */
+  int moved[16];
+  if (count > 16) {
+    errno = EINVAL;
+    return -1;
+  }
+  for (int64_t i = 0; i < count; i++) {
+    moved[i] = (int)syscall(SYS_fcntl, fds[i], F_DUPFD_CLOEXEC, 32);
+    if (moved[i] < 0)
+      return -1;
+  }
+  for (int64_t i = 0; i < count; i++)
+    if (syscall(SYS_dup3, moved[i], (int)i, 0) < 0)
+      return -1;
+  return 0;
+}
+
+__attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
+{
+  struct failure failure = {0, 0};
+  const int32_t *joins = pointer(spawn->joins);
+  for (int64_t i = 0; i < spawn->join_count; i++)
+    if (syscall(SYS_setns, joins[2 * i], joins[2 * i + 1]) < 0) {
+      fail(&failure, STEP_JOIN);
+      goto out;
+    }
+  if (spawn->new_session && syscall(SYS_setsid) < 0) {
+    fail(&failure, STEP_SESSION);
+    goto out;
+  }
+  if (place_descriptors(pointer(spawn->fds), spawn->fd_count) < 0) {
+    fail(&failure, STEP_STDIO);
+    goto out;
+  }
+  if (spawn->process) {
+    exec_process(pointer(spawn->process), &failure);
+    goto out;
+  }
+  reset_signals();
+  /* exec_fd is close-on-exec itself: the program runs from it, it need not keep it. */
+  syscall(SYS_close_range, (unsigned)spawn->fd_count, ~0U, 4U);
+  syscall(SYS_execveat, (int)spawn->exec_fd, "", pointer(spawn->argv), pointer(spawn->envp), AT_EMPTY_PATH);
+  fail(&failure, STEP_EXEC);
+out:
+  spawn->failed_step = failure.step;
+  spawn->failed_errno = failure.error;
+  for (;;)
+    syscall(SYS_exit_group, 127);
+}
+
+struct clone3_args {
+  uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+/*
+ * clone3(2) whose child stays on this stack, below this frame. It must be inline: a function that made the call and
+ * returned in the child would have its return address overwritten before the parent wakes up.
+ */
+__attribute__((noinline)) static long clone_into(struct clone3_args *args, struct ctr_spawn *spawn)
+{
+  long result;
+#if defined(__x86_64__)
+  __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_clone3), "D"(args), "S"(sizeof *args) : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+  register long x8 __asm__("x8") = SYS_clone3;
+  register long x0 __asm__("x0") = (long)args;
+  register long x1 __asm__("x1") = sizeof *args;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1) : "memory");
+  result = x0;
+#else
+#error "ctr knows x86-64 and arm64"
+#endif
+  if (result == 0)
+    child(spawn);
+  return result;
+}
+
+/*
+ * Starts a process: 0 < pid, or -errno with failed_step and failed_errno set. When the child failed before its
+ * execve, the pid is reaped here and the result is its error.
+ *
+ * Order: the pid namespace is joined by the caller before the clone, because it takes effect on children only
+ * (setns(2)), and left right after; everything else is joined in the child, whose file system context is its own.
+ */
+long ctr_spawn(struct ctr_spawn *spawn)
+{
+  uint64_t all = ~0ULL;
+  uint64_t before;
+  int own_pid_namespace = -1;
+  int pidfd = -1;
+  long pid;
+
+  spawn->failed_step = STEP_NONE;
+  spawn->failed_errno = 0;
+  spawn->pidfd = -1;
+  if (spawn->pid_namespace_fd >= 0) {
+    own_pid_namespace = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (own_pid_namespace < 0 || syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
+      spawn->failed_step = STEP_JOIN;
+      spawn->failed_errno = errno;
+      pid = -errno;
+      goto out;
+    }
+  }
+  /* CLONE_CLEAR_SIGHAND is kernel 5.5, CLONE_INTO_CGROUP 5.7. */
+  struct clone3_args args = {
+      .flags = spawn->clone_flags | CLONE_VM | CLONE_VFORK | 0x1000 /* CLONE_PIDFD */ | 0x100000000ULL /* CLONE_CLEAR_SIGHAND */,
+      .pidfd = (uint64_t)(uintptr_t)&pidfd,
+      .exit_signal = SIGCHLD,
+  };
+  if (spawn->cgroup_fd >= 0) {
+    args.flags |= 0x200000000ULL; /* CLONE_INTO_CGROUP */
+    args.cgroup = (uint64_t)spawn->cgroup_fd;
+  }
+  /* No handler of this process may run in the child, which shares its memory. */
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  pid = clone_into(&args, spawn);
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+  if (pid < 0) {
+    spawn->failed_step = STEP_CLONE;
+    spawn->failed_errno = -pid;
+  } else if (spawn->failed_errno != 0) {
+    syscall(SYS_wait4, (int)pid, NULL, 0, NULL);
+    syscall(SYS_close, pidfd);
+    pid = -spawn->failed_errno;
+  } else {
+    spawn->pidfd = pidfd;
+  }
+  if (own_pid_namespace >= 0)
+    syscall(SYS_setns, own_pid_namespace, CLONE_NEWPID);
+out:
+  if (own_pid_namespace >= 0)
+    syscall(SYS_close, own_pid_namespace);
+  return pid;
+}

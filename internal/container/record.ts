@@ -1,0 +1,158 @@
+/**
+ * What is recorded of a container. `config` and `hostConfig` are Docker's Config and HostConfig (the part this engine
+ * knows), kept as JSON; `runtime` is what its supervisor wrote last. What really runs is asked of the kernel.
+ */
+
+/** Docker's Config: what the image says, with the user's flags over it. */
+export interface ContainerConfig {
+  readonly Hostname: string;
+  readonly Domainname: string;
+  /** `name|uid[:group|gid]`, or empty. */
+  readonly User: string;
+  readonly AttachStdin: boolean;
+  readonly AttachStdout: boolean;
+  readonly AttachStderr: boolean;
+  readonly ExposedPorts?: { readonly [port: string]: Record<string, never> };
+  readonly Tty: boolean;
+  readonly OpenStdin: boolean;
+  readonly StdinOnce: boolean;
+  readonly Env: readonly string[];
+  readonly Cmd: readonly string[] | null;
+  readonly Image: string;
+  readonly Volumes: { readonly [destination: string]: Record<string, never> } | null;
+  readonly WorkingDir: string;
+  readonly Entrypoint: readonly string[] | null;
+  readonly Labels: { readonly [name: string]: string };
+  readonly StopSignal?: string;
+  /** Seconds; -1 waits for ever. */
+  readonly StopTimeout?: number;
+}
+
+export interface PortBinding {
+  readonly HostIp: string;
+  readonly HostPort: string;
+}
+
+/** Docker's HostConfig. Sizes are bytes, NanoCpus is 1e9 per CPU, CpuPeriod and CpuQuota are microseconds. */
+export interface HostConfig {
+  /** `host:destination[:options]` or `volume:destination[:options]`. */
+  readonly Binds: readonly string[] | null;
+  readonly ContainerIDFile: string;
+  readonly LogConfig: { readonly Type: string; readonly Config: { readonly [name: string]: string } };
+  /** `bridge` (also `default`), `host`, `none`, `container:<id>`. */
+  readonly NetworkMode: string;
+  readonly PortBindings: { readonly [port: string]: readonly PortBinding[] };
+  readonly PublishAllPorts: boolean;
+  readonly RestartPolicy: { readonly Name: string; readonly MaximumRetryCount: number };
+  readonly AutoRemove: boolean;
+  readonly CapAdd: readonly string[] | null;
+  readonly CapDrop: readonly string[] | null;
+  readonly Dns: readonly string[];
+  readonly DnsOptions: readonly string[];
+  readonly DnsSearch: readonly string[];
+  readonly ExtraHosts: readonly string[] | null;
+  readonly GroupAdd: readonly string[] | null;
+  readonly Privileged: boolean;
+  readonly ReadonlyRootfs: boolean;
+  readonly SecurityOpt: readonly string[] | null;
+  /** destination → mount options. */
+  readonly Tmpfs?: { readonly [destination: string]: string };
+  readonly ShmSize: number;
+  readonly CpuShares: number;
+  readonly Memory: number;
+  readonly NanoCpus: number;
+  readonly CpuPeriod: number;
+  readonly CpuQuota: number;
+  readonly CpusetCpus: string;
+  readonly CpusetMems: string;
+  readonly MemoryReservation: number;
+  /** Memory and swap together; -1 is unlimited, 0 the default of twice `Memory`. */
+  readonly MemorySwap: number;
+  /** 0 or -1 is unlimited; null is unset. */
+  readonly PidsLimit: number | null;
+  readonly Init?: boolean;
+  readonly CgroupParent: string;
+}
+
+/** A volume or bind as it will be mounted (Docker's `Mounts`). */
+export interface MountPoint {
+  readonly Type: "bind" | "volume";
+  readonly Name?: string;
+  /** On the host. */
+  readonly Source: string;
+  readonly Destination: string;
+  readonly Mode: string;
+  readonly RW: boolean;
+  readonly Propagation: string;
+}
+
+/** The states of STYLE.md; Docker's JSON has the same words. */
+export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
+
+/** A published port as it was really bound. */
+export interface BoundPort {
+  readonly containerPort: number;
+  readonly protocol: "tcp" | "udp";
+  readonly hostIp: string;
+  readonly hostPort: number;
+}
+
+/** The endpoint on the bridge, as netd answered. */
+export interface EndpointRecord {
+  readonly network: string;
+  readonly endpointId: string;
+  readonly macAddress: string;
+  /** `172.17.0.2/16`. */
+  readonly address: string;
+  readonly gateway: string;
+  readonly ports: readonly BoundPort[];
+}
+
+/** What the supervisor wrote. Times are RFC 3339 with nanoseconds, or absent for never. */
+export interface RuntimeRecord {
+  /** Host pid of the container's PID 1, 0 when there is none. */
+  readonly pid: number;
+  /** Its start time in clock ticks since boot: with the pid it names the process for good. */
+  readonly pidStartTime: number;
+  readonly supervisorPid: number;
+  readonly supervisorStartTime: number;
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  readonly error: string;
+  readonly startedAt?: string;
+  readonly finishedAt?: string;
+  readonly restartCount: number;
+  readonly endpoint?: EndpointRecord;
+  readonly mounts: readonly MountPoint[];
+}
+
+/** One container. */
+export interface ContainerRecord {
+  readonly id: string;
+  /** Without the slash. */
+  readonly name: string;
+  /** `sha256:…`. */
+  readonly imageId: string;
+  /** As the user named it. */
+  readonly image: string;
+  readonly createdAt: string;
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  /** Chain ids of the root file system, lowest first. */
+  readonly layers: readonly string[];
+  readonly state: ContainerState;
+  readonly runtime: RuntimeRecord;
+}
+
+/** A container that never ran. */
+export const NEVER_RAN: RuntimeRecord = {
+  pid: 0,
+  pidStartTime: 0,
+  supervisorPid: 0,
+  supervisorStartTime: 0,
+  exitCode: 0,
+  oomKilled: false,
+  error: "",
+  restartCount: 0,
+  mounts: [],
+};

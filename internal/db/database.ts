@@ -1,0 +1,39 @@
+/**
+ * SQLite through bun:sqlite: WAL, one transaction per change. `synchronous=NORMAL` keeps the database consistent
+ * after any crash and loses nothing to a killed process; see docs/decisions/0003-durability.md for power loss.
+ */
+import { Database } from "bun:sqlite";
+import { CtrError } from "../errors/error.ts";
+
+/** A database with its schema brought up to date. Migration N is run once, in order; never edit one that has shipped. */
+export function openDatabase(path: string, migrations: readonly string[]): Database {
+  const db = new Database(path, { create: true, readwrite: true, strict: true });
+  // busy_timeout first: everything after it may meet another process.
+  db.run("PRAGMA busy_timeout = 10000");
+  const version = db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+  if (version > migrations.length) {
+    db.close();
+    throw new CtrError(
+      "unsupported",
+      `${path} was written by a newer ctr (schema ${version}, this one knows ${migrations.length})`,
+    );
+  }
+  if (version < migrations.length) migrate(db, migrations);
+  db.run("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY");
+  return db;
+}
+
+function migrate(db: Database, migrations: readonly string[]): void {
+  db.run("PRAGMA journal_mode = WAL");
+  db.transaction(() => {
+    // Read again inside the transaction: another process may have migrated meanwhile.
+    const version = db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+    for (const migration of migrations.slice(version)) db.run(migration);
+    db.run(`PRAGMA user_version = ${migrations.length}`);
+  }).immediate();
+}
+
+/** Runs `change` in one immediate transaction: all of it or nothing, and no reader sees a half. */
+export function transaction<T>(db: Database, change: () => T): T {
+  return db.transaction(change).immediate();
+}

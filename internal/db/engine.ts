@@ -1,0 +1,21 @@
+/** The engine's store: its directories and its metadata database. */
+import type { Database } from "bun:sqlite";
+import { mkdirAll } from "../sys/file.ts";
+import { openDatabase } from "./database.ts";
+import { MIGRATIONS } from "./schema.ts";
+
+/** An open store. `root` survives a reboot, `state` does not. */
+export interface Engine extends Disposable {
+  readonly root: string;
+  readonly state: string;
+  readonly db: Database;
+}
+
+/** Opens the store, making its directories (root 0711, state 0711, as Docker has them) and its schema when missing. */
+export function openEngine(directories: { readonly root: string; readonly state: string }): Engine {
+  const { root, state } = directories;
+  mkdirAll(root, 0o711);
+  mkdirAll(state, 0o711);
+  const db = openDatabase(`${root}/ctr.db`, MIGRATIONS);
+  return { root, state, db, [Symbol.dispose]: () => db.close() };
+}

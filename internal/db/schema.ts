@@ -1,0 +1,69 @@
+/** The tables of `ctr.db`. Times are nanoseconds since 1970 kept as text where they must not lose digits. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  -- One row per image: id is "sha256:" + hex of the config blob.
+  CREATE TABLE image (
+    id TEXT PRIMARY KEY,
+    manifest TEXT NOT NULL,          -- digest of the manifest blob in the OCI layout
+    config TEXT NOT NULL,            -- the image configuration, JSON
+    size INTEGER NOT NULL,           -- unpacked bytes of all layers
+    created_at INTEGER NOT NULL,     -- when this store got it, ms since 1970
+    parent TEXT
+  ) STRICT;
+
+  -- Tags: reference is fully normalised ("docker.io/library/alpine:latest").
+  CREATE TABLE tag (
+    reference TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES image(id),
+    tagged_at INTEGER NOT NULL
+  ) STRICT;
+
+  -- Unpacked layers, one per chain id; directory is a generated id below <root>/layers.
+  CREATE TABLE layer (
+    chain_id TEXT PRIMARY KEY,
+    parent TEXT,
+    diff_id TEXT NOT NULL,
+    directory TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    blob TEXT NOT NULL,              -- digest of the layer blob as stored
+    media_type TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE image_layer (
+    image_id TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,       -- 0 is the lowest
+    chain_id TEXT NOT NULL REFERENCES layer(chain_id),
+    PRIMARY KEY (image_id, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX image_layer_chain ON image_layer(chain_id);
+
+  -- Containers. config and host_config are Docker's Config and HostConfig, JSON.
+  CREATE TABLE container (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    image_id TEXT NOT NULL,
+    image TEXT NOT NULL,             -- as the user named it
+    created_at TEXT NOT NULL,        -- RFC 3339 with nanoseconds
+    config TEXT NOT NULL,
+    host_config TEXT NOT NULL,
+    layers TEXT NOT NULL,            -- chain ids of the root file system, lowest first, JSON
+    state TEXT NOT NULL,             -- created running paused restarting exited removing dead
+    runtime TEXT NOT NULL            -- pid, start time, supervisor, exit code, times, network: JSON, see internal/container/record.ts
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX container_image ON container(image_id);
+
+  -- Volumes; anonymous ones are removed with their container.
+  CREATE TABLE volume (
+    name TEXT PRIMARY KEY,
+    directory TEXT NOT NULL UNIQUE,
+    anonymous INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE volume_use (
+    volume TEXT NOT NULL REFERENCES volume(name),
+    container TEXT NOT NULL,
+    PRIMARY KEY (volume, container)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];

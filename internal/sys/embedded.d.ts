@@ -1,0 +1,5 @@
+declare module "*.b64" {
+  const text: string;
+
+  export { text as default };
+}

@@ -1,0 +1,152 @@
+/**
+ * The FFI boundary: the one handle on the C helper, `cstr` and `check`. The helper is loaded from a sealed
+ * memfd, never from a file that somebody else could have written.
+ */
+import { dlopen, type FFIFunction, FFIType } from "bun:ffi";
+import helperBase64 from "../../build/helper.b64" with { type: "text" };
+import { CtrError, EINVAL, SyscallError } from "../errors/error.ts";
+
+/** A path as the kernel takes it: text is encoded as UTF-8, bytes are passed as they are. */
+export type PathBytes = string | Uint8Array;
+
+const returns = FFIType.i64_fast;
+
+const SYMBOLS = {
+  ctr_openat: { args: ["i32", "ptr", "i32", "u32"], returns },
+  ctr_openat2: { args: ["i32", "ptr", "ptr", "u64"], returns },
+  ctr_close: { args: ["i32"], returns },
+  ctr_close_range: { args: ["u32", "u32", "u32"], returns },
+  ctr_dup3: { args: ["i32", "i32", "i32"], returns },
+  ctr_fcntl: { args: ["i32", "i32", "i64"], returns },
+  ctr_ioctl: { args: ["i32", "u64", "ptr"], returns },
+  ctr_ioctl_value: { args: ["i32", "u64", "i64"], returns },
+  ctr_pipe2: { args: ["ptr", "i32"], returns },
+  ctr_memfd_create: { args: ["ptr", "u32"], returns },
+  ctr_flock: { args: ["i32", "i32"], returns },
+  ctr_poll: { args: ["ptr", "u64", "i32"], returns },
+  ctr_read: { args: ["i32", "ptr", "u64"], returns },
+  ctr_write: { args: ["i32", "ptr", "u64"], returns },
+  ctr_pread: { args: ["i32", "ptr", "u64", "i64"], returns },
+  ctr_pwrite: { args: ["i32", "ptr", "u64", "i64"], returns },
+  ctr_lseek: { args: ["i32", "i64", "i32"], returns },
+  ctr_copy_file_range: { args: ["i32", "i32", "u64"], returns },
+  ctr_splice: { args: ["i32", "i32", "u64", "u32"], returns },
+  ctr_ftruncate: { args: ["i32", "i64"], returns },
+  ctr_fallocate: { args: ["i32", "i32", "i64", "i64"], returns },
+  ctr_fsync: { args: ["i32"], returns },
+  ctr_syncfs: { args: ["i32"], returns },
+  ctr_statx: { args: ["i32", "ptr", "i32", "u32", "ptr"], returns },
+  ctr_statfs: { args: ["ptr", "ptr"], returns },
+  ctr_fstatfs: { args: ["i32", "ptr"], returns },
+  ctr_mkdirat: { args: ["i32", "ptr", "u32"], returns },
+  ctr_mknodat: { args: ["i32", "ptr", "u32", "u64"], returns },
+  ctr_symlinkat: { args: ["ptr", "i32", "ptr"], returns },
+  ctr_linkat: { args: ["i32", "ptr", "i32", "ptr", "i32"], returns },
+  ctr_unlinkat: { args: ["i32", "ptr", "i32"], returns },
+  ctr_renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },
+  ctr_readlinkat: { args: ["i32", "ptr", "ptr", "u64"], returns },
+  ctr_getdents64: { args: ["i32", "ptr", "u64"], returns },
+  ctr_fchmod: { args: ["i32", "u32"], returns },
+  ctr_fchmodat: { args: ["i32", "ptr", "u32"], returns },
+  ctr_fchownat: { args: ["i32", "ptr", "u32", "u32", "i32"], returns },
+  ctr_utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns },
+  ctr_fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns },
+  ctr_lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns },
+  ctr_fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns },
+  ctr_lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns },
+  ctr_flistxattr: { args: ["i32", "ptr", "u64"], returns },
+  ctr_llistxattr: { args: ["ptr", "ptr", "u64"], returns },
+  ctr_mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns },
+  ctr_umount2: { args: ["ptr", "i32"], returns },
+  ctr_pivot_root: { args: ["ptr", "ptr"], returns },
+  ctr_open_tree: { args: ["i32", "ptr", "u32"], returns },
+  ctr_move_mount: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },
+  ctr_fsopen: { args: ["ptr", "u32"], returns },
+  ctr_fsconfig: { args: ["i32", "u32", "ptr", "ptr", "i32"], returns },
+  ctr_fsmount: { args: ["i32", "u32", "u32"], returns },
+  ctr_mount_setattr: { args: ["i32", "ptr", "u32", "ptr", "u64"], returns },
+  ctr_kill: { args: ["i32", "i32"], returns },
+  ctr_pidfd_open: { args: ["i32", "u32"], returns },
+  ctr_pidfd_send_signal: { args: ["i32", "i32"], returns },
+  ctr_setns: { args: ["i32", "i32"], returns },
+  ctr_unshare: { args: ["u64"], returns },
+  ctr_prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns },
+  ctr_prlimit64: { args: ["i32", "i32", "ptr", "ptr"], returns },
+  ctr_setpriority: { args: ["i32", "i32", "i32"], returns },
+  ctr_setsid: { args: [], returns },
+  ctr_umask: { args: ["u32"], returns },
+  ctr_chdir: { args: ["ptr"], returns },
+  ctr_fchdir: { args: ["i32"], returns },
+  ctr_chroot: { args: ["ptr"], returns },
+  ctr_getcwd: { args: ["ptr", "u64"], returns },
+  ctr_sethostname: { args: ["ptr", "u64"], returns },
+  ctr_setdomainname: { args: ["ptr", "u64"], returns },
+  ctr_waitid: { args: ["i32", "i32", "ptr", "i32"], returns },
+  ctr_socket: { args: ["i32", "i32", "i32"], returns },
+  ctr_socketpair: { args: ["i32", "i32", "i32", "ptr"], returns },
+  ctr_bind: { args: ["i32", "ptr", "u32"], returns },
+  ctr_listen: { args: ["i32", "i32"], returns },
+  ctr_connect: { args: ["i32", "ptr", "u32"], returns },
+  ctr_setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns },
+  ctr_getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns },
+  ctr_getsockname: { args: ["i32", "ptr", "ptr"], returns },
+  ctr_sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns },
+  ctr_recvfrom: { args: ["i32", "ptr", "u64", "i32"], returns },
+  ctr_spawn: { args: ["ptr"], returns },
+  ctr_exec: { args: ["ptr", "ptr"], returns },
+} as const satisfies Record<string, FFIFunction>;
+
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+const F_SEAL_ALL = 0xf; // SEAL | SHRINK | GROW | WRITE
+
+function load() {
+  // memfd_create itself needs the C library's syscall(2): glibc has a wrapper only since 2.27.
+  const libc = dlopen("libc.so.6", {
+    syscall: { args: ["i64", "ptr", "i64"], returns },
+    write: { args: ["i32", "ptr", "u64"], returns },
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    close: { args: ["i32"], returns: "i32" },
+  });
+  const number = process.arch === "arm64" ? 279 : 319; // memfd_create(2)
+  const fd = Number(libc.symbols.syscall(number, cstr("ctr-helper"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (fd < 0) throw new CtrError("unsupported", "memfd_create failed: kernel 3.17 or newer with memfd is needed");
+  const bytes = Uint8Array.fromBase64(helperBase64);
+  if (Number(libc.symbols.write(fd, bytes, bytes.length)) !== bytes.length) {
+    throw new CtrError("unavailable", "load the C helper: out of memory");
+  }
+  libc.symbols.fcntl(fd, F_ADD_SEALS, F_SEAL_ALL);
+  const helper = dlopen(`/proc/self/fd/${fd}`, SYMBOLS);
+  libc.symbols.close(fd);
+  return helper.symbols;
+}
+
+/** A NUL-terminated copy. Throws EINVAL for a NUL inside: no path or name of the kernel's holds one. */
+export function cstr(text: PathBytes): Uint8Array {
+  const bytes = typeof text === "string" ? ENCODER.encode(`${text}\0`) : concatNul(text);
+  if (bytes.indexOf(0) !== bytes.length - 1) throw new SyscallError("open", EINVAL, printable(text));
+  return bytes;
+}
+
+const ENCODER = new TextEncoder();
+
+function concatNul(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(bytes.length + 1);
+  copy.set(bytes);
+  return copy;
+}
+
+/** The path as it is shown in a message. */
+export function printable(path: PathBytes): string {
+  return typeof path === "string" ? path : new TextDecoder().decode(path);
+}
+
+/** The result of a call, or a `SyscallError` about `path`. */
+export function check(syscall: string, result: number | bigint, path?: PathBytes): number {
+  const value = Number(result);
+  if (value < 0) throw new SyscallError(syscall, -value, path === undefined ? undefined : printable(path));
+  return value;
+}
+
+export const lib = load();

@@ -1,0 +1,133 @@
+/** Processes: signals by pidfd, waiting, limits, names and flags of our own. */
+import { ECHILD, ESRCH, isErrno } from "../errors/error.ts";
+import { Fd } from "./fd.ts";
+import { readText } from "./file.ts";
+import { check, cstr, lib } from "./lib.ts";
+
+export const PR_SET_PDEATHSIG = 1;
+export const PR_SET_DUMPABLE = 4;
+export const PR_SET_NAME = 15;
+export const PR_SET_CHILD_SUBREAPER = 36;
+
+/** prctl(2). */
+export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
+  return check("prctl", lib.ctr_prctl(option, a, b, c, d));
+}
+
+/** kill(2). */
+export function kill(pid: number, signal: number): void {
+  check("kill", lib.ctr_kill(pid, signal));
+}
+
+/** pidfd_open(2), kernel 5.3. */
+export function pidfdOpen(pid: number): Fd {
+  return new Fd(check("pidfd_open", lib.ctr_pidfd_open(pid, 0)));
+}
+
+/** pidfd_send_signal(2), kernel 5.1; signal 0 asks whether the process lives. */
+export function pidfdSendSignal(pidfd: number, signal: number): void {
+  check("pidfd_send_signal", lib.ctr_pidfd_send_signal(pidfd, signal));
+}
+
+/** How a child ended: by itself with `status`, or by `signal`. */
+export interface ChildExit {
+  readonly status: number;
+  readonly signal: number;
+}
+
+const P_PID = 1;
+const WNOHANG = 1;
+const WEXITED = 4;
+const CLD_EXITED = 1;
+
+/** waitid(2) of one child without blocking: undefined while it runs. Throws ECHILD when it is no child of ours. */
+export function waitChild(pid: number, mayBlock = false): ChildExit | undefined {
+  const siginfo = new Int32Array(32);
+  check("waitid", lib.ctr_waitid(P_PID, pid, siginfo, WEXITED | (mayBlock ? 0 : WNOHANG)));
+  // siginfo_t on 64-bit: signo, errno, code, pad, pid, uid, status
+  if ((siginfo[4] ?? 0) === 0) return undefined;
+  const value = siginfo[6] ?? 0;
+  return siginfo[2] === CLD_EXITED ? { status: value, signal: 0 } : { status: 128 + value, signal: value };
+}
+
+/** As `waitChild`, but a child somebody else reaped counts as gone with status 255. */
+export function reapChild(pid: number): ChildExit | undefined {
+  try {
+    return waitChild(pid);
+  } catch (error) {
+    if (isErrno(error, ECHILD)) return { status: 255, signal: 0 };
+    throw error;
+  }
+}
+
+/** Start time of a process in clock ticks since boot (proc(5), stat field 22), or undefined if it is gone or a zombie. */
+export function processStartTime(pid: number): number | undefined {
+  try {
+    const stat = readText(`/proc/${pid}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (fields[0] === "Z" || fields[0] === "X") return undefined;
+    return Number(fields[19]);
+  } catch (error) {
+    if (isErrno(error, ESRCH) || isErrno(error, 2)) return undefined;
+    throw error;
+  }
+}
+
+/** True if this very process (same start time) is running: what ran is asked of the kernel, not of a stored number. */
+export function isRunning(pid: number, startTime: number): boolean {
+  return pid > 0 && processStartTime(pid) === startTime;
+}
+
+/** prlimit(2): sets both limits of `resource` and returns the old ones; `RLIM_INFINITY` is 2n ** 64n - 1n. */
+export function prlimit(
+  pid: number,
+  resource: number,
+  limit?: { soft: bigint; hard: bigint },
+): { soft: bigint; hard: bigint } {
+  const old = new BigUint64Array(2);
+  const next = limit === undefined ? null : new BigUint64Array([limit.soft, limit.hard]);
+  check("prlimit", lib.ctr_prlimit64(pid, resource, next, old));
+  return { soft: old[0] ?? 0n, hard: old[1] ?? 0n };
+}
+
+/** umask(2): sets and returns the old one. */
+export function umask(mask: number): number {
+  return check("umask", lib.ctr_umask(mask));
+}
+
+/** setsid(2). */
+export function setsid(): void {
+  check("setsid", lib.ctr_setsid());
+}
+
+/** chdir(2). */
+export function chdir(path: string): void {
+  check("chdir", lib.ctr_chdir(cstr(path)), path);
+}
+
+/** fchdir(2). */
+export function fchdir(fd: number): void {
+  check("fchdir", lib.ctr_fchdir(fd));
+}
+
+/** setns(2) of the calling thread. */
+export function setns(fd: number, kind: number): void {
+  check("setns", lib.ctr_setns(fd, kind));
+}
+
+/** unshare(2) of the calling thread. */
+export function unshare(flags: number): void {
+  check("unshare", lib.ctr_unshare(flags));
+}
+
+/** sethostname(2). */
+export function sethostname(name: string): void {
+  const bytes = new TextEncoder().encode(name);
+  check("sethostname", lib.ctr_sethostname(bytes, bytes.length), name);
+}
+
+/** setdomainname(2). */
+export function setdomainname(name: string): void {
+  const bytes = new TextEncoder().encode(name);
+  check("setdomainname", lib.ctr_setdomainname(bytes, bytes.length), name);
+}

@@ -1,0 +1,282 @@
+/**
+ * Starting processes: the C helper's `ctr_spawn` and `ctr_exec`, and ctr's own roles, which run from a read-only
+ * detached clone of the executable.
+ */
+import { ptr } from "bun:ffi";
+import { CtrError, EINVAL, ENOSYS, EPERM, errnoText, isErrno, SyscallError } from "../errors/error.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  F_ADD_SEALS,
+  Fd,
+  fcntl,
+  memfdCreate,
+  O_PATH,
+  O_RDONLY,
+  open,
+  read,
+  writeAll,
+} from "./fd.ts";
+import { cstr, lib } from "./lib.ts";
+import { MOUNT_ATTR_RDONLY, mountSetattr, OPEN_TREE_CLONE, openTree } from "./mount.ts";
+
+export const CLONE_NEWTIME = 0x80;
+export const CLONE_NEWNS = 0x20000;
+export const CLONE_NEWCGROUP = 0x2000000;
+export const CLONE_NEWUTS = 0x4000000;
+export const CLONE_NEWIPC = 0x8000000;
+export const CLONE_NEWUSER = 0x10000000;
+export const CLONE_NEWPID = 0x20000000;
+export const CLONE_NEWNET = 0x40000000;
+
+/** The user's program and everything it is confined by, ready for the kernel. */
+export interface ProcessImage {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  /** Capability masks. */
+  readonly bounding: bigint;
+  readonly effective: bigint;
+  readonly permitted: bigint;
+  readonly inheritable: bigint;
+  readonly ambient: bigint;
+  readonly noNewPrivileges: boolean;
+  /** `struct sock_filter[]`, or none. */
+  readonly seccomp?: Uint8Array;
+  readonly seccompFlags?: number;
+  readonly cwd?: string;
+  /** Absolute names, tried in turn. */
+  readonly candidates: readonly string[];
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly umask?: number;
+  /** Descriptors from here on do not reach the program; 3 unless some are passed on. */
+  readonly firstClosedFd?: number;
+  /** Run this descriptor instead of the candidates. */
+  readonly execFd?: number;
+  /** Make descriptor 0 the controlling terminal. */
+  readonly controllingTerminal?: boolean;
+}
+
+/** The order of `enum step` in csrc/spawn.c. */
+const STEPS = [
+  "none",
+  "clone",
+  "join",
+  "session",
+  "stdio",
+  "chdir",
+  "groups",
+  "user",
+  "capabilities",
+  "no-new-privileges",
+  "seccomp",
+  "exec",
+  "terminal",
+] as const;
+export type SpawnStep = (typeof STEPS)[number];
+
+/** A start that failed on the C side; `step` is where. */
+export class SpawnError extends SyscallError {
+  readonly step: SpawnStep;
+
+  constructor(step: SpawnStep, errno: number, path?: string) {
+    super(step, errno, path);
+    this.step = step;
+  }
+}
+
+/** Keeps the buffers alive that the packed numbers point to. */
+class Packer {
+  readonly kept: Uint8Array[] = [];
+
+  pointer(bytes: Uint8Array): bigint {
+    this.kept.push(bytes);
+    return bytes.length === 0 ? 0n : BigInt(ptr(bytes));
+  }
+
+  strings(list: readonly string[]): bigint {
+    const pointers = new BigUint64Array(list.length + 1);
+    for (const [index, item] of list.entries()) pointers[index] = this.pointer(cstr(item));
+    return this.pointer(new Uint8Array(pointers.buffer));
+  }
+
+  numbers(list: readonly number[]): bigint {
+    return list.length === 0 ? 0n : this.pointer(new Uint8Array(new Int32Array(list).buffer));
+  }
+}
+
+/** `struct ctr_process` of csrc/spawn.c. */
+function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
+  return new BigInt64Array([
+    BigInt(image.uid),
+    BigInt(image.gid),
+    packer.numbers(image.groups),
+    BigInt(image.groups.length),
+    image.bounding,
+    image.effective,
+    image.permitted,
+    image.inheritable,
+    image.ambient,
+    image.noNewPrivileges ? 1n : 0n,
+    image.seccomp === undefined ? 0n : packer.pointer(image.seccomp),
+    BigInt((image.seccomp?.length ?? 0) / 8),
+    BigInt(image.seccompFlags ?? 0),
+    image.cwd === undefined ? 0n : packer.pointer(cstr(image.cwd)),
+    packer.strings(image.candidates),
+    packer.strings(image.args),
+    packer.strings(image.env),
+    BigInt(image.umask ?? -1),
+    BigInt(image.firstClosedFd ?? 3),
+    BigInt(image.execFd ?? -1),
+    image.controllingTerminal === true ? 1n : 0n,
+  ]);
+}
+
+/** execve(2) with everything before it: on success this process is the user's program. Throws SpawnError. */
+export function execProcess(image: ProcessImage): never {
+  const packer = new Packer();
+  const process = packProcess(packer, image);
+  const step = new BigInt64Array(1);
+  const result = Number(lib.ctr_exec(process, step));
+  throw new SpawnError(STEPS[Number(step[0])] ?? "none", -result, image.args[0]);
+}
+
+/** How to start a process; absent means: nothing new, nothing joined. */
+export interface SpawnOptions {
+  /** `CLONE_NEW…` of the namespaces to make. */
+  readonly namespaces?: number;
+  /** Namespace descriptors to join, with their `CLONE_NEW…`. */
+  readonly joins?: readonly { readonly fd: number; readonly kind: number }[];
+  readonly pidNamespaceFd?: number;
+  /** A cgroup v2 directory to be born in. */
+  readonly cgroupFd?: number;
+  /** Become 0, 1, 2, … of the child; nothing else is passed on. */
+  readonly fds: readonly number[];
+  readonly newSession?: boolean;
+}
+
+/** A child of ours. */
+export interface Spawned {
+  readonly pid: number;
+  readonly pidfd: Fd;
+}
+
+/** Starts an executable given by descriptor. Returns once it runs; throws SpawnError. */
+export function spawnExecutable(
+  executable: number,
+  args: readonly string[],
+  env: readonly string[],
+  options: SpawnOptions,
+): Spawned {
+  const packer = new Packer();
+  return spawn(packer, options, [BigInt(executable), packer.strings(args), packer.strings(env)], 0n, args[0]);
+}
+
+/** Starts a program with its credentials and confinement, as `ctr exec` does in a running container. Throws SpawnError. */
+export function spawnProcess(image: ProcessImage, options: SpawnOptions): Spawned {
+  const packer = new Packer();
+  const process = packer.pointer(new Uint8Array(packProcess(packer, image).buffer));
+  return spawn(packer, options, [-1n, 0n, 0n], process, image.args[0]);
+}
+
+function spawn(
+  packer: Packer,
+  options: SpawnOptions,
+  executable: readonly [bigint, bigint, bigint],
+  process: bigint,
+  shown?: string,
+): Spawned {
+  const joins = options.joins ?? [];
+  const packed = new BigInt64Array([
+    BigInt(options.namespaces ?? 0),
+    BigInt(options.cgroupFd ?? -1),
+    ...executable,
+    packer.numbers(options.fds),
+    BigInt(options.fds.length),
+    packer.numbers(joins.flatMap((join) => [join.fd, join.kind])),
+    BigInt(joins.length),
+    BigInt(options.pidNamespaceFd ?? -1),
+    options.newSession === true ? 1n : 0n,
+    process,
+    -1n,
+    0n,
+    0n,
+  ]);
+  const pid = Number(lib.ctr_spawn(packed));
+  if (pid < 0) throw new SpawnError(STEPS[Number(packed[13])] ?? "none", -pid, shown);
+  // The packer is used after the call, so nothing it keeps can have been collected before.
+  if (packer.kept.length > 1 << 20) throw new CtrError("internal", errnoText(EINVAL));
+  return { pid, pidfd: new Fd(Number(packed[12])) };
+}
+
+/**
+ * This executable, such that nobody who gets hold of it can write to the file on disk: a detached clone of its mount,
+ * read-only (open_tree(2) 5.2, mount_setattr(2) 5.12), or a sealed copy in memory where that cannot be had. A
+ * re-executed role runs from such a clone already.
+ */
+export function ownExecutable(): Fd {
+  if (isReexecuted()) return open("/proc/self/exe", O_PATH);
+  try {
+    const clone = openTree(AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE);
+    try {
+      mountSetattr(clone.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
+      return clone;
+    } catch (error) {
+      clone.close();
+      throw error;
+    }
+  } catch (error) {
+    if (!isErrno(error, ENOSYS, EPERM, EINVAL)) throw error;
+    return sealedCopy();
+  }
+}
+
+const MFD_ALLOW_SEALING = 2;
+const F_SEAL_ALL = 0xf;
+
+function sealedCopy(): Fd {
+  using source = open("/proc/self/exe", O_RDONLY);
+  const copy = memfdCreate("ctr", MFD_ALLOW_SEALING);
+  const buffer = new Uint8Array(1 << 20);
+  for (let size = read(source.number, buffer); size > 0; size = read(source.number, buffer)) {
+    writeAll(copy.number, buffer.subarray(0, size));
+  }
+  fcntl(copy.number, F_ADD_SEALS, F_SEAL_ALL);
+  return copy;
+}
+
+/** The roles that ctr starts itself as. */
+export type Role = "supervisor" | "init" | "netd";
+
+const ROLE_MARK = "CTR_ROLE";
+
+/** True in a process started by `spawnRole`. */
+export function isReexecuted(): boolean {
+  return process.env[ROLE_MARK] !== undefined;
+}
+
+/**
+ * The environment of a re-executed role: fixed, with nothing of the caller's in it, so that no `BUN_*`, `LD_*` or
+ * `NODE_*` variable reaches a runtime's start. `settings` are ctr's own variables (`CTR_…`).
+ */
+function roleEnvironment(role: Role, settings: { readonly [name: string]: string }): string[] {
+  const own = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+  return [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG=C.UTF-8",
+    `${ROLE_MARK}=${role}`,
+    ...own,
+  ];
+}
+
+/** Starts a role of this executable, in a clean environment. `settings` hold only `CTR_…` variables. */
+export function spawnRole(
+  role: Role,
+  args: readonly string[],
+  settings: { readonly [name: string]: string },
+  options: SpawnOptions,
+): Spawned {
+  using executable = ownExecutable();
+  return spawnExecutable(executable.number, ["ctr", role, ...args], roleEnvironment(role, settings), options);
+}
