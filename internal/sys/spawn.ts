@@ -73,6 +73,7 @@ const STEPS = [
   "seccomp",
   "exec",
   "terminal",
+  "cgroup",
 ] as const;
 export type SpawnStep = (typeof STEPS)[number];
 
@@ -151,6 +152,8 @@ export interface SpawnOptions {
   readonly pidNamespaceFd?: number;
   /** A cgroup v2 directory to be born in. */
   readonly cgroupFd?: number;
+  /** `tasks` files of cgroup v1 directories: the child puts itself in before anything else. */
+  readonly taskFds?: readonly number[];
   /** Become 0, 1, 2, … of the child; nothing else is passed on. */
   readonly fds: readonly number[];
   readonly newSession?: boolean;
@@ -202,6 +205,8 @@ function spawn(
     -1n,
     0n,
     0n,
+    packer.numbers(options.taskFds ?? []),
+    BigInt(options.taskFds?.length ?? 0),
   ]);
   const pid = Number(lib.ctr_spawn(packed));
   if (pid < 0) throw new SpawnError(STEPS[Number(packed[13])] ?? "none", -pid, shown);
