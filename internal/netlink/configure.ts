@@ -1,0 +1,31 @@
+/** What a container's init does with its network: one socket, one send. */
+import type { InterfaceSetup } from "../ipc/netd.ts";
+import { ipv4, networkOf, parseCidr } from "./ipv4.ts";
+import { announceAddresses, LOOPBACK_INDEX, setLinkUp, withoutIpv6Address } from "./link.ts";
+import type { Request } from "./message.ts";
+import { addAddress, addRoute } from "./route.ts";
+import { exchange, NETLINK_ROUTE, openNetlink } from "./socket.ts";
+
+/**
+ * Brings up loopback and, when given, the interfaces netd put here: address, then up (which announces the address), then
+ * routes. Runs in the thread whose network namespace is meant. Throws SyscallError; setting the same again succeeds.
+ */
+export function configureInterfaces(interfaces: readonly InterfaceSetup[]): void {
+  using netlink = openNetlink(NETLINK_ROUTE);
+  exchange(netlink, [setLinkUp(LOOPBACK_INDEX), ...interfaces.flatMap(requestsFor)]);
+}
+
+function requestsFor(setup: InterfaceSetup): Request[] {
+  const { index, prefixLength } = setup;
+  return [
+    announceAddresses(index),
+    withoutIpv6Address(index),
+    addAddress({ index, address: ipv4(setup.address), prefixLength }),
+    setLinkUp(index),
+    ...setup.routes.map(({ destination, gateway }) => {
+      const { address, prefixLength: length } = parseCidr(destination);
+      const subnet = { network: networkOf(address, length), prefixLength: length };
+      return addRoute(index, subnet, gateway === undefined ? undefined : ipv4(gateway));
+    }),
+  ];
+}
