@@ -1,0 +1,141 @@
+/** The role of a person's command: global flags, the command's name, its flags, its action, its exit status. */
+import type { Directories } from "./command.ts";
+import { COMMANDS, type Entry, type Table } from "./commands.ts";
+import { reportFailure } from "./fail.ts";
+import { type FlagsOutcome, parseFlags, UsageError } from "./flags.ts";
+
+const GLOBAL_FLAGS = {
+  root: {
+    type: "string",
+    valueHint: "string",
+    description: 'Directory of the engine\'s persistent state (default "/var/lib/ctr")',
+  },
+  state: {
+    type: "string",
+    valueHint: "string",
+    description: 'Directory of the engine\'s run-time state (default "/run/ctr")',
+  },
+  debug: { type: "boolean", alias: "D", description: "Print the stack and the causes of a failure" },
+  version: { type: "boolean", alias: "v", description: "Print version information and quit" },
+} as const;
+
+process.exit(await main(process.argv.slice(2)));
+
+async function main(words: readonly string[]): Promise<number> {
+  // Until the command is known a failure is about `ctr` itself.
+  let path = "ctr";
+  let usage = "ctr [OPTIONS] COMMAND [ARG...]";
+  let failureStatus = 1;
+  let isDebug = false;
+  try {
+    const globals = parseFlags(GLOBAL_FLAGS, words, true);
+    isDebug = globals.values.debug;
+    if (globals.help) return await showOverview([], globals);
+    if (globals.values.version) return await printVersion();
+    const found = find(globals.operands);
+    if (found.entry === undefined) return await showOverview(found.path, globals);
+    path = ["ctr", ...found.path].join(" ");
+    const { command } = await found.entry.load();
+    usage = `${path} ${command.usage}`.trimEnd();
+    failureStatus = command.failureStatus ?? 1;
+    const outcome = parseFlags(
+      command.flags,
+      [...(found.entry.preset ?? []), ...found.rest],
+      command.stopsAtOperand === true,
+    );
+    if (outcome.help) {
+      const { printCommandHelp } = await import("./help.ts");
+      await printCommandHelp(found.path, command, outcome.isShortHelp);
+      return 0;
+    }
+    checkOperands(path, command.operands, outcome.operands.length);
+    const call = { flags: outcome.values, operands: outcome.operands, directories: directories(globals.values) };
+    // The flags were parsed by the command's own definitions: that is the type its action takes.
+    return await command.run(call as never);
+  } catch (error) {
+    return reportFailure(error, { path, usage, failureStatus, isDebug });
+  }
+}
+
+/** Walks the table: `container ls` is two words, `ps` one. Throws for a word that is no command. */
+function find(words: readonly string[]): {
+  readonly path: readonly string[];
+  readonly entry?: Entry;
+  readonly rest: readonly string[];
+} {
+  let table: Table = COMMANDS;
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? "";
+    const next = table[word];
+    const path = words.slice(0, at + 1);
+    if (next === undefined) {
+      // `ctr container --help` and `ctr help run`
+      if (word === "--help" || word === "-h" || (word === "help" && at === 0)) {
+        return { path: at === 0 ? words.slice(1) : words.slice(0, at), rest: [] };
+      }
+      if (at > 0 && word.startsWith("-")) {
+        throw new UsageError(
+          `unknown ${word.startsWith("--") ? "flag: " : `shorthand flag: '${word[1] ?? ""}' in `}${word}`,
+          125,
+        );
+      }
+      throw unknownCommand(path);
+    }
+    if ("load" in next) return { path, entry: next, rest: words.slice(at + 1) };
+    table = next.commands;
+  }
+  return { path: words, rest: [] };
+}
+
+function unknownCommand(path: readonly string[]): UsageError {
+  const parent = ["ctr", ...path.slice(0, -1)].join(" ");
+  const usage = path.length === 1 ? "" : `\n\nUsage:  ${parent}`;
+  return new UsageError(
+    `ctr: unknown command: ctr ${path.join(" ")}`,
+    1,
+    `${usage}\n\nRun '${parent} --help' for more information`,
+  );
+}
+
+/** Docker's words for a wrong number of operands; status 1. */
+function checkOperands(path: string, [least, most]: readonly [number, number], count: number): void {
+  if (count >= least && count <= most) return;
+  const s = (n: number) => `${n} argument${n === 1 ? "" : "s"}`;
+  const hint = (verb: string) => `\n\n${verb} '${path} --help' for more information`;
+  if (most === 0) throw new UsageError(`ctr: '${path}' accepts no arguments`, 1, undefined, hint("Run"));
+  if (least === most) throw new UsageError(`ctr: '${path}' requires ${s(least)}`, 1, undefined, hint("Run"));
+  if (most === Number.POSITIVE_INFINITY)
+    throw new UsageError(`ctr: '${path}' requires at least ${s(least)}`, 1, undefined, hint("See"));
+  if (least === 0) throw new UsageError(`ctr: '${path}' requires at most ${s(most)}`, 1, undefined, hint("See"));
+  throw new UsageError(`ctr: '${path}' requires at least ${least} and at most ${s(most)}`, 1, undefined, hint("See"));
+}
+
+function directories(globals: { readonly root: string | undefined; readonly state: string | undefined }): Directories {
+  return {
+    root: directory(globals.root ?? process.env["CTR_ROOT"], "/var/lib/ctr"),
+    state: directory(globals.state ?? process.env["CTR_STATE"], "/run/ctr"),
+  };
+}
+
+/** Absolute and without a slash at its end: the engine's processes do not share a current directory. */
+function directory(given: string | undefined, preset: string): string {
+  if (given === undefined || given === "") return preset;
+  const absolute = given.startsWith("/") ? given : `${process.cwd()}/${given}`;
+  return absolute.replace(/(?<=.)\/+$/, "");
+}
+
+async function printVersion(): Promise<number> {
+  const [{ VERSION, COMMIT }, { printLine }] = await Promise.all([import("./build-stamp.ts"), import("./output.ts")]);
+  printLine(`ctr version ${VERSION}, build ${COMMIT.slice(0, 7)}`);
+  return 0;
+}
+
+/** Help on `ctr`, on a group, or (`ctr help run`) on a command. */
+async function showOverview(path: readonly string[], globals: FlagsOutcome<typeof GLOBAL_FLAGS>): Promise<number> {
+  const { printCommandHelp, printGroupHelp } = await import("./help.ts");
+  const words = path.length > 0 || !globals.help ? path : globals.operands;
+  const found = find(words);
+  if (found.entry === undefined) await printGroupHelp(found.path, GLOBAL_FLAGS);
+  else await printCommandHelp(found.path, (await found.entry.load()).command, false);
+  return 0;
+}

@@ -1,0 +1,139 @@
+/**
+ * The commands by name. No prototype: `ctr constructor` is an unknown command. Each entry imports its one file when it
+ * is called; two names of the same `load` are aliases of each other.
+ */
+import type { CommandMeta } from "citty";
+import type { FlagDefinitions } from "./command.ts";
+
+/** A command whose flags' types are not known here; `cli.ts` hands its action what the parser made of its own flags. */
+export interface AnyCommand {
+  readonly meta: CommandMeta & { readonly name: string; readonly description: string };
+  readonly usage: string;
+  readonly flags: FlagDefinitions;
+  readonly operands: readonly [least: number, most: number];
+  readonly stopsAtOperand?: boolean;
+  readonly failureStatus?: number;
+  run(call: never): Promise<number>;
+}
+
+export interface Entry {
+  readonly load: () => Promise<{ readonly command: AnyCommand }>;
+  /** Words put before the user's: `container inspect` is `inspect --type=container`. */
+  readonly preset?: readonly string[];
+}
+
+export interface Group {
+  readonly description: string;
+  readonly commands: Table;
+}
+
+export type Table = { readonly [name: string]: Entry | Group };
+
+function table(entries: Table): Table {
+  return Object.assign(Object.create(null), entries);
+}
+
+const attach: Entry = { load: () => import("./commands/attach.ts") };
+const commit: Entry = { load: () => import("./commands/commit.ts") };
+const create: Entry = { load: () => import("./commands/create.ts") };
+const exec: Entry = { load: () => import("./commands/exec.ts") };
+const images: Entry = { load: () => import("./commands/images.ts") };
+const importImage: Entry = { load: () => import("./commands/import.ts") };
+const info: Entry = { load: () => import("./commands/info.ts") };
+const inspect: Entry = { load: () => import("./commands/inspect.ts") };
+const kill: Entry = { load: () => import("./commands/kill.ts") };
+const load: Entry = { load: () => import("./commands/load.ts") };
+const logs: Entry = { load: () => import("./commands/logs.ts") };
+const netd: Entry = { load: () => import("./commands/netd.ts") };
+const pause: Entry = { load: () => import("./commands/pause.ts") };
+const port: Entry = { load: () => import("./commands/port.ts") };
+const ps: Entry = { load: () => import("./commands/ps.ts") };
+const restart: Entry = { load: () => import("./commands/restart.ts") };
+const rm: Entry = { load: () => import("./commands/rm.ts") };
+const rmi: Entry = { load: () => import("./commands/rmi.ts") };
+const run: Entry = { load: () => import("./commands/run.ts") };
+const save: Entry = { load: () => import("./commands/save.ts") };
+const start: Entry = { load: () => import("./commands/start.ts") };
+const stop: Entry = { load: () => import("./commands/stop.ts") };
+const tag: Entry = { load: () => import("./commands/tag.ts") };
+const top: Entry = { load: () => import("./commands/top.ts") };
+const unpause: Entry = { load: () => import("./commands/unpause.ts") };
+const version: Entry = { load: () => import("./commands/version.ts") };
+const wait: Entry = { load: () => import("./commands/wait.ts") };
+
+const container: Group = {
+  description: "Manage containers",
+  commands: table({
+    attach,
+    commit,
+    create,
+    exec,
+    inspect: { ...inspect, preset: ["--type=container"] },
+    kill,
+    list: ps,
+    logs,
+    ls: ps,
+    pause,
+    port,
+    ps,
+    remove: rm,
+    restart,
+    rm,
+    run,
+    start,
+    stop,
+    top,
+    unpause,
+    wait,
+  }),
+};
+
+const image: Group = {
+  description: "Manage images",
+  commands: table({
+    import: importImage,
+    inspect: { ...inspect, preset: ["--type=image"] },
+    list: images,
+    load,
+    ls: images,
+    remove: rmi,
+    rm: rmi,
+    save,
+    tag,
+  }),
+};
+
+const system: Group = { description: "Manage the engine", commands: table({ info }) };
+
+export const COMMANDS: Table = table({
+  attach,
+  commit,
+  container,
+  create,
+  exec,
+  image,
+  images,
+  import: importImage,
+  info,
+  inspect,
+  kill,
+  load,
+  logs,
+  netd,
+  pause,
+  port,
+  ps,
+  restart,
+  rm,
+  rmi,
+  run,
+  save,
+  start,
+  stop,
+  system,
+  tag,
+  top,
+  unpause,
+  version,
+  wait,
+});
