@@ -1,0 +1,50 @@
+/** Durations and sizes as Docker prints them (go-units). */
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+
+/** `About a minute`, `5 minutes`, `2 weeks`: without "ago". */
+export function humanDuration(seconds: number): string {
+  const whole = Math.trunc(seconds);
+  if (whole < 1) return "Less than a second";
+  if (whole === 1) return "1 second";
+  if (whole < MINUTE) return `${whole} seconds`;
+  const minutes = Math.trunc(seconds / MINUTE);
+  if (minutes === 1) return "About a minute";
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.trunc(seconds / HOUR + 0.5);
+  if (hours === 1) return "About an hour";
+  if (hours < 48) return `${hours} hours`;
+  if (hours < 24 * 14) return `${Math.trunc(hours / 24)} days`;
+  if (hours < 24 * 60) return `${Math.trunc(hours / 24 / 7)} weeks`;
+  if (hours < 24 * 365 * 2) return `${Math.trunc(hours / 24 / 30)} months`;
+  return `${Math.trunc(Math.trunc(seconds / HOUR) / 24 / 365)} years`;
+}
+
+/** How long ago a moment was: `5 minutes ago`. Milliseconds since 1970. */
+export function humanAgo(thenMs: number, nowMs: number): string {
+  return `${humanDuration((nowMs - thenMs) / 1000)} ago`;
+}
+
+const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/** A size in units of 1000 with three digits: `1.98MB`. */
+export function humanSize(bytes: number, digits = 3): string {
+  return sized(bytes, 1000, DECIMAL_UNITS, digits);
+}
+
+/** A size in units of 1024 with four digits, as for memory: `1.934GiB`. */
+export function humanBinarySize(bytes: number): string {
+  return sized(bytes, 1024, BINARY_UNITS, 4);
+}
+
+function sized(bytes: number, base: number, units: readonly string[], digits: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= base && unit < units.length - 1) {
+    value /= base;
+    unit++;
+  }
+  return `${Number(value.toPrecision(digits))}${units[unit] ?? ""}`;
+}
