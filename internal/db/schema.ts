@@ -51,6 +51,10 @@ export const MIGRATIONS: readonly string[] = [
     runtime TEXT NOT NULL            -- pid, start time, supervisor, exit code, times, network: JSON, see internal/container/record.ts
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX container_image ON container(image_id);
+  -- The few rows that a process answers for (see internal/container/store.ts): what a crash left is found among them.
+  CREATE INDEX container_kept
+    ON container(json_extract(runtime, '$.supervisorPid'), json_extract(runtime, '$.supervisorStartTime'))
+    WHERE json_extract(runtime, '$.supervisorPid') > 0;
 
   -- Volumes; anonymous ones are removed with their container.
   CREATE TABLE volume (

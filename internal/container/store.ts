@@ -1,0 +1,290 @@
+/**
+ * The recorded containers. A row is written in one transaction and changed only through `move` and `patchRuntime`.
+ *
+ * Every row that something is going on with has a keeper: the process that will bring it to rest (its supervisor, or
+ * the command that removes it), named by pid and start time in `runtime.supervisorPid` and `supervisorStartTime`. A row
+ * whose keeper is dead was left behind by a crash, and `collect.ts` puts it right.
+ */
+
+import { transaction } from "../db/database.ts";
+import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
+import { isRunning } from "../sys/process.ts";
+import { generateId, generateName, isId, isIdPrefix, parseName } from "./names.ts";
+import type { ContainerConfig, ContainerRecord, ContainerState, HostConfig, RuntimeRecord } from "./record.ts";
+import { checkMove, isState } from "./states.ts";
+
+interface Row {
+  readonly id: string;
+  readonly name: string;
+  readonly image_id: string;
+  readonly image: string;
+  readonly created_at: string;
+  readonly config: string;
+  readonly host_config: string;
+  readonly layers: string;
+  readonly state: string;
+  readonly runtime: string;
+}
+
+const COLUMNS = "id, name, image_id, image, created_at, config, host_config, layers, state, runtime";
+
+/** Only this file writes rows, so their JSON has the shape it was written with. */
+function toRecord(row: Row): ContainerRecord {
+  if (!isState(row.state)) throw new CtrError("internal", `container ${row.id} is recorded as ${row.state}`);
+  return {
+    id: row.id,
+    name: row.name,
+    imageId: row.image_id,
+    image: row.image,
+    createdAt: row.created_at,
+    config: JSON.parse(row.config) as ContainerConfig,
+    hostConfig: JSON.parse(row.host_config) as HostConfig,
+    layers: JSON.parse(row.layers) as readonly string[],
+    state: row.state,
+    runtime: JSON.parse(row.runtime) as RuntimeRecord,
+  };
+}
+
+/** A process named for good: the pid may be given to another one, the pair may not. */
+export interface Keeper {
+  readonly pid: number;
+  readonly startTime: number;
+}
+
+/** The fields of a row's runtime that name its keeper. */
+export function keeperFields(keeper: Keeper | undefined): Pick<RuntimeRecord, "supervisorPid" | "supervisorStartTime"> {
+  return { supervisorPid: keeper?.pid ?? 0, supervisorStartTime: keeper?.startTime ?? 0 };
+}
+
+/** True if somebody still looks after the row. */
+export function hasKeeper(runtime: RuntimeRecord): boolean {
+  return isRunning(runtime.supervisorPid, runtime.supervisorStartTime);
+}
+
+/** A container as `insertContainer` takes it: without an id it gets one, without a name too. */
+export type NewContainer = Omit<ContainerRecord, "id" | "name" | "state"> & {
+  readonly id?: string;
+  readonly name?: string;
+};
+
+/** How many generated names are tried before one is asked of the user. */
+const MAX_NAME_ATTEMPTS = 32;
+
+/**
+ * Records a new container as `created`: id and name are taken in the same transaction. Throws `invalid` for a bad name
+ * and `conflict`, in Docker's words, for a taken one. `alsoInTransaction` runs inside it, with the record: what it
+ * writes is there with the row or not at all.
+ */
+export function insertContainer(
+  engine: Engine,
+  container: NewContainer,
+  alsoInTransaction?: (record: ContainerRecord) => void,
+): ContainerRecord {
+  const wanted = container.name === undefined ? undefined : parseName(container.name);
+  return transaction(engine.db, () => {
+    const id = container.id ?? generateId();
+    const name = wanted ?? freeName(engine);
+    const holder = idOfName(engine, name);
+    if (holder !== undefined) throw nameTaken(name, holder);
+    const record: ContainerRecord = { ...container, id, name, state: "created" };
+    engine.db
+      .query(`INSERT INTO container (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+      .run(
+        id,
+        name,
+        record.imageId,
+        record.image,
+        record.createdAt,
+        JSON.stringify(record.config),
+        JSON.stringify(record.hostConfig),
+        JSON.stringify(record.layers),
+        record.state,
+        JSON.stringify(record.runtime),
+      );
+    alsoInTransaction?.(record);
+    return record;
+  });
+}
+
+function freeName(engine: Engine): string {
+  for (let attempt = 0; attempt < MAX_NAME_ATTEMPTS; attempt++) {
+    const name = generateName(attempt);
+    if (idOfName(engine, name) === undefined) return name;
+  }
+  throw new CtrError("unavailable", "no free name found: give one with --name");
+}
+
+/** The id of the container with exactly this name. */
+export function idOfName(engine: Engine, name: string): string | undefined {
+  return engine.db.query<{ id: string }, [string]>("SELECT id FROM container WHERE name = ?").get(name)?.id;
+}
+
+function nameTaken(name: string, id: string): CtrError {
+  return new CtrError(
+    "conflict",
+    `Conflict. The container name "/${name}" is already in use by container "${id}". ` +
+      "You have to remove (or rename) that container to be able to reuse that name.",
+  );
+}
+
+/** The container with exactly this id. */
+export function containerById(engine: Engine, id: string): ContainerRecord | undefined {
+  const row = engine.db.query<Row, [string]>(`SELECT ${COLUMNS} FROM container WHERE id = ?`).get(id);
+  return row === null ? undefined : toRecord(row);
+}
+
+/**
+ * The container a user means: a whole id, an exact name (with or without the slash), or the unique beginning of an id.
+ * Throws `not-found` (`No such container: x`), and `invalid` for a beginning of several.
+ */
+export function findContainer(engine: Engine, nameOrId: string): ContainerRecord {
+  const name = nameOrId.startsWith("/") ? nameOrId.slice(1) : nameOrId;
+  const found =
+    (isId(name) ? containerById(engine, name) : undefined) ?? byName(engine, name) ?? byPrefix(engine, name);
+  if (found === undefined) throw new CtrError("not-found", `No such container: ${nameOrId}`);
+  return found;
+}
+
+function byName(engine: Engine, name: string): ContainerRecord | undefined {
+  const row = engine.db.query<Row, [string]>(`SELECT ${COLUMNS} FROM container WHERE name = ?`).get(name);
+  return row === null ? undefined : toRecord(row);
+}
+
+function byPrefix(engine: Engine, prefix: string): ContainerRecord | undefined {
+  if (!isIdPrefix(prefix)) return undefined;
+  const rows = engine.db
+    .query<Row, [string, string]>(`SELECT ${COLUMNS} FROM container WHERE id >= ? AND id < ? LIMIT 2`)
+    // "g" comes right after the last hexadecimal digit.
+    .all(prefix, `${prefix}g`);
+  if (rows.length > 1) throw new CtrError("invalid", `multiple IDs found with provided prefix: ${prefix}`);
+  return rows[0] === undefined ? undefined : toRecord(rows[0]);
+}
+
+/** Every container, newest first, as recorded; `refresh` of collect.ts asks the kernel about one. */
+export function listContainers(engine: Engine): ContainerRecord[] {
+  return engine.db.query<Row, []>(`SELECT ${COLUMNS} FROM container ORDER BY created_at DESC, id`).all().map(toRecord);
+}
+
+/** What a change of a row may be conditioned on: false leaves the row alone. */
+export type Condition = (record: ContainerRecord) => boolean;
+
+/** `supervisorPid` and `supervisorStartTime` are set by `keeper`, so that no change forgets them. */
+export type RuntimePatch = Partial<Omit<RuntimeRecord, "supervisorPid" | "supervisorStartTime" | "endpoint">> & {
+  readonly keeper?: Keeper;
+  /** Given as undefined: the container has none any more. */
+  readonly endpoint?: RuntimeRecord["endpoint"] | undefined;
+};
+
+/**
+ * Moves a container to another state and records what its supervisor knows, in one transaction that reads the current
+ * state itself. At rest (`exited`, `dead`) the row has no keeper; otherwise it keeps the one it has unless the patch
+ * names another. Throws `conflict` where the table of states has no such way, `not-found` for a removed container.
+ * With `condition`, a row that does not meet it is left alone and undefined is returned.
+ */
+export function move(engine: Engine, id: string, to: ContainerState, patch?: RuntimePatch): ContainerRecord;
+export function move(
+  engine: Engine,
+  id: string,
+  to: ContainerState,
+  patch: RuntimePatch,
+  condition: Condition,
+): ContainerRecord | undefined;
+export function move(
+  engine: Engine,
+  id: string,
+  to: ContainerState,
+  patch: RuntimePatch = {},
+  condition?: Condition,
+): ContainerRecord | undefined {
+  return change(engine, id, condition, (record) => {
+    checkMove(record.name, record.state, to);
+    const atRest = to === "exited" || to === "dead";
+    return { ...record, state: to, runtime: patched(record.runtime, atRest ? { ...patch, keeper: NOBODY } : patch) };
+  });
+}
+
+/** As `move`, staying in the state: what is known of the run changed. */
+export function patchRuntime(engine: Engine, id: string, patch: RuntimePatch): ContainerRecord;
+export function patchRuntime(
+  engine: Engine,
+  id: string,
+  patch: RuntimePatch,
+  condition: Condition,
+): ContainerRecord | undefined;
+export function patchRuntime(
+  engine: Engine,
+  id: string,
+  patch: RuntimePatch,
+  condition?: Condition,
+): ContainerRecord | undefined {
+  return change(engine, id, condition, (record) => ({ ...record, runtime: patched(record.runtime, patch) }));
+}
+
+/** The keeper of a row that nobody needs to look after. */
+export const NOBODY: Keeper = { pid: 0, startTime: 0 };
+
+function patched(runtime: RuntimeRecord, patch: RuntimePatch): RuntimeRecord {
+  const { keeper, endpoint = runtime.endpoint, ...rest } = patch;
+  const { endpoint: _, ...old } = runtime;
+  const isCleared = "endpoint" in patch && patch.endpoint === undefined;
+  return {
+    ...old,
+    ...rest,
+    ...(endpoint === undefined || isCleared ? {} : { endpoint }),
+    ...(keeper === undefined ? {} : keeperFields(keeper)),
+  };
+}
+
+function change(
+  engine: Engine,
+  id: string,
+  condition: Condition | undefined,
+  next: (record: ContainerRecord) => ContainerRecord,
+): ContainerRecord | undefined {
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+    if (condition !== undefined && !condition(record)) return undefined;
+    const changed = next(record);
+    engine.db
+      .query("UPDATE container SET state = ?, runtime = ? WHERE id = ?")
+      .run(changed.state, JSON.stringify(changed.runtime), id);
+    return changed;
+  });
+}
+
+/**
+ * Takes a stopped container for a start: from here on `keeper` answers for it. Throws `conflict` when another process
+ * already does.
+ */
+export function claim(engine: Engine, id: string, keeper: Keeper): ContainerRecord {
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+    if (record.state !== "created" && record.state !== "exited") {
+      throw new CtrError("conflict", `container ${record.name} is ${record.state}: it cannot be started`);
+    }
+    if (hasKeeper(record.runtime)) {
+      throw new CtrError("conflict", `container ${record.name} is being started by another command`);
+    }
+    return patchRuntime(engine, id, { keeper, error: "" });
+  });
+}
+
+/** Lets a row go; everything of the container must be gone already. Succeeds when it is gone. */
+export function forget(engine: Engine, id: string): void {
+  engine.db.query("DELETE FROM container WHERE id = ?").run(id);
+}
+
+/** The ids of the rows that have a keeper, with it: an index of only those, so that asking costs next to nothing. */
+export function keptContainers(engine: Engine): readonly { readonly id: string; readonly keeper: Keeper }[] {
+  return engine.db
+    .query<{ id: string; pid: number; startTime: number }, []>(
+      `SELECT id, json_extract(runtime, '$.supervisorPid') AS pid,
+              json_extract(runtime, '$.supervisorStartTime') AS startTime
+         FROM container WHERE json_extract(runtime, '$.supervisorPid') > 0`,
+    )
+    .all()
+    .map((row) => ({ id: row.id, keeper: { pid: row.pid, startTime: row.startTime } }));
+}
