@@ -1,0 +1,291 @@
+/**
+ * A tar stream, entry by entry: ustar (POSIX.1-1988), pax (POSIX.1-2001, pax(1)), GNU long names and numbers
+ * (tar(5), GNU tar manual "Basic Tar Format"). Names stay bytes. Nothing is held but one header at a time.
+ */
+import { CtrError } from "../errors/error.ts";
+import type { EntryHeader, EntryKind, LayerEntry } from "../spec/layer-entry.ts";
+import { ByteQueue, truncated } from "./byte-queue.ts";
+import { applyPax, MAX_PAX_BYTES, type PaxFields, parsePax } from "./pax.ts";
+import { denseContent, oldGnuSparseMap, paxSparseMap, type SparseMap } from "./sparse.ts";
+
+export interface TarLimits {
+  /** Most entries in one archive. */
+  readonly entries: number;
+  /** Longest path or link target, in bytes. PATH_MAX of Linux is 4096. */
+  readonly pathBytes: number;
+}
+
+export const DEFAULT_LIMITS: TarLimits = { entries: 5_000_000, pathBytes: 4096 };
+
+export const BLOCK = 512;
+
+/**
+ * The entries of a tar stream in order. Each entry's content is read before the next entry is asked for, or it is
+ * passed over. The source is always read to its end. Throws CtrError `invalid` for what is not a tar archive.
+ */
+export async function* readTar(
+  source: AsyncIterable<Uint8Array>,
+  limits = DEFAULT_LIMITS,
+): AsyncGenerator<LayerEntry, void, undefined> {
+  const queue = new ByteQueue(source);
+  try {
+    let pending = NOTHING_PENDING;
+    let count = 0;
+    for (let isFirst = true; ; isFirst = false) {
+      const block = queue.takeNow(BLOCK) ?? (await queue.take(BLOCK));
+      if (block.length < BLOCK) {
+        // Some writers leave the end mark out; a stop at a border between entries cannot be told from that.
+        if (block.length > 0 || pending !== NOTHING_PENDING) throw isFirst ? notTar() : truncated();
+        if (isFirst) throw new CtrError("invalid", "the archive is empty");
+        return;
+      }
+      if (isZero(block)) {
+        if (pending !== NOTHING_PENDING) throw truncated();
+        await queue.drain();
+        return;
+      }
+      if (!hasValidChecksum(block)) throw isFirst ? notTar() : new CtrError("invalid", "corrupt tar header (checksum)");
+      const type = String.fromCharCode(block[TYPE_AT] ?? 0);
+      const size = number(block, 124, 12, "size");
+      if (type === "x" || type === "g" || type === "L" || type === "K") {
+        const extension = await readExtension(queue, size);
+        if (type === "x") pending = { ...pending, pax: parsePax(extension) };
+        else if (type === "L") pending = { ...pending, name: untilNul(extension) };
+        else if (type === "K") pending = { ...pending, linkname: untilNul(extension) };
+        // "g" applies to all that follows; nothing a layer needs is in it (Go's archive/tar passes it over too).
+        continue;
+      }
+      const extended = pending;
+      pending = NOTHING_PENDING;
+      if (type === "V") {
+        await queue.skip(padded(size)); // GNU volume label: the name of the archive, not a file
+        continue;
+      }
+      if (++count > limits.entries)
+        throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
+      const base = parseHeader(block, type, size, extended);
+      const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
+      if (Math.max(header.name.length, header.linkname.length) > limits.pathBytes) {
+        throw new CtrError("invalid", `a path in the archive is longer than ${limits.pathBytes} bytes`);
+      }
+      const hasData = header.kind === "file";
+      const stored = hasData ? (extended.pax?.size ?? size) : 0;
+      const sparse = hasData ? await sparseMap(queue, block, type, extended.pax, stored) : undefined;
+      if (sparse !== undefined) {
+        const name = extended.pax?.sparseName ?? header.name;
+        const body = new Body(queue, stored - sparse.mapBytes);
+        yield { ...header, name, size: sparse.size, content: denseContent(body, sparse) };
+        await body.finish(stored);
+      } else if (stored === 0) {
+        yield { ...header, size: 0, content: NO_CONTENT };
+      } else {
+        const body = new Body(queue, stored);
+        yield { ...header, size: stored, content: body };
+        await body.finish(stored);
+      }
+    }
+  } finally {
+    await queue.close();
+  }
+}
+
+/** What extension headers said about the next entry. */
+interface Pending {
+  readonly pax?: PaxFields;
+  readonly name?: Uint8Array;
+  readonly linkname?: Uint8Array;
+}
+
+const NOTHING_PENDING: Pending = {};
+
+const NO_CONTENT: AsyncIterable<Uint8Array> = {
+  async *[Symbol.asyncIterator]() {},
+};
+
+/** The stored bytes of one entry; what the consumer leaves is passed over by `finish`. */
+class Body implements AsyncIterable<Uint8Array> {
+  readonly #queue: ByteQueue;
+  #left: number;
+
+  constructor(queue: ByteQueue, size: number) {
+    this.#queue = queue;
+    this.#left = size;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    while (this.#left > 0) {
+      const chunk = this.#queue.takeNow(this.#left) ?? (await this.#queue.some(this.#left));
+      if (chunk.length === 0) throw truncated();
+      this.#left -= chunk.length;
+      yield chunk;
+    }
+  }
+
+  /** Goes to the next header; `stored` is the entry's whole size. */
+  async finish(stored: number): Promise<void> {
+    const padding = padded(stored) - stored;
+    const left = this.#left + padding;
+    this.#left = 0;
+    if (left > 0 && this.#queue.takeNow(left) === undefined) await this.#queue.skip(left);
+  }
+}
+
+const TYPE_AT = 156;
+
+function parseHeader(block: Uint8Array, type: string, size: number, extended: Pending): EntryHeader {
+  const kind = kindOf(type, block);
+  const isDevice = kind === "char" || kind === "block";
+  return {
+    kind,
+    name: extended.name ?? nameOf(block),
+    linkname:
+      kind === "link" || kind === "symlink"
+        ? (extended.linkname ?? untilNul(block.slice(157, 257)))
+        : new Uint8Array(0),
+    mode: number(block, 100, 8, "mode") & 0o7777,
+    uid: number(block, 108, 8, "uid"),
+    gid: number(block, 116, 8, "gid"),
+    size: kind === "file" ? size : 0,
+    mtimeNs: BigInt(signedNumber(block, 136, 12, "mtime")) * 1_000_000_000n,
+    major: isDevice ? number(block, 329, 8, "device number") : 0,
+    minor: isDevice ? number(block, 337, 8, "device number") : 0,
+    xattrs: NO_XATTRS,
+  };
+}
+
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+function kindOf(type: string, block: Uint8Array): EntryKind {
+  switch (type) {
+    case "0":
+    case "7": // "contiguous", a regular file everywhere but on RTU
+    case "S": // GNU sparse
+      return "file";
+    case "\0": {
+      // Before POSIX a directory was a file whose name ends in a slash.
+      const name = nameOf(block);
+      return name.at(-1) === 0x2f ? "directory" : "file";
+    }
+    case "1":
+      return "link";
+    case "2":
+      return "symlink";
+    case "3":
+      return "char";
+    case "4":
+      return "block";
+    case "5":
+    case "D": // GNU directory with a list of names as its content
+      return "directory";
+    case "6":
+      return "fifo";
+    default:
+      throw new CtrError("invalid", `tar entry of unknown type ${JSON.stringify(type)}`);
+  }
+}
+
+/** The name field, with ustar's prefix before it; GNU keeps other things there. */
+function nameOf(block: Uint8Array): Uint8Array {
+  const name = untilNul(block.slice(0, 100));
+  const isUstar = USTAR.every((byte, index) => block[257 + index] === byte);
+  if (!isUstar) return name;
+  const prefix = untilNul(block.slice(345, 500));
+  if (prefix.length === 0) return name;
+  const joined = new Uint8Array(prefix.length + 1 + name.length);
+  joined.set(prefix);
+  joined[prefix.length] = 0x2f;
+  joined.set(name, prefix.length + 1);
+  return joined;
+}
+
+const USTAR = new TextEncoder().encode("ustar\0");
+
+function untilNul(bytes: Uint8Array): Uint8Array {
+  const end = bytes.indexOf(0);
+  return end < 0 ? bytes : bytes.subarray(0, end);
+}
+
+/** A number field that must not be negative. */
+function number(block: Uint8Array, at: number, length: number, what: string): number {
+  const value = signedNumber(block, at, length, what);
+  if (value < 0) throw new CtrError("invalid", `corrupt tar header (${what})`);
+  return value;
+}
+
+/** Octal with blanks and NULs around it, or GNU's base-256 two's complement when the top bit is set. */
+export function signedNumber(block: Uint8Array, at: number, length: number, what: string): number {
+  const first = block[at] ?? 0;
+  if ((first & 0x80) !== 0) {
+    let value = (first & 0x40) === 0 ? BigInt(first & 0x7f) : BigInt(first & 0x7f) - 128n;
+    for (let index = 1; index < length; index++) value = value * 256n + BigInt(block[at + index] ?? 0);
+    const small = Number(value);
+    if (!Number.isSafeInteger(small)) throw new CtrError("invalid", `corrupt tar header (${what})`);
+    return small;
+  }
+  let value = 0;
+  let digits = 0;
+  let isDone = false;
+  for (let index = at; index < at + length; index++) {
+    const byte = block[index] ?? 0;
+    if (byte === 0x20 || byte === 0) {
+      isDone = digits > 0;
+      if (isDone) break;
+    } else if (byte >= 0x30 && byte <= 0x37) {
+      value = value * 8 + byte - 0x30;
+      digits++;
+    } else throw new CtrError("invalid", `corrupt tar header (${what})`);
+  }
+  return value;
+}
+
+/** The sum of all bytes with the checksum field taken as blanks; old writers summed signed bytes. */
+function hasValidChecksum(block: Uint8Array): boolean {
+  let unsigned = 0;
+  let highBytes = 0;
+  for (let index = 0; index < BLOCK; index++) {
+    const byte = index >= 148 && index < 156 ? 0x20 : (block[index] ?? 0);
+    unsigned += byte;
+    if (byte >= 0x80) highBytes++;
+  }
+  let stored: number;
+  try {
+    stored = signedNumber(block, 148, 8, "checksum");
+  } catch {
+    return false; // not digits at all: the caller says what that means
+  }
+  return stored === unsigned || stored === unsigned - 256 * highBytes;
+}
+
+function isZero(block: Uint8Array): boolean {
+  for (let index = 0; index < BLOCK; index++) if (block[index] !== 0) return false;
+  return true;
+}
+
+async function readExtension(queue: ByteQueue, size: number): Promise<Uint8Array> {
+  if (size > MAX_PAX_BYTES)
+    throw new CtrError("invalid", `a tar extension header is larger than ${MAX_PAX_BYTES} bytes`);
+  const bytes = (await queue.take(padded(size))).slice(0, size);
+  if (bytes.length < size) throw truncated();
+  return bytes;
+}
+
+async function sparseMap(
+  queue: ByteQueue,
+  block: Uint8Array,
+  type: string,
+  pax: PaxFields | undefined,
+  stored: number,
+): Promise<SparseMap | undefined> {
+  if (type === "S") return await oldGnuSparseMap(queue, block, stored);
+  if (pax?.sparse !== undefined) return await paxSparseMap(queue, pax.sparse, stored);
+  return undefined;
+}
+
+/** Rounded up to whole blocks. */
+export function padded(size: number): number {
+  return Math.ceil(size / BLOCK) * BLOCK;
+}
+
+function notTar(): CtrError {
+  return new CtrError("invalid", "not a tar archive");
+}
