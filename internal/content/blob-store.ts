@@ -1,0 +1,156 @@
+/** The blobs of the OCI image layout below `<root>/content` (image-spec image-layout.md). */
+import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
+import {
+  AT_FDCWD,
+  type Fd,
+  fsync,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+  open,
+  openat,
+  read,
+  writeAll,
+} from "../sys/fd.ts";
+import { exists, fstat, getdents64, mkdirAll, readFile, renameat2, replaceFile, unlinkat } from "../sys/file.ts";
+import { type Digest, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** A descriptor: what a blob is, which one, how long. */
+export interface Blob {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** `<root>/content/blobs/sha256/<hex>`. */
+export function blobPath(root: string, digest: Digest): string {
+  return `${root}/content/blobs/sha256/${hexOf(digest)}`;
+}
+
+/** Makes the layout's directories and its `oci-layout` file when missing. */
+export function ensureLayout(root: string): void {
+  mkdirAll(`${root}/content/blobs/sha256`, 0o700);
+  if (!exists(AT_FDCWD, `${root}/content/oci-layout`)) {
+    replaceFile(`${root}/content/oci-layout`, OCI_LAYOUT, 0o644);
+  }
+}
+
+/** image-spec image-layout.md#oci-layout-file. */
+export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}';
+
+/** A file in a workspace that is being written and hashed; `finish` tells its digest. */
+export class BlobWriter implements Disposable {
+  readonly #fd: Fd;
+  readonly #hasher = new Bun.CryptoHasher("sha256");
+  readonly path: string;
+  #size = 0;
+
+  constructor(workspace: Workspace, name: string) {
+    this.path = `${workspace.path}/${name}`;
+    this.#fd = openat(workspace.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#hasher.update(bytes);
+    writeAll(this.#fd.number, bytes);
+    this.#size += bytes.length;
+  }
+
+  /** Passes a stream on unchanged while writing it. */
+  async *tee(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of source) {
+      this.write(chunk);
+      yield chunk;
+    }
+  }
+
+  /** Syncs and closes the file. */
+  finish(): Blob {
+    fsync(this.#fd.number);
+    this.#fd.close();
+    return { digest: parseDigest(`sha256:${this.#hasher.digest("hex")}`), size: this.#size };
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd.close();
+  }
+}
+
+/** Puts a finished file of a workspace into the store. Call it inside the transaction that records who needs it. */
+export function publishBlob(root: string, path: string, digest: Digest): void {
+  renameat2(AT_FDCWD, path, AT_FDCWD, blobPath(root, digest));
+}
+
+/** Stores a small blob at once (a config, a manifest); inside the transaction that records who needs it. */
+export function writeBlob(root: string, content: string): Blob {
+  const bytes = new TextEncoder().encode(content);
+  const digest = digestOf(bytes);
+  replaceFile(blobPath(root, digest), bytes, 0o600);
+  return { digest, size: bytes.length };
+}
+
+/** A small blob, verified; at most `maxBytes`. */
+export function readBlob(root: string, digest: Digest, maxBytes = 4 << 20): Uint8Array {
+  const bytes = readFile(blobPath(root, digest), maxBytes);
+  if (digestOf(bytes) !== digest) throw new CtrError("internal", `blob ${digest} is damaged`);
+  return bytes;
+}
+
+/** An open blob with its size: the descriptor keeps it readable whatever is removed meanwhile. */
+export function openBlob(root: string, digest: Digest): { readonly fd: Fd; readonly size: number } {
+  const fd = open(blobPath(root, digest), O_RDONLY | O_NOFOLLOW);
+  return { fd, size: fstat(fd.number).size };
+}
+
+const CHUNK = 256 * 1024;
+
+/** The bytes of an open descriptor from where it stands to its end. The caller keeps the descriptor. */
+export async function* readChunks(fd: number): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    const buffer = new Uint8Array(CHUNK);
+    const size = read(fd, buffer);
+    if (size === 0) return;
+    yield buffer.subarray(0, size);
+  }
+}
+
+/** A stream that must have exactly this digest and size: reading stops at the declared size. */
+export async function* verified(
+  source: AsyncIterable<Uint8Array>,
+  expected: Blob,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  let size = 0;
+  for await (const chunk of source) {
+    size += chunk.length;
+    if (size > expected.size)
+      throw new CtrError("invalid", `${expected.digest} is longer than its ${expected.size} bytes`);
+    hasher.update(chunk);
+    yield chunk;
+  }
+  if (size !== expected.size)
+    throw new CtrError("invalid", `${expected.digest} has ${size} bytes instead of ${expected.size}`);
+  const digest = `sha256:${hasher.digest("hex")}`;
+  if (digest !== expected.digest)
+    throw new CtrError("invalid", `content has digest ${digest} instead of ${expected.digest}`);
+}
+
+/** Removes every blob that is not in `used`; inside a transaction, so that nobody publishes one meanwhile. */
+export function collectBlobs(root: string, used: ReadonlySet<string>): void {
+  let opened: Fd;
+  try {
+    opened = open(`${root}/content/blobs/sha256`, O_RDONLY | O_DIRECTORY);
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return;
+    throw error;
+  }
+  using directory = opened;
+  for (const { name } of getdents64(directory.number)) {
+    const digest = `sha256:${new TextDecoder().decode(name)}`;
+    // A name that is no digest is a half-written file of `writeBlob`, whose writer held the same transaction.
+    if (!isDigest(digest) || !used.has(digest)) unlinkat(directory.number, name);
+  }
+}
