@@ -1,0 +1,54 @@
+/** The writable layer of a container: `<root>/containers/<id>/{upper,work}`. On the path of every start. */
+import { CtrError, EEXIST, isErrno } from "../errors/error.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { fchmodat, fchownat, mkdirAll, mkdirat, removeTree, statx, utimensat } from "../sys/file.ts";
+
+export interface WritableSnapshot {
+  /** overlayfs' `upperdir` and `workdir`: absolute paths on one file system. */
+  readonly upper: string;
+  readonly work: string;
+}
+
+/** Where a container's writable layer is, whether made or not. The id must be one of ours: 64 hexadecimal digits. */
+export function writableSnapshot(root: string, containerId: string): WritableSnapshot {
+  if (!/^[0-9a-f]{64}$/.test(containerId)) throw new CtrError("internal", "not a container id");
+  const directory = `${root}/containers/${containerId}`;
+  return { upper: `${directory}/upper`, work: `${directory}/work` };
+}
+
+/**
+ * Makes the writable layer over `lower` (topmost first), and the container's directory (0710) when missing. The root
+ * of the upper directory is what a container sees as `/`: it gets the owner, mode and times of the topmost layer's.
+ * Calling it again changes nothing.
+ */
+export function makeWritableSnapshot(root: string, containerId: string, lower: readonly string[]): WritableSnapshot {
+  const snapshot = writableSnapshot(root, containerId);
+  mkdirAll(`${root}/containers/${containerId}`, 0o710);
+  makeDirectory(snapshot.work, 0o700);
+  if (!makeDirectory(snapshot.upper, 0o755)) return snapshot;
+  const [top] = lower;
+  if (top !== undefined) {
+    const stat = statx(AT_FDCWD, top);
+    fchownat(AT_FDCWD, snapshot.upper, stat.uid, stat.gid);
+    fchmodat(AT_FDCWD, snapshot.upper, stat.mode & 0o7777);
+    utimensat(AT_FDCWD, snapshot.upper, stat.atimeNs, stat.mtimeNs);
+  } else fchmodat(AT_FDCWD, snapshot.upper, 0o755); // whatever the caller's umask was
+  return snapshot;
+}
+
+/** Removes the writable layer; already gone is fine. The rest of the container's directory stays. */
+export function removeWritableSnapshot(root: string, containerId: string): void {
+  const snapshot = writableSnapshot(root, containerId);
+  removeTree(AT_FDCWD, snapshot.upper);
+  removeTree(AT_FDCWD, snapshot.work);
+}
+
+function makeDirectory(path: string, mode: number): boolean {
+  try {
+    mkdirat(AT_FDCWD, path, mode);
+    return true;
+  } catch (error) {
+    if (isErrno(error, EEXIST)) return false;
+    throw error;
+  }
+}
