@@ -3,7 +3,7 @@
  * every orphan, and ends as the program ended. A static program of its own without the C library, run from
  * a sealed memfd: ctr's executable would keep some 20 MB alive to do this.
  *
- *   ctr-init PROGRAM [ARGUMENT...]        PROGRAM is an absolute path, found by ctr's init
+ *   ctr-init FILE ARGUMENT0 [ARGUMENT...]        FILE is an absolute path, found by ctr's init
  *
  * Exit: the program's status, or 128 + its signal; 126/127 if it cannot be run (init checks that before).
  */
@@ -59,7 +59,7 @@ __attribute__((noreturn, used)) void reaper_main(long *stack)
   char **envp = argv + argc + 1;
   uint64_t all = ~0ULL;
   uint64_t none = 0;
-  if (argc < 2)
+  if (argc < 3)
     finish(125);
 
   /* All signals are taken by rt_sigtimedwait below, so none is lost between fork and wait. */
@@ -74,7 +74,7 @@ __attribute__((noreturn, used)) void reaper_main(long *stack)
     int self = (int)CALL(__NR_getpid, 0, 0, 0, 0);
     CALL(__NR_ioctl, 0, 0x5410 /* TIOCSPGRP */, &self, 0);
     CALL(__NR_rt_sigprocmask, SIG_SETMASK_, &none, 0, sizeof none);
-    long error = CALL(__NR_execve, argv[1], argv + 1, envp, 0);
+    long error = CALL(__NR_execve, argv[1], argv + 2, envp, 0);
     finish(error == -ENOENT ? 127 : 126);
   }
   if (child < 0)

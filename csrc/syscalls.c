@@ -120,3 +120,4 @@ long ctr_getsockopt(int fd, int level, int option, void *value, unsigned *size) 
 long ctr_getsockname(int fd, void *address, unsigned *size) { ONCE(syscall(SYS_getsockname, fd, address, size)); }
 long ctr_sendto(int fd, const void *buffer, uint64_t size, int flags, const void *address, unsigned address_size) { RETRY(syscall(SYS_sendto, fd, buffer, size, flags, address, address_size)); }
 long ctr_recvfrom(int fd, void *buffer, uint64_t size, int flags) { RETRY(syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL)); }
+long ctr_pidfd_getfd(int pidfd, int fd) { ONCE(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }

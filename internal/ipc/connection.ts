@@ -7,8 +7,8 @@
 import { CtrError, ProtocolError } from "../errors/error.ts";
 import { close } from "../sys/fd.ts";
 import { peerCredentials } from "../sys/socket.ts";
-import { asFields, integer, text } from "./fields.ts";
 import { encodeFrame, FrameReader } from "./frame.ts";
+import { checkHello, hello } from "./hello.ts";
 
 /** A conversation: its name, its version, and the check of what arrives at this end. */
 export interface Conversation<In> {
@@ -70,7 +70,7 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    this.#write(encodeFrame({ type: "hello", conversation: conversation.name, version: conversation.version }));
+    this.#write(encodeFrame(hello(conversation)));
   }
 
   send(message: Out): void {
@@ -187,19 +187,6 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
       this.#queue.push(frame);
       this.#queuedBytes += frame.length;
     }
-  }
-}
-
-/** Throws ProtocolError unless the first frame greets for this conversation and version. */
-export function checkHello(value: unknown, conversation: { readonly name: string; readonly version: number }): void {
-  const fields = asFields(value);
-  if (text(fields, "type") !== "hello") throw new ProtocolError("the first frame must be a hello");
-  const name = text(fields, "conversation");
-  const version = integer(fields, "version", 1);
-  if (name !== conversation.name || version !== conversation.version) {
-    throw new ProtocolError(
-      `the other side speaks ${name} version ${version}, this one ${conversation.name} version ${conversation.version}`,
-    );
   }
 }
 

@@ -156,6 +156,7 @@ export function syncfs(fd: number): void {
 }
 
 export const POLLIN = 1;
+export const POLLPRI = 2;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;

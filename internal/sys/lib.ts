@@ -92,6 +92,7 @@ const SYMBOLS = {
   ctr_getsockname: { args: ["i32", "ptr", "ptr"], returns },
   ctr_sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns },
   ctr_recvfrom: { args: ["i32", "ptr", "u64", "i32"], returns },
+  ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
   ctr_spawn: { args: ["ptr"], returns },
   ctr_exec: { args: ["ptr", "ptr"], returns },
 } as const satisfies Record<string, FFIFunction>;

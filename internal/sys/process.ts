@@ -29,6 +29,11 @@ export function pidfdSendSignal(pidfd: number, signal: number): void {
   check("pidfd_send_signal", lib.ctr_pidfd_send_signal(pidfd, signal));
 }
 
+/** pidfd_getfd(2), kernel 5.6: a copy of another process's descriptor. */
+export function pidfdGetfd(pidfd: number, fd: number): Fd {
+  return new Fd(check("pidfd_getfd", lib.ctr_pidfd_getfd(pidfd, fd)));
+}
+
 /** How a child ended: by itself with `status`, or by `signal`. */
 export interface ChildExit {
   readonly status: number;

@@ -1,0 +1,231 @@
+/**
+ * `ctr init`: PID 1 of a container until it becomes the user's program. It executes a runtime-spec and knows nothing
+ * else. A column of named steps; the step's name is the one that appears in the error.
+ */
+import { CtrError, SyscallError } from "../../internal/errors/error.ts";
+import { configureInterfaces } from "../../internal/netlink/configure.ts";
+import {
+  bindConsole,
+  DEFAULT_DEVICES,
+  makeDevices,
+  openNullDevice,
+  openTerminal,
+} from "../../internal/rootfs/devices.ts";
+import {
+  isolateMounts,
+  makeReadonly,
+  makeRootReadonly,
+  maskPaths,
+  mountInRoot,
+  mountRoot,
+  setRootPropagation,
+} from "../../internal/rootfs/mounts.ts";
+import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
+import { resolveUser } from "../../internal/rootfs/users.ts";
+import { type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
+import { seccompProgram } from "../../internal/security/seccomp.ts";
+import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
+import { type Fd, O_WRONLY, writeAll } from "../../internal/sys/fd.ts";
+import { fstatfsType, writeInto } from "../../internal/sys/file.ts";
+import { lib } from "../../internal/sys/lib.ts";
+import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
+import {
+  chdir,
+  fchdir,
+  PR_SET_DUMPABLE,
+  prctl,
+  prlimit,
+  setdomainname,
+  sethostname,
+  umask,
+} from "../../internal/sys/process.ts";
+import { setWindowSize } from "../../internal/sys/pty.ts";
+import { execProcess, type ProcessImage, SpawnError } from "../../internal/sys/spawn.ts";
+import { expect, greet, tell } from "./control.ts";
+import { findProgram } from "./program.ts";
+import { reaperExecutable } from "./reaper.ts";
+
+let step = "greet";
+
+/** Runs one step under its name. */
+function run<T>(name: string, action: () => T): T {
+  step = name;
+  return action();
+}
+
+function main(): void {
+  // Until execve no process of the container may look into this one (SECURITY-RULES, "The moment of entering").
+  prctl(PR_SET_DUMPABLE, 0);
+  greet();
+  const { spec } = run("create", () => expect("create"));
+  umask(0);
+  run("oom score", () => setOomScore(spec));
+  run("rlimits", () => setRlimits(spec));
+  run("mount namespace", () => isolateMounts(spec.linux?.rootfsPropagation));
+  const mounts = spec.mounts ?? [];
+  const rootMount = mounts[0]?.destination === "/" ? mounts[0] : undefined;
+  using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
+  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount);
+  run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])]));
+  using terminal = run("terminal", () => makeTerminal(root.number, spec));
+  const user = run("user", () => userOf(root.number, spec));
+  run("working directory", () => makeWorkingDirectory(root.number, spec.process.cwd));
+  run("hostname", () => setNames(spec));
+  run("sysctl", () => setSysctls(root.number, spec));
+  run("read-only paths", () => makeReadonly(root.number, spec.linux?.readonlyPaths ?? []));
+  run("masked paths", () => mask(root.number, spec.linux?.maskedPaths ?? []));
+  run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
+  if (spec.root.readonly === true) run("read-only root", () => makeRootReadonly(root.number));
+  run("pivot_root", () => enterRoot(root.number));
+  const { interface: endpoint } = run("network", () => expect("network"));
+  run("network", () => setUpNetwork(spec, endpoint === undefined ? [] : [endpoint]));
+  const image = run("process", () => imageOf(spec, user));
+  tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
+  run("start", () => expect("start"));
+  run("exec", () => execProcess(image));
+}
+
+function mountOne(root: number, mount: Mount): void {
+  run(`mount ${mount.destination}`, () => mountInRoot(root, mount));
+}
+
+function hasNew(spec: Spec, type: NamespaceType): boolean {
+  return spec.linux?.namespaces?.some((namespace) => namespace.type === type && namespace.path === undefined) ?? false;
+}
+
+function setOomScore(spec: Spec): void {
+  const score = spec.process.oomScoreAdj;
+  if (score !== undefined) writeInto("/proc/self/oom_score_adj", `${score}`);
+}
+
+/** getrlimit(2); the numbers of asm-generic/resource.h. */
+const RLIMITS = [
+  "CPU",
+  "FSIZE",
+  "DATA",
+  "STACK",
+  "CORE",
+  "RSS",
+  "NPROC",
+  "NOFILE",
+  "MEMLOCK",
+  "AS",
+  "LOCKS",
+  "SIGPENDING",
+  "MSGQUEUE",
+  "NICE",
+  "RTPRIO",
+  "RTTIME",
+];
+const RLIM_INFINITY = 2n ** 64n - 1n;
+
+function setRlimits(spec: Spec): void {
+  for (const { type, soft, hard } of spec.process.rlimits ?? []) {
+    const resource = RLIMITS.indexOf(type.replace(/^RLIMIT_/, ""));
+    if (resource < 0) throw new CtrError("invalid", `unknown resource limit ${type}`);
+    prlimit(0, resource, { soft: limit(soft), hard: limit(hard) });
+  }
+}
+
+function limit(value: number): bigint {
+  return value < 0 || value >= 2 ** 64 ? RLIM_INFINITY : BigInt(value);
+}
+
+/** The container's terminal becomes 0, 1 and 2; its master stays open until the supervisor has a copy. */
+function makeTerminal(root: number, spec: Spec): Fd | undefined {
+  if (spec.process.terminal !== true) return undefined;
+  const { master, slave } = openTerminal(root);
+  bindConsole(root, slave.number);
+  const size = spec.process.consoleSize;
+  if (size !== undefined) setWindowSize(master.number, size.height, size.width);
+  for (const target of [0, 1, 2]) lib.ctr_dup3(slave.number, target, 0);
+  slave.close();
+  return master;
+}
+
+function userOf(root: number, spec: Spec): Identity {
+  const { uid, gid, additionalGids = [], username } = spec.process.user;
+  if (username === undefined) {
+    // The spec's numbers are final; passwd is asked only for HOME, as runc does.
+    return { uid, gid, groups: additionalGids, home: resolveUser(root, `${uid}:${gid}`).home };
+  }
+  const groupAdd = spec.annotations?.["ctr.group-add"];
+  return resolveUser(root, username, groupAdd === undefined || groupAdd === "" ? [] : groupAdd.split(","));
+}
+
+function makeWorkingDirectory(root: number, cwd: string): void {
+  makeDirectoryInRoot(root, cwd).close();
+}
+
+function setNames(spec: Spec): void {
+  if (!hasNew(spec, "uts")) return;
+  if (spec.hostname !== undefined) sethostname(spec.hostname);
+  if (spec.domainname !== undefined) setdomainname(spec.domainname);
+}
+
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+function setSysctls(root: number, spec: Spec): void {
+  for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {})) {
+    if (!/^[a-z0-9_.\-/]+$/i.test(name) || name.includes(".."))
+      throw new CtrError("invalid", `sysctl ${name}: not a sysctl's name`);
+    // sysctl.d(5): with a slash anywhere, dots belong to the name; otherwise they separate.
+    const path = name.includes("/") ? name : name.replaceAll(".", "/");
+    using file = openInRoot(root, `/proc/sys/${path}`, O_WRONLY);
+    if (fstatfsType(file.number) !== PROC_SUPER_MAGIC)
+      throw new CtrError("invalid", `sysctl ${name}: /proc of the container is not procfs`);
+    writeAll(file.number, new TextEncoder().encode(value));
+  }
+}
+
+function mask(root: number, paths: readonly string[]): void {
+  if (paths.length === 0) return;
+  using nullDevice = openNullDevice(root);
+  maskPaths(root, paths, nullDevice.number);
+}
+
+/** pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is detached from there. */
+function enterRoot(root: number): void {
+  fchdir(root);
+  pivotRoot(".", ".");
+  umount2(".", MNT_DETACH);
+  chdir("/");
+}
+
+function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfaces>[0]): void {
+  if (hasNew(spec, "network")) configureInterfaces(interfaces);
+}
+
+function imageOf(spec: Spec, user: Identity): ProcessImage {
+  const image = processImage(spec.process, user, seccompProgram(spec));
+  if (spec.annotations?.["ctr.init"] !== "true") return image;
+  const program = findProgram(image.candidates, spec.process.cwd);
+  return { ...image, args: ["ctr-init", program, ...spec.process.args], execFd: reaperExecutable() };
+}
+
+/** What goes back to the supervisor; 126 and 127 only for the program itself (behaviour.md, "Exit codes"). */
+function tellFailure(error: unknown): void {
+  const isExec = step === "exec" && error instanceof SpawnError && error.step === "exec";
+  if (isExec) {
+    tell({ type: "failed", step, ...programFailure(error.path ?? "", error.errno), errno: error.errno });
+    return;
+  }
+  const status = error instanceof CtrError ? error.exitStatus : undefined;
+  tell({
+    type: "failed",
+    step,
+    message: error instanceof Error ? error.message : String(error),
+    ...(error instanceof SyscallError ? { errno: error.errno } : {}),
+    ...(status === 126 || status === 127 ? { exitStatus: status } : {}),
+  });
+}
+
+try {
+  main();
+} catch (error) {
+  try {
+    tellFailure(error);
+  } finally {
+    process.exit(1);
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * A supervisor and its init, over the socketpair that init is born with (descriptor 3). Init is single-minded: it reads
+ * and writes with blocking calls, in this order.
+ *
+ *   supervisor                         init
+ *     │ create {spec, …} ───────────────▶ │   once init is in its cgroup
+ *     │                                   │   mounts, devices, terminal …
+ *     │ network {interface?} ───────────▶ │   eth0 up (or only lo)
+ *     │ ◀── ready {terminalFd?}           │   the supervisor takes the terminal with pidfd_getfd(2)
+ *     │ start ──────────────────────────▶ │   pivot_root, credentials, seccomp, execve
+ *     │ ◀── end of stream                 │   the descriptor is close-on-exec: the program runs
+ *     │ ◀── failed {step, syscall, …}     │   instead of any of the above
+ */
+import { ProtocolError } from "../errors/error.ts";
+import { parseSpec } from "../spec/parse-spec.ts";
+import type { Spec } from "../spec/runtime.ts";
+import { asFields, type Fields, optionalInteger, text } from "./fields.ts";
+import type { InterfaceSetup } from "./netd.ts";
+import { decodeInterfaceSetup } from "./netd.ts";
+
+export const INIT_CONVERSATION = { name: "init", version: 1 } as const;
+
+/** The descriptor of the socketpair in init. */
+export const INIT_CONTROL_FD = 3;
+
+/** What a supervisor tells its init. */
+export type ToInit =
+  | { readonly type: "create"; readonly spec: Spec }
+  | { readonly type: "network"; readonly interface?: InterfaceSetup }
+  | { readonly type: "start" };
+
+/** What init tells its supervisor. `kind` is for failures that are no system call's. */
+export type FromInit =
+  | { readonly type: "ready"; readonly terminalFd?: number }
+  | {
+      readonly type: "failed";
+      readonly step: string;
+      readonly message: string;
+      readonly errno?: number;
+      /** 126 or 127 when it was the program, and only then. */
+      readonly exitStatus?: number;
+    };
+
+/** Checks a message of the supervisor. Throws ProtocolError, or CtrError for a spec that is none. */
+export function decodeToInit(value: unknown): ToInit {
+  const fields = asFields(value);
+  const type = text(fields, "type");
+  switch (type) {
+    case "create":
+      return { type, spec: parseSpec(fields["spec"]) };
+    case "network":
+      return fields["interface"] === undefined
+        ? { type }
+        : { type, interface: decodeInterfaceSetup(fields["interface"]) };
+    case "start":
+      return { type };
+    default:
+      throw new ProtocolError(`unknown message ${type}`);
+  }
+}
+
+/** Checks a message of init. Throws ProtocolError. */
+export function decodeFromInit(value: unknown): FromInit {
+  const fields = asFields(value);
+  const type = text(fields, "type");
+  switch (type) {
+    case "ready": {
+      const terminalFd = optionalInteger(fields, "terminalFd", 0);
+      return { type, ...(terminalFd === undefined ? {} : { terminalFd }) };
+    }
+    case "failed":
+      return { type, step: text(fields, "step"), message: text(fields, "message"), ...failureDetails(fields) };
+    default:
+      throw new ProtocolError(`unknown message ${type}`);
+  }
+}
+
+function failureDetails(fields: Fields): { errno?: number; exitStatus?: number } {
+  const errno = optionalInteger(fields, "errno", 0);
+  const exitStatus = optionalInteger(fields, "exitStatus", 126, 127);
+  return { ...(errno === undefined ? {} : { errno }), ...(exitStatus === undefined ? {} : { exitStatus }) };
+}

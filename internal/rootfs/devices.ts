@@ -1,0 +1,118 @@
+/** /dev of a container: nodes made by us on the container's own tmpfs, links, the terminal. */
+import { CtrError, EEXIST, EPERM, isErrno } from "../errors/error.ts";
+import type { Device } from "../spec/runtime.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  type Fd,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDWR,
+  O_WRONLY,
+  openat,
+} from "../sys/fd.ts";
+import { fchownat, fstat, fstatfsType, mknodat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, symlinkat } from "../sys/file.ts";
+import { attachMount, OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
+import { openTerminalPeer, unlockTerminal } from "../sys/pty.ts";
+import { makeDirectoryInRoot, openInRoot } from "./resolve.ts";
+
+/** The nodes every container has (runtime-spec config-linux.md#default-devices). */
+export const DEFAULT_DEVICES: readonly Device[] = [
+  { path: "/dev/null", type: "c", major: 1, minor: 3, fileMode: 0o666 },
+  { path: "/dev/zero", type: "c", major: 1, minor: 5, fileMode: 0o666 },
+  { path: "/dev/full", type: "c", major: 1, minor: 7, fileMode: 0o666 },
+  { path: "/dev/random", type: "c", major: 1, minor: 8, fileMode: 0o666 },
+  { path: "/dev/urandom", type: "c", major: 1, minor: 9, fileMode: 0o666 },
+  { path: "/dev/tty", type: "c", major: 5, minor: 0, fileMode: 0o666 },
+];
+
+const KIND = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
+
+/** Makes the nodes, and the links that go with them. The umask must be 0. */
+export function makeDevices(root: number, devices: readonly Device[]): void {
+  for (const device of devices) makeDevice(root, device);
+  using dev = openInRoot(root, "/dev", O_PATH | O_DIRECTORY);
+  for (const [target, name] of LINKS) linkUnlessThere(target, dev.number, name);
+}
+
+const LINKS = [
+  ["/proc/self/fd", "fd"],
+  ["/proc/self/fd/0", "stdin"],
+  ["/proc/self/fd/1", "stdout"],
+  ["/proc/self/fd/2", "stderr"],
+  ["pts/ptmx", "ptmx"],
+] as const;
+
+function linkUnlessThere(target: string, directory: number, name: string): void {
+  try {
+    symlinkat(target, directory, name);
+  } catch (error) {
+    // An image without a /dev of its own mount may bring them.
+    if (!isErrno(error, EEXIST)) throw error;
+  }
+}
+
+function makeDevice(root: number, device: Device): void {
+  const slash = device.path.lastIndexOf("/");
+  const name = device.path.slice(slash + 1);
+  using directory = makeDirectoryInRoot(root, slash === 0 ? "/" : device.path.slice(0, slash));
+  try {
+    mknodat(
+      directory.number,
+      name,
+      KIND[device.type] | (device.fileMode ?? 0o666),
+      device.major ?? 0,
+      device.minor ?? 0,
+    );
+    fchownat(directory.number, name, device.uid ?? 0, device.gid ?? 0);
+  } catch (error) {
+    if (isErrno(error, EEXIST)) return;
+    // Without CAP_MKNOD over the host's devices (a user namespace) the host's node is bound instead.
+    if (!isErrno(error, EPERM)) throw error;
+    using node = openTree(AT_FDCWD, device.path, OPEN_TREE_CLONE);
+    openat(directory.number, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644).close();
+    using place = openat(directory.number, name, O_PATH | O_NOFOLLOW);
+    attachMount(node.number, place.number, device.path);
+  }
+}
+
+/** The container's null device, checked to be it. */
+export function openNullDevice(root: number): Fd {
+  const device = openInRoot(root, "/dev/null");
+  const { mode, rdevMajor, rdevMinor } = fstat(device.number);
+  if ((mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3) return device;
+  device.close();
+  throw new CtrError("invalid", "/dev/null of the container is not the null device");
+}
+
+const DEVPTS_SUPER_MAGIC = 0x1cd1;
+
+/** A new terminal of the container's own devpts: both ends, the slave already open. */
+export function openTerminal(root: number): { readonly master: Fd; readonly slave: Fd } {
+  const master = openInRoot(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  const { mode, rdevMajor, rdevMinor } = fstat(master.number);
+  const isPtmx = (mode & S_IFMT) === S_IFCHR && rdevMajor === 5 && rdevMinor === 2;
+  if (!isPtmx || fstatfsType(master.number) !== DEVPTS_SUPER_MAGIC) {
+    master.close();
+    throw new CtrError("invalid", "/dev/pts/ptmx of the container is no terminal multiplexer");
+  }
+  unlockTerminal(master.number);
+  return { master, slave: openTerminalPeer(master.number) };
+}
+
+/** /dev/console: the terminal bound on a file of the container's /dev. */
+export function bindConsole(root: number, slave: number): void {
+  using dev = openInRoot(root, "/dev", O_PATH | O_DIRECTORY);
+  try {
+    openat(dev.number, "console", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).close();
+  } catch (error) {
+    if (!isErrno(error, EEXIST)) throw error;
+  }
+  using place = openat(dev.number, "console", O_PATH | O_NOFOLLOW);
+  using tree = openTree(slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  attachMount(tree.number, place.number, "/dev/console");
+}

@@ -1,0 +1,91 @@
+/** The words of a mount's options (mount(8), runtime-spec config.md#mounts) as the kernel's flags. */
+import {
+  MOUNT_ATTR__ATIME,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NODIRATIME,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_NOSYMFOLLOW,
+  MOUNT_ATTR_RDONLY,
+  MOUNT_ATTR_STRICTATIME,
+  MS_PRIVATE,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+} from "../sys/mount.ts";
+
+export interface MountOptions {
+  /** `bind` or `rbind`. */
+  readonly bind: "no" | "one" | "recursive";
+  /** MOUNT_ATTR_… of this mount, to set and to clear. */
+  readonly set: number;
+  readonly clear: number;
+  /** The same for the mounts below it too (`rro`, `rnosuid`, …). */
+  readonly recursiveSet: number;
+  readonly recursiveClear: number;
+  /** MS_PRIVATE and its like, or 0 to leave. */
+  readonly propagation: number;
+  readonly isPropagationRecursive: boolean;
+  /** What is left is the file system's own: `size=64m`. */
+  readonly data: readonly string[];
+}
+
+/** word → [attribute to set, attribute to clear] */
+const ATTRIBUTES: { readonly [word: string]: readonly [set: number, clear: number] } = {
+  ro: [MOUNT_ATTR_RDONLY, 0],
+  rw: [0, MOUNT_ATTR_RDONLY],
+  nosuid: [MOUNT_ATTR_NOSUID, 0],
+  suid: [0, MOUNT_ATTR_NOSUID],
+  nodev: [MOUNT_ATTR_NODEV, 0],
+  dev: [0, MOUNT_ATTR_NODEV],
+  noexec: [MOUNT_ATTR_NOEXEC, 0],
+  exec: [0, MOUNT_ATTR_NOEXEC],
+  noatime: [MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME],
+  atime: [0, MOUNT_ATTR__ATIME],
+  relatime: [0, MOUNT_ATTR__ATIME],
+  norelatime: [MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME],
+  strictatime: [MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME],
+  nostrictatime: [0, MOUNT_ATTR__ATIME],
+  nodiratime: [MOUNT_ATTR_NODIRATIME, 0],
+  diratime: [0, MOUNT_ATTR_NODIRATIME],
+  nosymfollow: [MOUNT_ATTR_NOSYMFOLLOW, 0],
+  symfollow: [0, MOUNT_ATTR_NOSYMFOLLOW],
+};
+
+const PROPAGATION: { readonly [word: string]: number } = {
+  private: MS_PRIVATE,
+  slave: MS_SLAVE,
+  shared: MS_SHARED,
+  unbindable: MS_UNBINDABLE,
+};
+
+/** Sorts the words; a later one wins over an earlier one, as in mount(8). */
+export function parseMountOptions(options: readonly string[]): MountOptions {
+  let bind: MountOptions["bind"] = "no";
+  let [set, clear, recursiveSet, recursiveClear, propagation] = [0, 0, 0, 0, 0];
+  let isPropagationRecursive = false;
+  const data: string[] = [];
+  for (const word of options) {
+    const attribute = ATTRIBUTES[word];
+    const recursive = word.startsWith("r") ? word.slice(1) : "";
+    const recursiveAttribute = ATTRIBUTES[recursive];
+    if (word === "bind") bind = "one";
+    else if (word === "rbind") bind = "recursive";
+    else if (word === "" || word === "defaults" || word === "async" || word === "rprivate-default") continue;
+    else if (attribute !== undefined) {
+      set = (set & ~attribute[1]) | attribute[0];
+      clear = (clear & ~attribute[0]) | attribute[1];
+    } else if (recursiveAttribute !== undefined) {
+      recursiveSet = (recursiveSet & ~recursiveAttribute[1]) | recursiveAttribute[0];
+      recursiveClear = (recursiveClear & ~recursiveAttribute[0]) | recursiveAttribute[1];
+    } else if (PROPAGATION[word] !== undefined) {
+      propagation = PROPAGATION[word] ?? 0;
+      isPropagationRecursive = false;
+    } else if (PROPAGATION[recursive] !== undefined) {
+      propagation = PROPAGATION[recursive] ?? 0;
+      isPropagationRecursive = true;
+    } else data.push(word);
+  }
+  return { bind, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data };
+}

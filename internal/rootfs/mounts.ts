@@ -1,0 +1,229 @@
+/**
+ * The mounts of a container, made with the mount API of kernel 5.2: each file system is made detached, and attached
+ * through a descriptor of its place that was resolved inside the root. Nothing is found twice by its name.
+ */
+import { CtrError, EINVAL, ENOSYS, ENOTDIR, isErrno } from "../errors/error.ts";
+import type { Mount } from "../spec/runtime.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
+import { fstat, fstatfsType, S_IFDIR, S_IFMT } from "../sys/file.ts";
+import {
+  attachMount,
+  fsconfigCreate,
+  fsconfigSet,
+  fsmount,
+  fsopen,
+  MOUNT_ATTR_RDONLY,
+  MS_PRIVATE,
+  MS_REC,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+  mount,
+  mountSetattr,
+  OPEN_TREE_CLONE,
+  openTree,
+} from "../sys/mount.ts";
+import { mountCgroups } from "./cgroup-mounts.ts";
+import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { makeDirectoryInRoot, makeFileInRoot, tryOpenInRoot } from "./resolve.ts";
+
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** Cuts this mount namespace off from the host's: what is mounted here stays here. */
+export function isolateMounts(propagation: string | undefined): void {
+  // slave: with rslave or rshared in the spec the host's later mounts still arrive; private otherwise.
+  const word = propagation ?? "rprivate";
+  mount(
+    "none",
+    "/",
+    "",
+    MS_REC | (word === "rslave" || word === "rshared" || word === "shared" || word === "slave" ? MS_SLAVE : MS_PRIVATE),
+  );
+}
+
+/**
+ * Mounts the root file system on `path` and returns its descriptor: an overlay when the first mount of the spec is one
+ * for "/", otherwise `path` itself as a mount of its own (pivot_root(2) needs one).
+ */
+export function mountRoot(path: string, first: Mount | undefined): Fd {
+  if (first?.type === "overlay") return mountOverlay(path, first);
+  using place = open(path, O_PATH | O_DIRECTORY);
+  const tree =
+    first === undefined
+      ? openTree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE)
+      : makeFileSystem(first.type ?? "", first.source ?? "", first.options ?? []);
+  attachMount(tree.number, place.number, path);
+  return tree;
+}
+
+/**
+ * overlayfs takes any number of layers one by one since kernel 6.5 (`lowerdir+`). Before, all of them must fit in the
+ * one page that mount(2) passes on: fsconfig(2) takes no more than 256 bytes.
+ */
+function mountOverlay(path: string, spec: Mount): Fd {
+  const options = parseMountOptions(spec.options ?? []);
+  using fs = fsopen("overlay");
+  try {
+    for (const word of options.data) {
+      const [key, value] = keyValue(word);
+      if (key !== "lowerdir" || value === undefined) fsconfigSet(fs.number, key, value);
+      else for (const layer of value.split(":")) fsconfigSet(fs.number, "lowerdir+", layer);
+    }
+  } catch (error) {
+    if (!isErrno(error, EINVAL)) throw error;
+    mount("overlay", path, "overlay", 0, options.data.join(","));
+    return open(path, O_PATH | O_DIRECTORY);
+  }
+  using place = open(path, O_PATH | O_DIRECTORY);
+  fsconfigCreate(fs.number, "overlay");
+  const tree = fsmount(fs.number, options.set);
+  attachMount(tree.number, place.number, path);
+  return tree;
+}
+
+/** Makes one mount of the spec inside the root. `/dev`-like file systems come out as their descriptor for further use. */
+export function mountInRoot(root: number, spec: Mount): void {
+  const options = parseMountOptions(spec.options ?? []);
+  refuseBelowProc(spec, options);
+  if (options.bind !== "no" || spec.type === "bind") {
+    bindInRoot(root, spec, options);
+    return;
+  }
+  using target = makeDirectoryInRoot(root, spec.destination);
+  if (spec.type === "cgroup") {
+    mountCgroups(target.number, spec.destination, (options.set & MOUNT_ATTR_RDONLY) !== 0);
+    return;
+  }
+  using tree = makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
+  if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
+    throw new CtrError("internal", "the new procfs is not one");
+  attachMount(tree.number, target.number, spec.destination);
+}
+
+/** runc's rule: nothing but procfs itself goes on /proc, and nothing below it but lxcfs's files; here, nothing at all. */
+function refuseBelowProc(spec: Mount, options: MountOptions): void {
+  const path = `/${spec.destination
+    .split("/")
+    .filter((part) => part !== "" && part !== ".")
+    .join("/")}`;
+  const isProc = path === "/proc" && spec.type === "proc";
+  const isHostProc = path === "/proc" && options.bind !== "no" && spec.source === "/proc";
+  if ((path === "/proc" || path.startsWith("/proc/")) && !isProc && !isHostProc) {
+    throw new CtrError("invalid", `${spec.destination}: cannot be mounted because it is inside /proc`);
+  }
+}
+
+/** A new, detached file system with the mount attributes and the data of its options. */
+function makeFileSystem(type: string, source: string, words: readonly string[]): Fd {
+  const options = parseMountOptions(words);
+  using fs = fsopen(type);
+  if (source !== "") fsconfigSet(fs.number, "source", source);
+  for (const word of options.data) {
+    const [key, value] = keyValue(word);
+    fsconfigSet(fs.number, key, value);
+  }
+  // A read-only tmpfs is filled before it is closed; only its mount is read-only, never its superblock.
+  fsconfigCreate(fs.number, source);
+  return fsmount(fs.number, options.set);
+}
+
+function keyValue(word: string): readonly [key: string, value: string | undefined] {
+  const equals = word.indexOf("=");
+  return equals < 0 ? [word, undefined] : [word.slice(0, equals), word.slice(equals + 1)];
+}
+
+/** A bind mount: a detached clone of the source, its attributes changed while nobody sees it, then attached. */
+function bindInRoot(root: number, spec: Mount, options: MountOptions): void {
+  const isRecursive = options.bind === "recursive";
+  using tree = openSource(spec, isRecursive);
+  const isDirectory = (fstat(tree.number).mode & S_IFMT) === S_IFDIR;
+  const recursion = isRecursive ? AT_RECURSIVE : 0;
+  const set = options.set | options.recursiveSet;
+  const clear = options.clear | options.recursiveClear;
+  // Read-only is read-only all the way down (Docker 25 and later).
+  const down =
+    (options.set & MOUNT_ATTR_RDONLY) !== 0 || options.recursiveSet !== 0 || options.recursiveClear !== 0
+      ? recursion
+      : 0;
+  if (set !== 0 || clear !== 0) mountSetattr(tree.number, "", AT_EMPTY_PATH | down, { set, clear: clear & ~set });
+  const propagation = options.propagation === 0 ? MS_PRIVATE : options.propagation;
+  mountSetattr(tree.number, "", AT_EMPTY_PATH | recursion, { propagation });
+  using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
+  try {
+    attachMount(tree.number, target.number, spec.destination);
+  } catch (error) {
+    if (!isErrno(error, ENOTDIR)) throw error;
+    throw new CtrError(
+      "invalid",
+      `mount ${spec.source} on ${spec.destination}: are you trying to mount a directory onto a file (or vice-versa)?`,
+      { cause: error },
+    );
+  }
+}
+
+function openSource(spec: Mount, isRecursive: boolean): Fd {
+  const source = spec.source ?? "";
+  try {
+    return openTree(AT_FDCWD, source, OPEN_TREE_CLONE | (isRecursive ? AT_RECURSIVE : 0));
+  } catch (error) {
+    if (isErrno(error, ENOSYS))
+      throw new CtrError("unsupported", "bind mounts need kernel 5.2 or newer", { cause: error });
+    throw error;
+  }
+}
+
+/** Makes paths read-only by binding each on itself; what is not there is passed over. */
+export function makeReadonly(root: number, paths: readonly string[]): void {
+  for (const path of paths) {
+    using place = tryOpenInRoot(root, path);
+    if (place === undefined) continue;
+    using tree = openTree(place.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
+    mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, { set: MOUNT_ATTR_RDONLY });
+    attachMount(tree.number, place.number, path);
+  }
+}
+
+/**
+ * Masks paths: a directory by an empty read-only tmpfs, anything else by the null device, of which `nullDevice` is a
+ * descriptor that was checked.
+ */
+export function maskPaths(root: number, paths: readonly string[], nullDevice: number): void {
+  let empty: Fd | undefined;
+  try {
+    for (const path of paths) {
+      using place = tryOpenInRoot(root, path);
+      if (place === undefined) continue;
+      if ((fstat(place.number).mode & S_IFMT) === S_IFDIR) {
+        empty ??= makeFileSystem("tmpfs", "tmpfs", [
+          "ro",
+          "nosuid",
+          "nodev",
+          "noexec",
+          "size=0k",
+          "nr_inodes=2",
+          "mode=755",
+        ]);
+        using mask = openTree(empty.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+        attachMount(mask.number, place.number, path);
+      } else {
+        using mask = openTree(nullDevice, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+        attachMount(mask.number, place.number, path);
+      }
+    }
+  } finally {
+    empty?.close();
+  }
+}
+
+/** Makes the root file system's own mount read-only (`--read-only`), after everything in it has its place. */
+export function makeRootReadonly(root: number): void {
+  mountSetattr(root, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
+}
+
+/** The root's propagation as the spec asks; private when it does not. */
+export function setRootPropagation(root: number, word: string | undefined): void {
+  const plain = (word ?? "rprivate").replace(/^r/, "");
+  const propagation =
+    plain === "shared" ? MS_SHARED : plain === "slave" ? MS_SLAVE : plain === "unbindable" ? MS_UNBINDABLE : MS_PRIVATE;
+  mountSetattr(root, "", AT_EMPTY_PATH | (word?.startsWith("r") === false ? 0 : AT_RECURSIVE), { propagation });
+}

@@ -1,0 +1,64 @@
+/**
+ * A process of the runtime-spec, with its user resolved, as the C side executes it: the last step of init and the whole
+ * of exec.
+ */
+import { ENOENT, ENOTDIR, errnoText } from "../errors/error.ts";
+import type { Process } from "../spec/runtime.ts";
+import type { ProcessImage } from "../sys/spawn.ts";
+import { capabilityMask } from "./capabilities.ts";
+
+/** Who the process runs as, as numbers. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  readonly home: string;
+}
+
+/** The image to execute; HOME is added last when the environment has none (behaviour.md, "Environment order"). */
+export function processImage(process: Process, user: Identity, seccomp: Uint8Array | undefined): ProcessImage {
+  const env = [...(process.env ?? [])];
+  if (!env.some((variable) => variable.startsWith("HOME="))) env.push(`HOME=${user.home}`);
+  const { capabilities = {} } = process;
+  const ambient = capabilityMask(capabilities.ambient ?? []);
+  // Another user than root loses what is not ambient at execve anyway (capabilities(7)): not having it before is safer.
+  const isRoot = user.uid === 0;
+  return {
+    uid: user.uid,
+    gid: user.gid,
+    groups: user.groups,
+    bounding: capabilityMask(capabilities.bounding ?? []),
+    effective: isRoot ? capabilityMask(capabilities.effective ?? []) : ambient,
+    permitted: isRoot ? capabilityMask(capabilities.permitted ?? []) : ambient,
+    inheritable: capabilityMask(capabilities.inheritable ?? []) | ambient,
+    ambient,
+    noNewPrivileges: process.noNewPrivileges ?? false,
+    ...(seccomp === undefined ? {} : { seccomp }),
+    cwd: process.cwd,
+    candidates: programCandidates(process.args[0] ?? "", env),
+    args: process.args,
+    env,
+    umask: process.user.umask ?? 0o022,
+    controllingTerminal: process.terminal ?? false,
+  };
+}
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The names to try in turn: the name itself when it has a slash, otherwise one per directory of PATH. */
+export function programCandidates(name: string, env: readonly string[]): string[] {
+  if (name.includes("/")) return [name];
+  if (name === "") return [];
+  const path = env.findLast((variable) => variable.startsWith("PATH="))?.slice(5) ?? DEFAULT_PATH;
+  return path.split(":").map((directory) => `${directory === "" ? "." : directory}/${name}`);
+}
+
+/** What execve's refusal means to the user: Docker's words and status (126 or 127). */
+export function programFailure(name: string, errno: number): { readonly message: string; readonly exitStatus: number } {
+  const quoted = JSON.stringify(name);
+  if (errno === ENOENT && !name.includes("/"))
+    return { message: `exec: ${quoted}: executable file not found in $PATH`, exitStatus: 127 };
+  if (errno === ENOENT || errno === ENOTDIR)
+    return { message: `exec: ${quoted}: no such file or directory`, exitStatus: 127 };
+  return { message: `exec: ${quoted}: ${errnoText(errno)}`, exitStatus: 126 };
+}
