@@ -3,6 +3,7 @@
  * file system and shows what the kernel gave the program and nothing a C library or a shell made of it.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -319,6 +321,27 @@ static int orphan(void)
     return 0;
 }
 
+/* udp PORT: prints each datagram and sends it back, until it is ended. */
+static int udp(int port)
+{
+    char block[2048];
+    struct sockaddr_in peer, any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)))
+        return fail("bind");
+    puts("ready");
+    for (;;) {
+        fflush(stdout);
+        socklen_t size = sizeof(peer);
+        ssize_t n = recvfrom(fd, block, sizeof(block), 0, (struct sockaddr *)&peer, &size);
+        if (n < 0)
+            return fail("recvfrom");
+        printf("got %.*s\n", (int)n, block);
+        if (sendto(fd, block, (size_t)n, 0, (struct sockaddr *)&peer, size) != n)
+            return fail("sendto");
+    }
+}
+
 static int access_path(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC, 0600);
@@ -448,6 +471,8 @@ int main(int argc, char **argv)
         return on_resize();
     if (!strcmp(verb, "orphan"))
         return orphan();
+    if (!strcmp(verb, "udp"))
+        return udp((int)number);
     if (!strcmp(verb, "read"))
         return access_path(first, O_RDONLY);
     if (!strcmp(verb, "write"))
