@@ -1,6 +1,6 @@
 /** Opening a log for the supervisor that will write it. */
 import { CtrError } from "../../errors/error.ts";
-import { Fd, ftruncate, lseek, O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR, open, pread } from "../../sys/fd.ts";
+import { type Fd, ftruncate, lseek, O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR, open, pread } from "../../sys/fd.ts";
 import { END_OF_RUN, isLogHeader, LOG_HEADER_BYTES } from "./record.ts";
 import { scanRecords } from "./scan.ts";
 
@@ -26,7 +26,8 @@ export function openLogForAppend(path: string): Fd {
 function endsCleanly(fd: number, size: number): boolean {
   if (size < LOG_HEADER_BYTES) return false;
   const header = new Uint8Array(LOG_HEADER_BYTES);
-  if (pread(fd, header, size - LOG_HEADER_BYTES) !== LOG_HEADER_BYTES) throw new CtrError("internal", "the log shrank while it was opened");
+  if (pread(fd, header, size - LOG_HEADER_BYTES) !== LOG_HEADER_BYTES)
+    throw new CtrError("internal", "the log shrank while it was opened");
   const view = new DataView(header.buffer);
   return isLogHeader(view, 0) && view.getUint8(5) === END_OF_RUN && view.getUint32(0, true) === 0;
 }

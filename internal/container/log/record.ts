@@ -26,7 +26,14 @@ export function logPath(root: string, id: string): string {
 }
 
 /** Writes a header into `target` at `offset`, so that a writer can keep room for it before its read buffer. */
-export function encodeLogHeader(target: DataView, offset: number, payloadBytes: number, stream: LogStream, timeNs: bigint, flags = 0): void {
+export function encodeLogHeader(
+  target: DataView,
+  offset: number,
+  payloadBytes: number,
+  stream: LogStream,
+  timeNs: bigint,
+  flags = 0,
+): void {
   target.setUint32(offset, payloadBytes, true);
   target.setUint8(offset + 4, stream);
   target.setUint8(offset + 5, flags);
