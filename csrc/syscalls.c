@@ -121,3 +121,11 @@ long ctr_getsockname(int fd, void *address, unsigned *size) { ONCE(syscall(SYS_g
 long ctr_sendto(int fd, const void *buffer, uint64_t size, int flags, const void *address, unsigned address_size) { RETRY(syscall(SYS_sendto, fd, buffer, size, flags, address, address_size)); }
 long ctr_recvfrom(int fd, void *buffer, uint64_t size, int flags) { RETRY(syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL)); }
 long ctr_pidfd_getfd(int pidfd, int fd) { ONCE(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }
+
+/* Programs in the kernel */
+long ctr_bpf(int command, void *attributes, unsigned size) { RETRY(syscall(SYS_bpf, command, attributes, size)); }
+long ctr_write_pair(int fd, const void *first, uint64_t first_size, const void *second, uint64_t second_size)
+{
+  struct iovec parts[2] = {{(void *)(uintptr_t)first, first_size}, {(void *)(uintptr_t)second, second_size}};
+  RETRY(syscall(SYS_writev, fd, parts, 2));
+}

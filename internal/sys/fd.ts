@@ -125,6 +125,14 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
   while (rest.length > 0) rest = rest.subarray(write(fd, rest));
 }
 
+/** writev(2) of two parts: a record's header and its bytes, without copying them together. */
+export function writePair(fd: number, first: Uint8Array, second: Uint8Array): void {
+  const written = check("write", lib.ctr_write_pair(fd, first, first.length, second, second.length));
+  if (written >= first.length + second.length) return;
+  if (written < first.length) writeAll(fd, first.subarray(written));
+  writeAll(fd, second.subarray(Math.max(0, written - first.length)));
+}
+
 /** pread(2). */
 export function pread(fd: number, buffer: Uint8Array, offset: number): number {
   return check("pread", lib.ctr_pread(fd, buffer, buffer.length, offset));

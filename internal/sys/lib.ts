@@ -93,8 +93,10 @@ const SYMBOLS = {
   ctr_sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns },
   ctr_recvfrom: { args: ["i32", "ptr", "u64", "i32"], returns },
   ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
+  ctr_write_pair: { args: ["i32", "ptr", "u64", "ptr", "u64"], returns },
   ctr_spawn: { args: ["ptr"], returns },
   ctr_exec: { args: ["ptr", "ptr"], returns },
+  ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
 } as const satisfies Record<string, FFIFunction>;
 
 const MFD_CLOEXEC = 1;

@@ -1,0 +1,520 @@
+/**
+ * A container's cgroup: one directory in each v1 hierarchy that is needed, or one in v2's. Everything a container
+ * starts is inside, because its first process enters before it does anything else (see `entrance`).
+ */
+import { CtrError, EBUSY, EEXIST, ENODEV, ENOENT, ENOTEMPTY, ESRCH, isErrno, withContext } from "../errors/error.ts";
+import type { Resources } from "../spec/runtime.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  type Fd,
+  O_DIRECTORY,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  open,
+  POLLIN,
+  poll,
+} from "../sys/fd.ts";
+import { exists, getdents64, mkdirat, S_IFDIR, unlinkat } from "../sys/file.ts";
+import { pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
+import type { Controller, Stats } from "./controller.ts";
+import { V1_CONTROLLERS, V2_CONTROLLERS, V2_DEVICES } from "./controllers.ts";
+import { readControl, writeControl } from "./file.ts";
+import { cgroupLayout, type Hierarchy, type Layout, ownPath } from "./layout.ts";
+import * as v1Freezer from "./v1/freezer.ts";
+import { oomKills as v1OomKills } from "./v1/memory.ts";
+import * as v2Freezer from "./v2/freezer.ts";
+import { oomKills as v2OomKills } from "./v2/memory.ts";
+
+export type { Stats } from "./controller.ts";
+
+/** Docker has "docker"; below it one directory for each container. */
+export const DEFAULT_PARENT = "ctr";
+const SIGKILL = 9;
+const FREEZE_TIMEOUT_MS = 2000;
+
+/** A directory of the cgroup in one hierarchy. */
+interface Place {
+  readonly hierarchy: Hierarchy;
+  readonly directory: string;
+}
+
+/** What `spawnRole` and its like need to start a process inside; the descriptors live until it is disposed. */
+export interface Entrance extends Disposable {
+  /** v1: `tasks` files for `SpawnOptions.taskFds`. */
+  readonly taskFds: readonly number[];
+  /** v2: the directory for `SpawnOptions.cgroupFd`. */
+  readonly cgroupFd?: number;
+}
+
+/** Where a container's cgroup lies in each hierarchy: what goes into `linux.cgroupsPath`. */
+export function cgroupsPath(id: string, parent = DEFAULT_PARENT): string {
+  return normalPath(`/${parent}/${id}`);
+}
+
+/**
+ * Makes the cgroup `path` (absolute from each hierarchy's root) and applies the limits; nothing is left if that fails.
+ * A leftover of the same name without processes is replaced; with processes it throws `conflict`.
+ */
+export function createCgroup(path: string, resources: Resources, layout: Layout = cgroupLayout()): Cgroup {
+  const normal = normalPath(path);
+  const cgroup = layout.mode === "v2" ? createV2(normal, resources, layout) : createV1(normal, resources, layout);
+  try {
+    cgroup.update(resources);
+    return cgroup;
+  } catch (error) {
+    cgroup.remove();
+    throw error;
+  }
+}
+
+/** The cgroup `path` as it is: of a container that runs, or one left behind. What of it is missing is left out. */
+export function openCgroup(path: string, layout: Layout = cgroupLayout()): Cgroup {
+  const normal = normalPath(path);
+  const places = layout.hierarchies
+    .map((hierarchy) => ({ hierarchy, directory: `${hierarchy.mountPoint}${normal}` }))
+    .filter(({ directory }) => exists(AT_FDCWD, directory));
+  return new Cgroup(normal, places);
+}
+
+/** The names below `parent` in any hierarchy: containers' ids, those of dead ones too. */
+export function listCgroups(parent = DEFAULT_PARENT, layout: Layout = cgroupLayout()): string[] {
+  const names = new Set<string>();
+  for (const { mountPoint } of layout.hierarchies) {
+    for (const name of childNames(`${mountPoint}${normalPath(`/${parent}`)}`)) names.add(name);
+  }
+  return [...names];
+}
+
+/** The containers' cgroups below `parent` that none of `living` owns, for the collector, which `destroy`s them. */
+export function orphanCgroups(
+  living: ReadonlySet<string>,
+  parent = DEFAULT_PARENT,
+  layout: Layout = cgroupLayout(),
+): Cgroup[] {
+  return listCgroups(parent, layout)
+    .filter((id) => !living.has(id))
+    .map((id) => openCgroup(cgroupsPath(id, parent), layout));
+}
+
+/** One cgroup. It outlives this object: `remove` or `destroy` ends it. */
+export class Cgroup {
+  /** From the root of each hierarchy: `/ctr/<id>`. */
+  readonly path: string;
+  readonly #places: readonly Place[];
+
+  constructor(path: string, places: readonly Place[]) {
+    this.path = path;
+    this.#places = places;
+  }
+
+  /**
+   * Its directories by the name under which a container expects them below /sys/fs/cgroup (`memory`, `cpu,cpuacct`);
+   * the empty name is v2's only one.
+   */
+  get directories(): readonly { readonly name: string; readonly directory: string }[] {
+    return this.#places.map(({ hierarchy, directory }) => ({
+      name: this.#isV2 ? "" : hierarchy.mountPoint.slice(hierarchy.mountPoint.lastIndexOf("/") + 1),
+      directory,
+    }));
+  }
+
+  /** The directory with this controller, if there is one. */
+  directoryOf(controller: Controller["name"]): string | undefined {
+    if (this.#isV2) return this.#places[0]?.directory;
+    return this.#places.find(({ hierarchy }) => hierarchy.controllers.includes(controller))?.directory;
+  }
+
+  /** The way in for a process that is started now. */
+  entrance(): Entrance {
+    using opened = new DisposableStack();
+    const taskFds: number[] = [];
+    let cgroupFd: number | undefined;
+    for (const { hierarchy, directory } of this.#places) {
+      if (hierarchy.version === 2) cgroupFd = opened.use(open(directory, O_PATH | O_DIRECTORY)).number;
+      else taskFds.push(opened.use(open(`${directory}/tasks`, O_WRONLY)).number);
+    }
+    const owned = opened.move();
+    return { taskFds, ...(cgroupFd === undefined ? {} : { cgroupFd }), [Symbol.dispose]: () => owned.dispose() };
+  }
+
+  /** Moves a process that runs already. Slower than `entrance`: up to some milliseconds for the first hierarchy. */
+  addProcess(pid: number): void {
+    for (const { directory } of this.#places) writeControl(directory, "cgroup.procs", pid, "move the process");
+  }
+
+  /** Applies limits; what is absent in `resources` stays as it is. Throws `unsupported` for what this machine lacks. */
+  update(resources: Resources): void {
+    for (const controller of this.#controllers()) {
+      const directory = this.directoryOf(controller.name);
+      if (directory !== undefined) controller.apply(directory, resources);
+      else if (controller.isAsked(resources)) throw missing(controller.name);
+    }
+    if (this.#isV2) {
+      applyUnified(this.#main.directory, resources);
+    } else if (Object.keys(resources.unified ?? {}).length > 0) {
+      throw new CtrError("unsupported", "linux.resources.unified needs cgroup v2, and this machine has v1");
+    }
+  }
+
+  /** Every process inside and below. */
+  pids(): number[] {
+    return this.#places.length === 0 ? [] : treePids(this.#main.directory);
+  }
+
+  /** Stops every process. Throws `unavailable` if one cannot be stopped; then all run. */
+  freeze(timeoutMs = FREEZE_TIMEOUT_MS): void {
+    const directory = this.#freezerDirectory();
+    if (directory === undefined) throw missing("freezer");
+    if (this.#isV2) v2Freezer.freeze(directory, timeoutMs);
+    else v1Freezer.freeze(directory, timeoutMs);
+  }
+
+  /** Lets every process run again. */
+  thaw(): void {
+    const directory = this.#freezerDirectory();
+    if (directory === undefined) return;
+    if (this.#isV2) v2Freezer.thaw(directory);
+    else v1Freezer.thaw(directory);
+  }
+
+  /**
+   * Ends every process, frozen ones too, and returns when none is left. Throws `unavailable` if some still are after
+   * `timeoutMs`.
+   */
+  killAll(timeoutMs = 5000): void {
+    const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
+    while (this.pids().length > 0) {
+      if (Bun.nanoseconds() > deadline) {
+        const left = this.pids();
+        throw new CtrError("unavailable", `kill: ${left.length} processes are still there (such as ${left[0]})`);
+      }
+      this.#killOnce();
+      this.#waitEmpty(Math.min(200, (deadline - Bun.nanoseconds()) / 1e6));
+    }
+  }
+
+  /** What was used so far. */
+  stats(): Stats {
+    const stats: Stats = {};
+    for (const controller of this.#controllers()) {
+      const directory = this.directoryOf(controller.name);
+      if (directory !== undefined) controller.addStats?.(directory, stats);
+    }
+    return stats;
+  }
+
+  /** True if the kernel killed any of its processes for memory. */
+  oomKilled(): boolean {
+    const directory = this.directoryOf("memory");
+    if (directory === undefined) return false;
+    return (this.#isV2 ? v2OomKills(directory) : v1OomKills(directory)) > 0;
+  }
+
+  /**
+   * Removes it, with what was made below it. A process that is just ending is waited for; throws `conflict` if one
+   * lives on after `timeoutMs`. What is gone already is fine.
+   */
+  remove(timeoutMs = 2000): void {
+    const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
+    const problems: unknown[] = [];
+    for (const { directory } of this.#places) {
+      try {
+        removeDirectory(directory, deadline);
+      } catch (error) {
+        problems.push(error);
+      }
+    }
+    if (problems.length > 0) throw withContext(`remove cgroup ${this.path}`, problems[0]);
+  }
+
+  /** Ends every process and removes it: for what a crash left behind. */
+  destroy(): void {
+    this.killAll();
+    this.remove();
+  }
+
+  get #isV2(): boolean {
+    return this.#places.length > 0 && this.#places.every(({ hierarchy }) => hierarchy.version === 2);
+  }
+
+  /** The place that is asked for processes: the freezer's in v1, because killing needs both to agree. */
+  get #main(): Place {
+    const place = this.#places.find(({ hierarchy }) => hierarchy.controllers.includes("freezer")) ?? this.#places[0];
+    if (place === undefined) throw new CtrError("not-found", `cgroup ${this.path} does not exist`);
+    return place;
+  }
+
+  #controllers(): readonly Controller[] {
+    return this.#isV2 ? [...V2_CONTROLLERS, V2_DEVICES] : V1_CONTROLLERS;
+  }
+
+  #freezerDirectory(): string | undefined {
+    return this.directoryOf("freezer");
+  }
+
+  #killOnce(): void {
+    if (this.#isV2) {
+      const { directory } = this.#main;
+      // cgroup.kill, kernel 5.14; it reaches frozen processes and those being forked.
+      if (exists(AT_FDCWD, `${directory}/cgroup.kill`)) {
+        writeControl(directory, "cgroup.kill", 1, "kill");
+        return;
+      }
+    }
+    try {
+      // Frozen, nothing can fork away from the list.
+      this.freeze(500);
+    } catch (error) {
+      // Without a freezer, or with a process that cannot be stopped, the caller's loop still gets them all in the end.
+      if (!(error instanceof CtrError)) throw error;
+    }
+    try {
+      signalAll(() => this.pids(), SIGKILL);
+    } finally {
+      this.thaw();
+    }
+  }
+
+  #waitEmpty(timeoutMs: number): void {
+    if (timeoutMs <= 0) return;
+    if (this.#isV2) v2Freezer.waitForEvent(this.#main.directory, "populated", 0, timeoutMs);
+    else waitForProcesses(this.pids(), timeoutMs);
+  }
+}
+
+/** v1: the hierarchies every container needs, those its limits ask for, and the one by which systemd tracks our caller. */
+function createV1(path: string, resources: Resources, layout: Layout): Cgroup {
+  const made: Place[] = [];
+  try {
+    for (const hierarchy of layout.hierarchies) {
+      if (!isNeeded(hierarchy, resources)) continue;
+      const directory = `${hierarchy.mountPoint}${path}`;
+      makeDirectory(hierarchy.mountPoint, path);
+      made.push({ hierarchy, directory });
+    }
+    return new Cgroup(path, made);
+  } catch (error) {
+    new Cgroup(path, made).remove();
+    throw withContext(`make cgroup ${path}`, error);
+  }
+}
+
+function isNeeded(hierarchy: Hierarchy, resources: Resources): boolean {
+  // Otherwise the container would end with the service or session that `ctr` was called from.
+  if (hierarchy.version === 2) return isTracked("");
+  if (hierarchy.controllers.includes("name=systemd")) return isTracked("name=systemd");
+  return V1_CONTROLLERS.some(
+    (controller) =>
+      hierarchy.controllers.includes(controller.name) && (controller.isAlwaysMade || controller.isAsked(resources)),
+  );
+}
+
+/** True if somebody put us into a cgroup of this hierarchy. */
+function isTracked(hierarchy: "" | "name=systemd"): boolean {
+  const own = ownPath(readControl("/proc/self", "cgroup"), hierarchy);
+  return own !== undefined && own !== "/";
+}
+
+function createV2(path: string, resources: Resources, layout: Layout): Cgroup {
+  const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
+  if (hierarchy === undefined) throw new CtrError("unsupported", "no cgroup v2 hierarchy is mounted");
+  const place = { hierarchy, directory: `${hierarchy.mountPoint}${path}` };
+  try {
+    makeDirectory(hierarchy.mountPoint, path);
+  } catch (error) {
+    throw withContext(`make cgroup ${path}`, error);
+  }
+  const cgroup = new Cgroup(path, [place]);
+  try {
+    enableControllers(hierarchy.mountPoint, path, resources);
+    return cgroup;
+  } catch (error) {
+    cgroup.remove();
+    throw error;
+  }
+}
+
+/** In every directory from the root down to the parent, because a controller goes down one level at a time. */
+function enableControllers(mountPoint: string, path: string, resources: Resources): void {
+  const wanted = V2_CONTROLLERS.filter((controller) => controller.isAlwaysMade || controller.isAsked(resources));
+  const has = (directory: string) => new Set(readControl(directory, "cgroup.controllers").trim().split(" "));
+  const reached = has(`${mountPoint}${path}`);
+  if (wanted.every(({ name }) => reached.has(name))) return;
+
+  const offered = has(mountPoint);
+  const lacking = wanted.find((controller) => !offered.has(controller.name) && controller.isAsked(resources));
+  if (lacking !== undefined) throw missing(lacking.name);
+  const names = wanted.map(({ name }) => name).filter((name) => offered.has(name));
+  let directory = mountPoint;
+  for (const part of path.split("/").slice(1)) {
+    const enabled = new Set(readControl(directory, "cgroup.subtree_control").trim().split(" "));
+    for (const name of names) {
+      if (!enabled.has(name)) enableController(directory, name);
+    }
+    directory = `${directory}/${part}`;
+  }
+}
+
+function enableController(directory: string, name: string): void {
+  try {
+    writeControl(directory, "cgroup.subtree_control", `+${name}`, "enable controller");
+  } catch (error) {
+    if (!(error instanceof CtrError) || !isErrno(error.cause, EBUSY)) throw error;
+    // cgroups(7), "no internal processes"
+    const message = `enable controller ${name}: ${directory} holds processes itself; move them into a cgroup below it`;
+    throw new CtrError("conflict", message, { cause: error });
+  }
+}
+
+/** runtime-spec config-linux.md#unified: file names of v2 and what is written into them. */
+function applyUnified(directory: string, { unified = {} }: Resources): void {
+  for (const [file, value] of Object.entries(unified)) {
+    if (file.includes("/") || !file.includes(".")) throw new CtrError("invalid", `${file} is no cgroup file`);
+    for (const line of value.split("\n")) writeControl(directory, file, line, file);
+  }
+}
+
+function missing(name: string): CtrError {
+  const why = `this machine has no ${name} cgroup controller (not mounted, or switched off on the kernel's command line)`;
+  return new CtrError("unsupported", why);
+}
+
+/** One path, checked: nothing may climb out of the hierarchy. */
+function normalPath(path: string): string {
+  const parts = path.split("/").filter((part) => part !== "");
+  const isBad = parts.length === 0 || parts.some((part) => part === "." || part === ".." || /[\0\n]/.test(part));
+  if (isBad) throw new CtrError("invalid", `cgroup path ${JSON.stringify(path)} is not usable`);
+  return `/${parts.join("/")}`;
+}
+
+function makeDirectory(mountPoint: string, path: string): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      mkdirat(AT_FDCWD, `${mountPoint}${path}`, 0o755);
+      return;
+    } catch (error) {
+      if (isErrno(error, EEXIST) && attempt < 2) {
+        // Left by a container that is gone: its limits must not be ours. Fails if a process is inside.
+        removeDirectory(`${mountPoint}${path}`, 0);
+      } else if (isErrno(error, ENOENT) && attempt < 2) {
+        makeParents(mountPoint, path);
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+function makeParents(mountPoint: string, path: string): void {
+  for (let end = path.indexOf("/", 1); end > 0; end = path.indexOf("/", end + 1)) {
+    try {
+      mkdirat(AT_FDCWD, `${mountPoint}${path.slice(0, end)}`, 0o755);
+    } catch (error) {
+      if (!isErrno(error, EEXIST)) throw error;
+    }
+  }
+}
+
+/** rmdir(2) from the leaves up; waits for ending processes until `deadline` (Bun.nanoseconds). */
+function removeDirectory(directory: string, deadline: number): void {
+  for (;;) {
+    try {
+      unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
+      return;
+    } catch (error) {
+      if (isErrno(error, ENOENT, ENODEV)) return;
+      if (!isErrno(error, EBUSY, ENOTEMPTY)) throw error;
+      for (const name of childNames(directory)) removeDirectory(`${directory}/${name}`, deadline);
+      const leftMs = (deadline - Bun.nanoseconds()) / 1e6;
+      const pids = treePids(directory);
+      if (leftMs <= 0) {
+        // Emptied meanwhile (its children were in the way): once more, and then the kernel's word counts.
+        if (pids.length === 0 && tryRemove(directory)) return;
+        throw new CtrError("conflict", `process ${pids[0] ?? "(ending)"} is still inside`, { cause: error });
+      }
+      // Without a listed process one is between its exit and the end of its accounting, for which there is no event.
+      if (pids.length > 0) waitForProcesses(pids, Math.min(leftMs, 100));
+      else if (!tryRemove(directory)) poll(-1, 0, 1);
+    }
+  }
+}
+
+function tryRemove(directory: string): boolean {
+  try {
+    unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
+    return true;
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return true;
+    if (isErrno(error, EBUSY, ENOTEMPTY)) return false;
+    throw error;
+  }
+}
+
+function childNames(directory: string): string[] {
+  try {
+    using fd = open(directory, O_RDONLY | O_DIRECTORY);
+    return getdents64(fd.number)
+      .filter(({ kind }) => kind === S_IFDIR)
+      .map(({ name }) => new TextDecoder().decode(name));
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return [];
+    throw error;
+  }
+}
+
+function treePids(directory: string): number[] {
+  let text: string;
+  try {
+    text = readControl(directory, "cgroup.procs");
+  } catch (error) {
+    // Removed meanwhile (ENODEV: while it was open), so nobody is inside.
+    if (isErrno(error, ENOENT, ENODEV)) return [];
+    throw error;
+  }
+  const pids = text.split("\n").filter((line) => line !== "" && line !== "0");
+  return [...pids.map(Number), ...childNames(directory).flatMap((name) => treePids(`${directory}/${name}`))];
+}
+
+/**
+ * Signals what is listed both before and after its pidfd was opened: then the pidfd is of a process of ours, even if a
+ * number was given to another process in between.
+ */
+function signalAll(list: () => readonly number[], signal: number): void {
+  using opened = new DisposableStack();
+  const pidfds = new Map<number, Fd>();
+  for (const pid of list()) {
+    const pidfd = openPidfd(pid);
+    if (pidfd !== undefined) pidfds.set(pid, opened.use(pidfd));
+  }
+  for (const pid of list()) {
+    const pidfd = pidfds.get(pid);
+    if (pidfd === undefined) continue;
+    try {
+      pidfdSendSignal(pidfd.number, signal);
+    } catch (error) {
+      if (!isErrno(error, ESRCH)) throw error;
+    }
+  }
+}
+
+/** Waits for the end of each in turn, at most `timeoutMs` in all. */
+function waitForProcesses(pids: readonly number[], timeoutMs: number): void {
+  const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
+  for (const pid of pids) {
+    const leftMs = Math.ceil((deadline - Bun.nanoseconds()) / 1e6);
+    if (leftMs <= 0) return;
+    using pidfd = openPidfd(pid);
+    if (pidfd !== undefined) poll(pidfd.number, POLLIN, leftMs);
+  }
+}
+
+function openPidfd(pid: number): Fd | undefined {
+  try {
+    return pidfdOpen(pid);
+  } catch (error) {
+    if (isErrno(error, ESRCH)) return undefined;
+    throw error;
+  }
+}

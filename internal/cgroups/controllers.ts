@@ -1,0 +1,34 @@
+/** The table of controllers, in the order in which their limits are applied. */
+import type { Controller } from "./controller.ts";
+import { blkio } from "./v1/blkio.ts";
+import { cpu } from "./v1/cpu.ts";
+import { cpuacct } from "./v1/cpuacct.ts";
+import { cpuset } from "./v1/cpuset.ts";
+import { devices } from "./v1/devices.ts";
+import { freezer } from "./v1/freezer.ts";
+import { hugetlb } from "./v1/hugetlb.ts";
+import { memory } from "./v1/memory.ts";
+import { pids } from "./v1/pids.ts";
+import { cpu as cpuV2 } from "./v2/cpu.ts";
+import { cpuset as cpusetV2 } from "./v2/cpuset.ts";
+import { devices as devicesV2 } from "./v2/devices.ts";
+import { hugetlb as hugetlbV2 } from "./v2/hugetlb.ts";
+import { io } from "./v2/io.ts";
+import { memory as memoryV2 } from "./v2/memory.ts";
+import { pids as pidsV2 } from "./v2/pids.ts";
+
+export const V1_CONTROLLERS: readonly Controller[] = [
+  memory,
+  cpu,
+  cpuacct,
+  pids,
+  devices,
+  freezer,
+  cpuset,
+  blkio,
+  hugetlb,
+];
+
+/** Those that are enabled in `cgroup.subtree_control`; devices are a program attached to the cgroup instead. */
+export const V2_CONTROLLERS: readonly Controller[] = [memoryV2, cpuV2, pidsV2, cpusetV2, io, hugetlbV2];
+export const V2_DEVICES: Controller = devicesV2;
