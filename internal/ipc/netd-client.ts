@@ -1,0 +1,200 @@
+/**
+ * The asking end of the conversation with netd, and netd's start on first need: whoever finds nobody listening makes the
+ * socket, hands it to a new netd and connects at once; the kernel keeps the connection until netd takes it.
+ */
+import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
+import { AT_FDCWD, type Fd, flock, LOCK_EX, O_APPEND, O_CREAT, O_RDWR, O_WRONLY, open } from "../sys/fd.ts";
+import { mkdirAll, readText, unlinkat } from "../sys/file.ts";
+import { reapChild, umask } from "../sys/process.ts";
+import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
+import { spawnRole } from "../sys/spawn.ts";
+import { type Connection, connectUnix } from "./connection.ts";
+import {
+  type AttachRequest,
+  type Endpoint,
+  type FromNetd,
+  NETD_CLIENT,
+  type NetdStatus,
+  type NetworkRecord,
+  netdSocket,
+  type ToNetd,
+} from "./netd.ts";
+
+/** How long an answer may take: a rule change waits for other programs' rule changes. */
+const ANSWER_TIMEOUT_MS = 60_000;
+const BACKLOG = 256;
+/** The descriptor a spawned netd finds its listening socket at, as systemd does it (sd_listen_fds(3)). */
+export const NETD_LISTEN_FD = 3;
+
+/** The engine's directories. */
+export interface NetdDirectories {
+  readonly root: string;
+  readonly state: string;
+}
+
+/** A connection to netd. Its requests are sent one after the other; a netd that died is started anew, once per request. */
+export interface NetdClient extends Disposable {
+  /** Puts a container into a network; replaces what an earlier attach of it left. */
+  attach(request: AttachRequest): Promise<Endpoint>;
+  /** Takes a container out of its networks; one that is in none is fine. */
+  detach(containerId: string): Promise<void>;
+  /** The endpoints of one container, or all. */
+  endpoints(containerId?: string): Promise<readonly Endpoint[]>;
+  networks(): Promise<readonly NetworkRecord[]>;
+  status(): Promise<NetdStatus>;
+}
+
+type NetdConnection = Connection<FromNetd, ToNetd>;
+
+/** A client of the netd that runs now, or undefined when none does. It starts none later either. */
+export async function connectNetd(directories: NetdDirectories): Promise<NetdClient | undefined> {
+  const connection = await tryConnect(directories.state);
+  return connection === undefined ? undefined : clientOver(connection, undefined);
+}
+
+/** A client of netd, which is started when none runs. Throws CtrError when it cannot be. */
+export async function ensureNetd(directories: NetdDirectories): Promise<NetdClient> {
+  let started: number | undefined;
+  const open = async (): Promise<NetdConnection> => {
+    // The netd we started may be what died: leave no zombie behind in a process that lives long.
+    if (started !== undefined && reapChild(started) !== undefined) started = undefined;
+    const running = await tryConnect(directories.state);
+    if (running !== undefined) return running;
+    started = await startNetd(directories);
+    return connectUnix<FromNetd, ToNetd>(netdSocket(directories.state), NETD_CLIENT);
+  };
+  return clientOver(await open(), open, () => lastLogLine(directories.state));
+}
+
+async function tryConnect(state: string): Promise<NetdConnection | undefined> {
+  try {
+    return await connectUnix<FromNetd, ToNetd>(netdSocket(state), NETD_CLIENT);
+  } catch (error) {
+    if (error instanceof CtrError && error.kind === "unavailable") return undefined;
+    throw error;
+  }
+}
+
+/** Starts netd with its socket, unless another did so meanwhile; its pid if we did. */
+async function startNetd({ root, state }: NetdDirectories): Promise<number | undefined> {
+  mkdirAll(state, 0o711);
+  // Held for the few milliseconds of a start, and dropped by the kernel if we die in them.
+  using lock = open(`${state}/netd-start.lock`, O_RDWR | O_CREAT, 0o600);
+  flock(lock.number, LOCK_EX);
+  const running = await tryConnect(state);
+  if (running !== undefined) {
+    running.end();
+    return undefined;
+  }
+  using listener = listenAt(netdSocket(state));
+  using devNull = open("/dev/null", O_RDWR);
+  using log = open(netdLog(state), O_WRONLY | O_CREAT | O_APPEND, 0o600);
+  const settings = { CTR_ROOT: root, CTR_STATE: state, CTR_LISTEN_FD: String(NETD_LISTEN_FD) };
+  const fds = [devNull.number, log.number, log.number, listener.number];
+  const child = spawnRole("netd", [], settings, { fds, newSession: true });
+  child.pidfd.close();
+  return child.pid;
+}
+
+/** A new listening socket at `path`, for its owner only; one that nobody listens on any more is replaced. */
+function listenAt(path: string): Fd {
+  try {
+    unlinkat(AT_FDCWD, path);
+  } catch (error) {
+    if (!isErrno(error, ENOENT)) throw error;
+  }
+  const fd = socket(AF_UNIX, SOCK_STREAM);
+  const mask = umask(0o177); // the socket is made with 0777 less the mask: 0600
+  try {
+    bind(fd.number, unixAddress(path), path);
+    listen(fd.number, BACKLOG);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  } finally {
+    umask(mask);
+  }
+}
+
+/** What a netd that nobody supervises says goes here. */
+export function netdLog(state: string): string {
+  return `${state}/netd.log`;
+}
+
+function lastLogLine(state: string): string | undefined {
+  try {
+    return readText(netdLog(state)).trimEnd().split("\n").at(-1);
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return undefined;
+    throw error;
+  }
+}
+
+function clientOver(
+  first: NetdConnection,
+  reopen: (() => Promise<NetdConnection>) | undefined,
+  reason: () => string | undefined = () => undefined,
+): NetdClient {
+  let connection = first;
+  let previous: Promise<unknown> = Promise.resolve();
+
+  const converse = async (message: ToNetd): Promise<FromNetd> => {
+    connection.send(message);
+    let answer = await receive(connection);
+    if (answer === undefined && reopen !== undefined) {
+      // netd was killed. What it did of this request the next one finds and replaces.
+      connection = await reopen();
+      connection.send(message);
+      answer = await receive(connection);
+    }
+    if (answer === undefined) {
+      const words = reason();
+      throw new CtrError(
+        "unavailable",
+        words === undefined || words === "" ? "netd has ended" : `netd has ended: ${words}`,
+      );
+    }
+    if (answer.type === "failed") throw new CtrError(answer.kind, answer.message);
+    return answer;
+  };
+  const ask = async <Type extends FromNetd["type"]>(
+    message: ToNetd,
+    type: Type,
+  ): Promise<FromNetd & { type: Type }> => {
+    const turn = previous.then(() => converse(message));
+    previous = turn.catch(() => undefined); // its own caller hears of it; the next request goes ahead
+    const answer = await turn;
+    if (!isType(answer, type)) throw new CtrError("internal", `netd answered ${answer.type} to ${message.type}`);
+    return answer;
+  };
+  return {
+    attach: async (request) => (await ask({ type: "attach", ...request }, "attached")).endpoint,
+    detach: async (containerId) => void (await ask({ type: "detach", containerId }, "detached")),
+    endpoints: async (containerId) =>
+      (await ask({ type: "endpoints", ...(containerId === undefined ? {} : { containerId }) }, "endpoints")).endpoints,
+    networks: async () => (await ask({ type: "networks" }, "networks")).networks,
+    status: async () => (await ask({ type: "status" }, "status")).status,
+    [Symbol.dispose]: () => connection.end(),
+  };
+}
+
+function isType<Type extends FromNetd["type"]>(message: FromNetd, type: Type): message is FromNetd & { type: Type } {
+  return message.type === type;
+}
+
+/** The next answer; undefined when the connection ended first. */
+async function receive(connection: NetdConnection): Promise<FromNetd | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new CtrError("unavailable", `netd did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`));
+      connection.end();
+    }, ANSWER_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([connection.receive(), timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
