@@ -129,3 +129,7 @@ long ctr_write_pair(int fd, const void *first, uint64_t first_size, const void *
   struct iovec parts[2] = {{(void *)(uintptr_t)first, first_size}, {(void *)(uintptr_t)second, second_size}};
   RETRY(syscall(SYS_writev, fd, parts, 2));
 }
+
+/* Watching files */
+long ctr_inotify_init1(int flags) { ONCE(syscall(SYS_inotify_init1, flags)); }
+long ctr_inotify_add_watch(int fd, const char *path, unsigned mask) { ONCE(syscall(SYS_inotify_add_watch, fd, path, mask)); }

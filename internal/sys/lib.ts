@@ -97,6 +97,8 @@ const SYMBOLS = {
   ctr_spawn: { args: ["ptr"], returns },
   ctr_exec: { args: ["ptr", "ptr"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
+  ctr_inotify_init1: { args: ["i32"], returns },
+  ctr_inotify_add_watch: { args: ["i32", "ptr", "u32"], returns },
 } as const satisfies Record<string, FFIFunction>;
 
 const MFD_CLOEXEC = 1;

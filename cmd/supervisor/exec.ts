@@ -1,0 +1,78 @@
+/** `ctr exec`: another program in the container, with streams of its own. */
+import { execProcess } from "../../internal/container/spec.ts";
+import { CtrError } from "../../internal/errors/error.ts";
+import type { ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import { openTerminal } from "../../internal/rootfs/devices.ts";
+import { containerRoot, join, userInContainer } from "../../internal/runtime/join.ts";
+import { setWindowSize } from "../../internal/sys/pty.ts";
+import { onChildExit } from "./children.ts";
+import { Audience, type Client } from "./output.ts";
+import { failure, follow } from "./requests.ts";
+import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
+import type { Supervision } from "./supervision.ts";
+
+type ExecRequest = Extract<ToSupervisor, { type: "exec" }>;
+
+/** Starts the program, answers `started`, carries its streams, and answers `exited` when it has ended. */
+export async function startExec(supervision: Supervision, client: Client, request: ExecRequest): Promise<void> {
+  const { pid, pidfd, cgroup, record } = supervision.running("exec in");
+  using root = containerRoot(pid);
+  const process = execProcess(record, request.process);
+  const groupAdd = record.hostConfig.GroupAdd ?? [];
+  const user = userInContainer(root.number, request.process.user ?? record.config.User, groupAdd);
+  const { streams, ends } = request.process.terminal
+    ? openExecTerminal(root.number, request)
+    : makePipes(request.streams?.stdin ?? false);
+  const spawned = await startIn(streams, ends, () =>
+    join(pidfd, cgroup, process, user, supervision.seccomp(process), ends.fds),
+  );
+  const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
+
+  const audience = new Audience();
+  client.send({ type: "started", pid: spawned.pid });
+  if (request.streams === undefined) client.end();
+  else {
+    audience.add(client, request.streams);
+    const program = {
+      pidfd: spawned.pidfd.number,
+      input: streams.input,
+      terminal: streams.terminal?.number,
+      closesInput: true,
+    };
+    void follow(client, program, request.streams).catch((error: unknown) => {
+      client.send(failure(error));
+      client.end();
+    });
+  }
+  const drained = streams.pump((stream, data) => audience.tell(stream, data));
+  const status = await exited;
+  await supervision.patiently(drained);
+  await streams.end();
+  spawned.pidfd.close();
+  audience.dismiss({ type: "exited", status });
+}
+
+function openExecTerminal(
+  root: number,
+  request: ExecRequest,
+): { readonly streams: ProgramStreams; readonly ends: ProgramEnds } {
+  const { master, slave } = openTerminal(root);
+  if (request.size !== undefined) setWindowSize(master.number, request.size.rows, request.size.columns);
+  return { streams: terminalStreams(master), ends: endsOf([slave, slave, slave]) };
+}
+
+/** Closes the program's ends in any case, and ours too when there is no program. */
+async function startIn<T>(streams: ProgramStreams, ends: ProgramEnds, start: () => T): Promise<T> {
+  try {
+    return start();
+  } catch (error) {
+    await streams.close();
+    if (error instanceof CtrError && error.exitStatus !== undefined) throw error;
+    throw new CtrError("internal", error instanceof Error ? error.message : String(error), {
+      cause: error,
+      exitStatus: 126,
+    });
+  } finally {
+    ends[Symbol.dispose]();
+  }
+}

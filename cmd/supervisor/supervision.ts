@@ -1,0 +1,395 @@
+/**
+ * One container under supervision, from its start to its rest. Everything that is recorded of it while it lives is
+ * recorded here.
+ */
+import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
+import { openLogForAppend } from "../../internal/container/log/append.ts";
+import { endOfRunRecord, logPath } from "../../internal/container/log/record.ts";
+import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
+import { releaseContainer } from "../../internal/container/remove.ts";
+import { runtimeSpec } from "../../internal/container/spec.ts";
+import { claim, findContainer, move, patchRuntime } from "../../internal/container/store.ts";
+import { type Engine, openEngine } from "../../internal/db/engine.ts";
+import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
+import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
+import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
+import { type Launch, launch } from "../../internal/runtime/launch.ts";
+import { seccompProgram } from "../../internal/security/seccomp.ts";
+import type { Process, Spec } from "../../internal/spec/runtime.ts";
+import { AT_FDCWD, type Fd, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
+import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
+import { type ChildExit, pidfdSendSignal, processStartTime } from "../../internal/sys/process.ts";
+import { signalNumber } from "../../internal/sys/signals.ts";
+import { onChildExit } from "./children.ts";
+import { attachNetwork, detachNetwork } from "./network.ts";
+import { Audience, type Client, LogWriter, nowNs } from "./output.ts";
+import { type Program, serve } from "./requests.ts";
+import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
+
+const SIGTERM = 15;
+const SIGKILL = 9;
+const DEFAULT_STOP_TIMEOUT_MS = 10_000;
+/** How long output may still come after the program has ended: somebody outside may hold the other end. */
+const DRAIN_LIMIT_MS = 2000;
+
+/** A running container. */
+interface Run {
+  readonly launch: Launch;
+  readonly spec: Spec;
+  readonly streams: ProgramStreams;
+  readonly drained: Promise<void>;
+  readonly exited: Promise<ChildExit>;
+}
+
+export class Supervision {
+  /** Resolves when the container is at rest and nothing of it is left to do. */
+  readonly ended: Promise<void>;
+  readonly audience = new Audience();
+  readonly #engine: Engine;
+  #record: ContainerRecord;
+  #resolveEnded: () => void = () => {};
+  #run: Run | undefined;
+  #listener: Listener | undefined;
+  #restarts: (() => void)[] = [];
+  #removal: { readonly volumes: boolean; readonly done: () => void } | undefined;
+  #atRest: Promise<void>;
+  #resolveAtRest: () => void = () => {};
+
+  private constructor(engine: Engine, record: ContainerRecord) {
+    this.#engine = engine;
+    this.#record = record;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    this.#atRest = new Promise((resolve) => {
+      this.#resolveAtRest = resolve;
+    });
+  }
+
+  /** Takes over a container that is at rest. */
+  static open(id: string, directories: { readonly root: string; readonly state: string }): Supervision {
+    const engine = openEngine(directories);
+    return new Supervision(engine, claim(engine, findContainer(engine, id).id, self()));
+  }
+
+  get record(): ContainerRecord {
+    return this.#record;
+  }
+
+  /** Starts the container for the first client; a failure leaves it as it was, with the reason recorded. */
+  async start(size: TerminalSize | undefined, client: Client): Promise<number> {
+    try {
+      this.#listen();
+      const run = await this.#launch(size);
+      client.send({ type: "started", pid: run.launch.pid });
+      void this.#live(run);
+      return run.launch.pid;
+    } catch (error) {
+      const failure = startError(error);
+      this.#restAfterFailure(failure);
+      throw failure;
+    }
+  }
+
+  /** The program that attached clients talk to. */
+  program(): Program {
+    const run = this.#run;
+    if (run === undefined) throw this.#notRunning("attach to");
+    const { OpenStdin, StdinOnce } = this.#record.config;
+    return {
+      pidfd: run.launch.pidfd.number,
+      input: OpenStdin ? run.streams.input : undefined,
+      terminal: run.streams.terminal?.number,
+      closesInput: StdinOnce,
+    };
+  }
+
+  /** What a further program joins. Throws when the container is paused or does not run. */
+  running(verb: string): {
+    readonly pid: number;
+    readonly pidfd: number;
+    readonly cgroup: Cgroup;
+    readonly record: ContainerRecord;
+  } {
+    const run = this.#run;
+    if (run === undefined) throw this.#notRunning(verb);
+    if (this.#record.state === "paused")
+      throw new CtrError("conflict", `Container ${this.#record.name} is paused, unpause the container before exec`);
+    return { pid: run.launch.pid, pidfd: run.launch.pidfd.number, cgroup: run.launch.cgroup, record: this.#record };
+  }
+
+  /** The filter for a further program with these capabilities. */
+  seccomp(process: Process): Uint8Array | undefined {
+    return this.#run === undefined ? undefined : seccompProgram({ ...this.#run.spec, process });
+  }
+
+  /** Waits, but not for ever: what is left open by others ends with us. */
+  async patiently(drained: Promise<void>): Promise<void> {
+    let timer: Timer | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DRAIN_LIMIT_MS);
+    });
+    await Promise.race([drained, limit]);
+    clearTimeout(timer);
+  }
+
+  /** Sends a signal to PID 1. A paused one gets it when it goes on, except SIGKILL, which ends the pause. */
+  kill(signal: number): void {
+    const run = this.#run;
+    if (run === undefined) throw this.#notRunning("kill");
+    if (signal !== 0) pidfdSendSignal(run.launch.pidfd.number, signal);
+    if (signal === SIGKILL && this.#record.state === "paused") this.resume();
+  }
+
+  /** The stop signal, then SIGKILL after the timeout (-1: never). Resolves when the container has ended. */
+  async stop(signal?: number, timeoutMs?: number): Promise<void> {
+    const run = this.#run;
+    if (run === undefined) return;
+    const { StopTimeout } = this.#record.config;
+    const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
+    this.kill(signal ?? this.#stopSignal());
+    if (this.#record.state === "paused") this.resume();
+    let timer: Timer | undefined;
+    if (limit >= 0) timer = setTimeout(() => this.#killIfRunning(run), limit);
+    await run.exited;
+    clearTimeout(timer);
+    if (this.#restarts.length === 0) await this.#atRest;
+  }
+
+  /** Stops and starts again, in this supervisor. Resolves when it runs. */
+  async restart(signal?: number, timeoutMs?: number): Promise<void> {
+    if (this.#run === undefined) throw this.#notRunning("restart");
+    const started = new Promise<void>((resolve) => this.#restarts.push(resolve));
+    await this.stop(signal, timeoutMs);
+    await Promise.race([started, this.#atRest]);
+    if (this.#run === undefined)
+      throw new CtrError("internal", this.#record.runtime.error || "the container did not come back");
+  }
+
+  pause(): void {
+    const run = this.#run;
+    if (run === undefined) throw this.#notRunning("pause");
+    if (this.#record.state === "paused")
+      throw new CtrError("conflict", `Container ${this.#record.name} is already paused`);
+    run.launch.cgroup.freeze();
+    this.#record = move(this.#engine, this.#record.id, "paused");
+  }
+
+  resume(): void {
+    const run = this.#run;
+    if (run === undefined || this.#record.state !== "paused")
+      throw new CtrError("conflict", `Container ${this.#record.name} is not paused`);
+    run.launch.cgroup.thaw();
+    this.#record = move(this.#engine, this.#record.id, "running");
+  }
+
+  /** Kills it and removes it, its record too. */
+  async remove(volumes: boolean): Promise<void> {
+    const removed = new Promise<void>((resolve) => {
+      this.#removal = { volumes, done: resolve };
+    });
+    const run = this.#run;
+    if (run !== undefined) {
+      this.#killIfRunning(run);
+      if (this.#record.state === "paused") this.resume();
+    }
+    await removed;
+  }
+
+  #notRunning(verb: string): CtrError {
+    return new CtrError("conflict", `cannot ${verb} container ${this.#record.name}: it is not running`);
+  }
+
+  #stopSignal(): number {
+    const { StopSignal } = this.#record.config;
+    // Checked when the container was made; an image's own nonsense means the default.
+    return StopSignal === undefined ? SIGTERM : (signalNumber(StopSignal) ?? SIGTERM);
+  }
+
+  #killIfRunning(run: Run): void {
+    if (this.#run === run) run.launch.cgroup.killAll();
+  }
+
+  #listen(): void {
+    const path = supervisorSocket(this.#engine.state, this.#record.id);
+    mkdirAll(path.slice(0, path.lastIndexOf("/")), 0o700);
+    // A dead supervisor's socket: ours by the claim on the row.
+    removeSocket(path);
+    this.#listener = listenUnix({ path }, SUPERVISOR_SERVER, (client) => void serve(this, client));
+  }
+
+  /** Namespaces, network, program; undoes what it did when one of them fails. */
+  async #launch(size: TerminalSize | undefined): Promise<Run> {
+    const { config } = this.#record;
+    const spec = runtimeSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size });
+    const pipes = config.Tty ? undefined : makePipes(config.OpenStdin);
+    const placeholder = config.Tty ? nullEnds() : undefined;
+    const ends = pipes?.ends ?? placeholder;
+    if (ends === undefined) throw new CtrError("internal", "no streams");
+    let started: Launch | undefined;
+    let streams = pipes?.streams;
+    try {
+      started = await launch(spec, ends.fds);
+      const pid = started.pid;
+      const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
+      const endpoint = await attachNetwork(this.#engine, this.#record, started);
+      const { terminal } = await started.ready();
+      if (terminal !== undefined) streams = terminalStreams(terminal);
+      if (streams === undefined) throw new CtrError("internal", "init made no terminal");
+      this.#recordRunning(started, spec, endpoint);
+      await started.start();
+      const log = new LogWriter(this.#openLog().take());
+      const drained = streams.pump((stream, data) => {
+        log.write(stream, data);
+        return this.audience.isEmpty ? undefined : this.audience.tell(stream, data);
+      });
+      this.#run = { launch: started, spec, streams, drained, exited };
+      return this.#run;
+    } catch (error) {
+      started?.abort();
+      await streams?.close();
+      await detachNetwork(this.#engine, this.#record);
+      throw error;
+    } finally {
+      ends[Symbol.dispose]();
+    }
+  }
+
+  #openLog(): Fd {
+    return openLogForAppend(logPath(this.#engine.root, this.#record.id));
+  }
+
+  #recordRunning(started: Launch, _spec: Spec, endpoint: EndpointRecord | undefined): void {
+    this.#record = move(this.#engine, this.#record.id, "running", {
+      pid: started.pid,
+      pidStartTime: started.startTime,
+      exitCode: 0,
+      oomKilled: false,
+      error: "",
+      startedAt: timestamp(),
+      endpoint,
+    });
+  }
+
+  /** From the start of a run to its end, and around again when a restart was asked for. */
+  async #live(first: Run): Promise<void> {
+    let run = first;
+    for (;;) {
+      const exit = await run.exited;
+      await this.patiently(run.drained);
+      await run.streams.end();
+      const oomKilled = run.launch.cgroup.oomKilled();
+      await this.#releaseRun(run);
+      const result = {
+        exitCode: exit.status,
+        oomKilled,
+        finishedAt: timestamp(),
+        pid: 0,
+        pidStartTime: 0,
+        endpoint: undefined,
+      };
+      if (this.#restarts.length === 0 || this.#removal !== undefined) {
+        this.#rest(result);
+        return;
+      }
+      this.#record = move(this.#engine, this.#record.id, "restarting", result);
+      try {
+        run = await this.#launch(undefined);
+        for (const resolve of this.#restarts.splice(0)) resolve();
+      } catch (error) {
+        this.#rest({ ...result, error: message(error), exitCode: startError(error).exitStatus ?? 125 });
+        return;
+      }
+    }
+  }
+
+  /** Gives back what the kernel and netd hold for a run. */
+  async #releaseRun(run: Run): Promise<void> {
+    this.#run = undefined;
+    await detachNetwork(this.#engine, this.#record);
+    // PID 1 took its namespace with it; what a joined process left is killed with the cgroup.
+    run.launch.cgroup.destroy();
+    run.launch[Symbol.dispose]();
+  }
+
+  /** The end: recorded first, then told, then tidied up. */
+  #rest(result: { readonly exitCode: number; readonly error?: string }): void {
+    const { id } = this.#record;
+    const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
+    this.#listener?.stop();
+    if (removes) {
+      releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
+    } else {
+      writeAll(this.#openLog().take(), endOfRunRecord(nowNs()));
+      this.#record = move(this.#engine, id, "exited", result);
+    }
+    const error = result.error;
+    this.audience.dismiss({ type: "exited", status: result.exitCode, ...(error === undefined ? {} : { error }) });
+    this.#removal?.done();
+    this.#resolveAtRest();
+    this.#finish();
+  }
+
+  /** A start that failed: Docker keeps the container as it was, with the error (`--rm` removes it). */
+  #restAfterFailure(error: CtrError): void {
+    this.#listener?.stop();
+    if (this.#record.hostConfig.AutoRemove) releaseContainer(this.#engine, this.#record, { volumes: true });
+    else {
+      const result = {
+        exitCode: error.exitStatus ?? 125,
+        error: error.message,
+        pid: 0,
+        pidStartTime: 0,
+        endpoint: undefined,
+      };
+      if (this.#record.state === "running")
+        this.#record = move(this.#engine, this.#record.id, "exited", { ...result, finishedAt: timestamp() });
+      else this.#record = patchRuntime(this.#engine, this.#record.id, { ...result, keeper: { pid: 0, startTime: 0 } });
+    }
+    this.#resolveAtRest();
+    this.#finish();
+  }
+
+  #finish(): void {
+    removeSocket(supervisorSocket(this.#engine.state, this.#record.id));
+    this.#engine[Symbol.dispose]();
+    // Whatever is still queued for a client goes out before the process does.
+    void Promise.resolve().then(this.#resolveEnded);
+  }
+}
+
+function self(): { readonly pid: number; readonly startTime: number } {
+  return { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
+}
+
+function removeSocket(path: string): void {
+  try {
+    unlinkat(AT_FDCWD, path);
+  } catch (error) {
+    if (!isErrno(error, ENOENT)) throw error;
+  }
+}
+
+function nullEnds(): ProgramEnds {
+  const nothing = open("/dev/null", O_RDWR);
+  return endsOf([nothing, nothing, nothing]);
+}
+
+function startError(error: unknown): CtrError {
+  const known = error instanceof CtrError ? error : undefined;
+  return new CtrError(known?.kind ?? "internal", message(error), {
+    cause: error,
+    exitStatus: known?.exitStatus ?? 125,
+  });
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** RFC 3339 with nanoseconds. */
+function timestamp(): string {
+  const ns = nowNs();
+  const seconds = new Date(Number(ns / 1_000_000n)).toISOString().slice(0, 19);
+  return `${seconds}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}Z`;
+}

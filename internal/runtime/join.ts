@@ -1,0 +1,67 @@
+/** A further process in a running container, as `ctr exec` starts it. */
+import type { Cgroup } from "../cgroups/cgroup.ts";
+import { CtrError } from "../errors/error.ts";
+import { type ResolvedUser, resolveUser } from "../rootfs/users.ts";
+import { processImage, programFailure } from "../security/process-image.ts";
+import type { Process } from "../spec/runtime.ts";
+import { type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
+import {
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWUTS,
+  SpawnError,
+  type Spawned,
+  spawnProcess,
+} from "../sys/spawn.ts";
+import type { StandardFds } from "./launch.ts";
+
+/** The root file system of a running container, as a descriptor to resolve names below. */
+export function containerRoot(pid: number): Fd {
+  return open(`/proc/${pid}/root`, O_PATH | O_DIRECTORY);
+}
+
+/** Resolves `name|uid[:group|gid]` in the container's own files. */
+export function userInContainer(root: number, user: string, groupAdd: readonly string[]): ResolvedUser {
+  return resolveUser(root, user, groupAdd);
+}
+
+/**
+ * Starts `process` in the namespaces and the cgroup of the container whose PID 1 is behind `pidfd` (setns(2) with a pidfd,
+ * kernel 5.8). Throws with exit status 126 or 127 when the program cannot be run.
+ */
+export function join(
+  pidfd: number,
+  cgroup: Cgroup,
+  process: Process,
+  user: ResolvedUser,
+  seccomp: Uint8Array | undefined,
+  stdio: StandardFds,
+): Spawned {
+  using entrance = cgroup.entrance();
+  const kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+  try {
+    return spawnProcess(processImage(process, user, seccomp), {
+      joins: [{ fd: pidfd, kind: kinds }],
+      pidNamespaceFd: pidfd,
+      ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
+      taskFds: entrance.taskFds,
+      fds: stdio,
+      newSession: true,
+    });
+  } catch (error) {
+    if (!(error instanceof SpawnError)) throw error;
+    if (error.step === "exec") {
+      const { message, exitStatus } = programFailure(process.args[0] ?? "", error.errno);
+      throw new CtrError("invalid", message, { cause: error, exitStatus });
+    }
+    if (error.step === "chdir") {
+      throw new CtrError("invalid", `chdir to cwd ("${process.cwd}"): ${error.message.replace(/^.*: /, "")}`, {
+        cause: error,
+        exitStatus: 126,
+      });
+    }
+    throw error;
+  }
+}

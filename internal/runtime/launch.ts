@@ -1,0 +1,145 @@
+/**
+ * From a runtime-spec to a running process: the cgroup, the namespaces, `ctr init` inside them, and the conversation with
+ * it until it has become the program. Knows no image and no Docker flag.
+ */
+import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
+import { CtrError } from "../errors/error.ts";
+import { type Connection, connectFd } from "../ipc/connection.ts";
+import { decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
+import type { InterfaceSetup } from "../ipc/netd.ts";
+import { NAMESPACES } from "../spec/namespaces.ts";
+import type { Spec } from "../spec/runtime.ts";
+import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
+import { pidfdGetfd, pidfdSendSignal, processStartTime } from "../sys/process.ts";
+import { socketpair } from "../sys/socket.ts";
+import { type Spawned, type SpawnOptions, spawnRole } from "../sys/spawn.ts";
+
+const SIGKILL = 9;
+
+/** What init's descriptors 0, 1 and 2 are; with a terminal they are replaced by it. They stay the caller's. */
+export type StandardFds = readonly [stdin: number, stdout: number, stderr: number];
+
+/** A container between clone and execve. */
+export interface Launch extends Disposable {
+  readonly pid: number;
+  /** Clock ticks since boot: names the process for good, together with the pid. */
+  readonly startTime: number;
+  readonly pidfd: Fd;
+  readonly cgroup: Cgroup;
+  /** Gives init its network; without a setup it has loopback only. To be called once. */
+  provideNetwork(setup?: InterfaceSetup): void;
+  /** Resolves when everything but the program is in place, with the terminal's master if there is one. */
+  ready(): Promise<{ readonly terminal?: Fd }>;
+  /** Resolves when the program runs. Throws with exit status 126 or 127 when it cannot. */
+  start(): Promise<void>;
+  /** Ends init and everything in the cgroup, and removes it. For a start that failed; its caller reaps the pid. */
+  abort(): void;
+}
+
+/** Starts init in the spec's namespaces and cgroup and hands it the spec. Throws when that much cannot be had. */
+export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
+  const path = spec.linux?.cgroupsPath;
+  if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
+  const cgroup = createCgroup(path, spec.linux?.resources ?? {});
+  let init: Spawned | undefined;
+  try {
+    const [ours, theirs] = socketpair();
+    try {
+      init = spawnInit(spec, cgroup, [...stdio, theirs.number]);
+    } catch (error) {
+      ours.close();
+      throw error;
+    } finally {
+      theirs.close();
+    }
+    const control = await connectFd<FromInit, ToInit>(ours.take(), { ...INIT_CONVERSATION, decode: decodeFromInit });
+    control.send({ type: "create", spec });
+    return new Launched(init, cgroup, control);
+  } catch (error) {
+    if (init !== undefined) pidfdSendSignal(init.pidfd.number, SIGKILL);
+    cgroup.destroy();
+    throw error;
+  }
+}
+
+/** `ctr init` as a child of ours, in new and joined namespaces, in the cgroup from its first instruction on. */
+function spawnInit(spec: Spec, cgroup: Cgroup, fds: readonly number[]): Spawned {
+  using opened = new DisposableStack();
+  const entrance = opened.use(cgroup.entrance());
+  let namespaces = 0;
+  let pidNamespaceFd: number | undefined;
+  const joins: { fd: number; kind: number }[] = [];
+  for (const { type, flag } of NAMESPACES) {
+    const wanted = spec.linux?.namespaces?.find((namespace) => namespace.type === type);
+    if (wanted === undefined) continue;
+    if (wanted.path === undefined) {
+      namespaces |= flag;
+      continue;
+    }
+    const fd = opened.use(open(wanted.path, O_RDONLY)).number;
+    if (type === "pid") pidNamespaceFd = fd;
+    else joins.push({ fd, kind: flag });
+  }
+  const options: SpawnOptions = {
+    namespaces,
+    joins,
+    ...(pidNamespaceFd === undefined ? {} : { pidNamespaceFd }),
+    ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
+    taskFds: entrance.taskFds,
+    fds,
+    newSession: true,
+  };
+  return spawnRole("init", [], {}, options);
+}
+
+class Launched implements Launch {
+  readonly pid: number;
+  readonly startTime: number;
+  readonly pidfd: Fd;
+  readonly cgroup: Cgroup;
+  readonly #control: Connection<FromInit, ToInit>;
+
+  constructor(init: Spawned, cgroup: Cgroup, control: Connection<FromInit, ToInit>) {
+    this.pid = init.pid;
+    this.pidfd = init.pidfd;
+    this.startTime = processStartTime(init.pid) ?? 0;
+    this.cgroup = cgroup;
+    this.#control = control;
+  }
+
+  provideNetwork(setup?: InterfaceSetup): void {
+    this.#control.send(setup === undefined ? { type: "network" } : { type: "network", interface: setup });
+  }
+
+  async ready(): Promise<{ readonly terminal?: Fd }> {
+    const message = await this.#control.receive();
+    if (message === undefined) throw new CtrError("internal", "init ended without a word");
+    if (message.type === "failed") throw startFailure(message);
+    if (message.terminalFd === undefined) return {};
+    return { terminal: pidfdGetfd(this.pidfd.number, message.terminalFd) };
+  }
+
+  async start(): Promise<void> {
+    this.#control.send({ type: "start" });
+    const message = await this.#control.receive();
+    this.#control.end();
+    // The end of the stream is execve: the descriptor is close-on-exec.
+    if (message === undefined) return;
+    if (message.type === "failed") throw startFailure(message);
+    throw new CtrError("internal", `init said ${message.type} after start`);
+  }
+
+  abort(): void {
+    this.#control.end();
+    this.cgroup.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.pidfd.close();
+  }
+}
+
+/** Docker's status for a failed start: 126 and 127 only for the program itself, otherwise the engine's 125. */
+function startFailure(failure: Extract<FromInit, { type: "failed" }>): CtrError {
+  return new CtrError("invalid", failure.message, { exitStatus: failure.exitStatus ?? 125 });
+}

@@ -1,0 +1,42 @@
+/** Waiting for what happens: a changed file (inotify(7)), any of several descriptors (poll(2)). */
+import { EAGAIN, isErrno } from "../errors/error.ts";
+import { Fd, read } from "./fd.ts";
+import { check, cstr, lib, type PathBytes } from "./lib.ts";
+
+export const IN_MODIFY = 2;
+export const IN_DELETE_SELF = 0x400;
+
+/** inotify_init1(2): close-on-exec and non-blocking. */
+export function inotifyInit(): Fd {
+  const [IN_CLOEXEC, IN_NONBLOCK] = [0o2000000, 0o4000];
+  return new Fd(check("inotify_init1", lib.ctr_inotify_init1(IN_CLOEXEC | IN_NONBLOCK)));
+}
+
+/** inotify_add_watch(2): the descriptor becomes readable when one of `mask` happens to the file. */
+export function inotifyAddWatch(fd: number, path: PathBytes, mask: number): void {
+  check("inotify_add_watch", lib.ctr_inotify_add_watch(fd, cstr(path), mask), path);
+}
+
+/** Takes what is there to read, so that the next poll waits for something new. */
+export function inotifyDrain(fd: number): void {
+  const events = new Uint8Array(4096);
+  try {
+    while (read(fd, events) === events.length);
+  } catch (error) {
+    if (!isErrno(error, EAGAIN)) throw error;
+  }
+}
+
+/** poll(2) of several descriptors: what happened to each, all 0 after `timeoutMs` (-1 waits for ever). */
+export function pollAny(
+  wanted: readonly { readonly fd: number; readonly events: number }[],
+  timeoutMs: number,
+): readonly number[] {
+  const pollfds = new DataView(new ArrayBuffer(8 * wanted.length));
+  for (const [at, { fd, events }] of wanted.entries()) {
+    pollfds.setInt32(8 * at, fd, true);
+    pollfds.setInt16(8 * at + 4, events, true);
+  }
+  check("poll", lib.ctr_poll(new Uint8Array(pollfds.buffer), wanted.length, timeoutMs));
+  return wanted.map((_, at) => pollfds.getInt16(8 * at + 6, true));
+}
