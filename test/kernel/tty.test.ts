@@ -8,7 +8,7 @@ const engine = tempEngine();
 const image = await engine.image("minimal");
 const RUN = ["run", "--rm", "--network", "none", "-it"] as const;
 /** What busybox's shell shows when it waits; it asks the terminal where the cursor is, and need not be told. */
-const PROMPT = /# (\x1b\[J)?$/;
+const PROMPT = /# (\x1b\[6n)?(\r\/ # )?(\x1b\[J)?$/;
 /** A foreground job that says when it is one: keys typed before that go to the shell's line editor. */
 const SLEEP = "sh -c 'echo asleep $((0+1)); exec sleep 1000'\r";
 
