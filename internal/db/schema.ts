@@ -5,6 +5,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE image (
     id TEXT PRIMARY KEY,
     manifest TEXT NOT NULL,          -- digest of the manifest blob in the OCI layout
+    manifest_type TEXT NOT NULL,     -- its media type
+    manifest_size INTEGER NOT NULL,
     config TEXT NOT NULL,            -- the image configuration, JSON
     size INTEGER NOT NULL,           -- unpacked bytes of all layers
     created_at INTEGER NOT NULL,     -- when this store got it, ms since 1970
@@ -36,6 +38,16 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (image_id, position)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX image_layer_chain ON image_layer(chain_id);
+
+  -- The layer blobs an image's manifest names; with its config and manifest, what of the OCI layout it needs.
+  CREATE TABLE image_blob (
+    image_id TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    PRIMARY KEY (image_id, position)
+  ) STRICT, WITHOUT ROWID;
 
   -- Containers. config and host_config are Docker's Config and HostConfig, JSON.
   CREATE TABLE container (

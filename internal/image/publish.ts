@@ -1,0 +1,153 @@
+/** The last step of every way an image comes to be: everything prepared in a workspace becomes visible at once. */
+import { type Blob, BlobWriter, blobPath, ensureLayout, publishBlob } from "../content/blob-store.ts";
+import { type Digest, parseDigest } from "../content/digest.ts";
+import type { Workspace } from "../content/workspace.ts";
+import { transaction } from "../db/database.ts";
+import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
+import { hasLayer, installLayer, type UnpackedLayer } from "../snapshot/layers.ts";
+import { AT_FDCWD, syncfs } from "../sys/fd.ts";
+import { exists } from "../sys/file.ts";
+import { writeIndex } from "./layout-index.ts";
+import { CONFIG_TYPE, MANIFEST_TYPE } from "./media-types.ts";
+import { setTag } from "./tags.ts";
+
+/** A blob that is a file of the workspace, or is in the store already. */
+export interface PreparedBlob extends Blob {
+  readonly path: string | undefined;
+}
+
+export interface PreparedLayer {
+  readonly chainId: Digest;
+  readonly diffId: Digest;
+  readonly blob: PreparedBlob;
+  readonly mediaType: string;
+  /** Undefined if the store had the layer when it was asked. */
+  readonly unpacked: UnpackedLayer | undefined;
+}
+
+export interface PreparedManifest extends PreparedBlob {
+  readonly mediaType: string;
+}
+
+export interface PreparedImage {
+  readonly config: PreparedBlob;
+  readonly configText: string;
+  readonly manifest: PreparedManifest;
+  /** Lowest first. */
+  readonly layers: readonly PreparedLayer[];
+  /** The image it was committed from. */
+  readonly parent: string | undefined;
+  /** Full references to tag it with. */
+  readonly references: readonly string[];
+}
+
+/** A small blob in a workspace. */
+export function prepareBlob(workspace: Workspace, content: string | Uint8Array): PreparedBlob {
+  using writer = new BlobWriter(workspace, `blob-${crypto.randomUUID()}`);
+  writer.write(typeof content === "string" ? new TextEncoder().encode(content) : content);
+  return { ...writer.finish(), path: writer.path };
+}
+
+/** Config and manifest of an image made here. */
+export function prepareImage(
+  workspace: Workspace,
+  image: Pick<PreparedImage, "configText" | "layers" | "parent" | "references">,
+): PreparedImage {
+  const config = prepareBlob(workspace, image.configText);
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MANIFEST_TYPE,
+    config: { mediaType: CONFIG_TYPE, digest: config.digest, size: config.size },
+    layers: image.layers.map(({ mediaType, blob }) => ({ mediaType, digest: blob.digest, size: blob.size })),
+  };
+  const blob = prepareBlob(workspace, JSON.stringify(manifest));
+  return { ...image, config, manifest: { ...blob, mediaType: MANIFEST_TYPE } };
+}
+
+/** Installs images, all or none, and returns their ids. An image that is there already is only tagged. */
+export function publishImages(engine: Engine, workspace: Workspace, images: readonly PreparedImage[]): string[] {
+  ensureLayout(engine.root);
+  // Before anything is recorded: after a power cut a layer is whole or unknown. Once for all files of all layers.
+  syncfs(workspace.fd);
+  return transaction(engine.db, () => {
+    for (const image of images) publishOne(engine, image);
+    writeIndex(engine);
+    return images.map((image) => image.config.digest);
+  });
+}
+
+function publishOne(engine: Engine, image: PreparedImage): void {
+  const id = image.config.digest;
+  const isKnown = engine.db.query("SELECT 1 FROM image WHERE id = ?").get(id) !== null;
+  if (!isKnown) {
+    install(engine, image.config);
+    install(engine, image.manifest);
+    engine.db
+      .query(
+        `INSERT INTO image (id, manifest, manifest_type, manifest_size, config, size, created_at, parent)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        id,
+        image.manifest.digest,
+        image.manifest.mediaType,
+        image.manifest.size,
+        image.configText,
+        0,
+        Date.now(),
+        image.parent ?? null,
+      );
+    for (const [position, layer] of image.layers.entries()) publishLayer(engine, image, layer, position);
+    engine.db
+      .query(
+        `UPDATE image SET size = (SELECT coalesce(sum(layer.size), 0) FROM image_layer JOIN layer USING (chain_id)
+         WHERE image_id = image.id) WHERE id = ?`,
+      )
+      .run(id);
+  }
+  for (const reference of image.references) setTag(engine, reference, id);
+}
+
+function publishLayer(engine: Engine, image: PreparedImage, layer: PreparedLayer, position: number): void {
+  const { chainId, diffId, blob, mediaType } = layer;
+  install(engine, blob);
+  if (layer.unpacked !== undefined) {
+    const parent = image.layers[position - 1]?.chainId;
+    installLayer(engine, layer.unpacked, { chainId, parent, diffId, blob: blob.digest, mediaType });
+  } else if (!hasLayer(engine, chainId)) {
+    throw new CtrError("conflict", `layer ${chainId} was removed by another command meanwhile: try again`);
+  }
+  const id = image.config.digest;
+  engine.db.query("INSERT INTO image_layer (image_id, position, chain_id) VALUES (?, ?, ?)").run(id, position, chainId);
+  engine.db
+    .query("INSERT INTO image_blob (image_id, position, digest, size, media_type) VALUES (?, ?, ?, ?, ?)")
+    .run(id, position, blob.digest, blob.size, mediaType);
+}
+
+/** Moves a blob into the store; several layers, and several images of one archive, may share one. */
+function install(engine: Engine, blob: PreparedBlob): void {
+  if (blob.path !== undefined && exists(AT_FDCWD, blob.path)) publishBlob(engine.root, blob.path, blob.digest);
+  else if (!exists(AT_FDCWD, blobPath(engine.root, blob.digest))) {
+    throw new CtrError("conflict", `blob ${blob.digest} was removed by another command meanwhile: try again`);
+  }
+}
+
+/** The descriptors of an installed image's layer blobs, as layers to build another image on. */
+export function installedLayers(engine: Engine, chainIds: readonly string[]): PreparedLayer[] {
+  const query = engine.db.query<{ diff_id: string; blob: string; media_type: string }, [string]>(
+    "SELECT diff_id, blob, media_type FROM layer WHERE chain_id = ?",
+  );
+  return chainIds.map((chainId) => {
+    const row = query.get(chainId);
+    if (row === null) throw new CtrError("not-found", `layer ${chainId} is not in the store`);
+    const digest = parseDigest(row.blob);
+    return {
+      chainId: parseDigest(chainId, "chain id"),
+      diffId: parseDigest(row.diff_id, "diff id"),
+      blob: { digest, size: Bun.file(blobPath(engine.root, digest)).size, path: undefined },
+      mediaType: row.media_type,
+      unpacked: undefined,
+    };
+  });
+}

@@ -1,0 +1,150 @@
+/** `rmi`: Docker's rules for what may go (moby daemon/images/image_delete.go, as documented for `docker rmi`). */
+import { ensureLayout } from "../content/blob-store.ts";
+import { openWorkspace } from "../content/workspace.ts";
+import { transaction } from "../db/database.ts";
+import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
+import { collectInTransaction } from "./collect.ts";
+import { familiarReference, parseReference } from "./reference.ts";
+import { resolveImageId } from "./resolve.ts";
+import { tagsOf } from "./tags.ts";
+
+export interface Removal {
+  readonly kind: "untagged" | "deleted";
+  /** A familiar reference, or an id or chain id. */
+  readonly name: string;
+}
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  /** Also remove untagged parents. */
+  readonly prune: boolean;
+}
+
+/** Removes a tag or an image, and then what nobody needs any more. Returns what went, in Docker's order. */
+export function removeImage(engine: Engine, text: string, options: RemoveOptions): Removal[] {
+  ensureLayout(engine.root);
+  using trash = openWorkspace(engine.root);
+  return transaction(engine.db, () => {
+    const removals: Removal[] = [];
+    const hasDeleted = removeFromDatabase(engine, text, options, removals);
+    const layers = collectInTransaction(engine, trash.path);
+    // Layers that an earlier command left are collected too, but only a deletion speaks of them.
+    if (hasDeleted) for (const chainId of layers) removals.push({ kind: "deleted", name: chainId });
+    return removals;
+  });
+}
+
+function removeFromDatabase(engine: Engine, text: string, options: RemoveOptions, removals: Removal[]): boolean {
+  const { id, reference } = resolveImageId(engine, text);
+  const tags = tagsOf(engine, id);
+  if (reference === undefined) {
+    if (tags.length <= 1) {
+      refuseIfUsed(engine, id, options.force ? HARD : [...HARD, "stopped container"]);
+      for (const tag of tags) untag(engine, tag, removals);
+    }
+    return deleteImage(engine, id, options, false, removals);
+  }
+  if (!options.force && tags.length <= 1) {
+    // Without its last name the image would dangle while a container still needs it.
+    const container = containerUsing(engine, id, "any");
+    if (container !== undefined) {
+      throw new CtrError(
+        "conflict",
+        `conflict: unable to remove repository reference ${JSON.stringify(text)} (must force) - container ` +
+          `${short(container)} is using its referenced image ${short(id)}`,
+      );
+    }
+  }
+  untag(engine, reference, removals);
+  if (tags.length > 1) return false;
+  return deleteImage(engine, id, options, true, removals);
+}
+
+/** The reasons against a deletion, in the order they are looked at. */
+type Reason = "children" | "running container" | "references" | "stopped container";
+const HARD: readonly Reason[] = ["children", "running container"];
+
+/** Deletes the image; with `isQuiet` one that is still needed is left alone instead of refused. */
+function deleteImage(
+  engine: Engine,
+  id: string,
+  options: RemoveOptions,
+  isQuiet: boolean,
+  removals: Removal[],
+): boolean {
+  const reasons: readonly Reason[] = options.force ? HARD : [...HARD, "references", "stopped container"];
+  const conflict = findConflict(engine, id, reasons);
+  if (conflict !== undefined) {
+    if (isQuiet) return false;
+    throw conflict;
+  }
+  for (const tag of tagsOf(engine, id)) untag(engine, tag, removals);
+  const row = engine.db
+    .query<{ parent: string | null }, [string]>("DELETE FROM image WHERE id = ? RETURNING parent")
+    .get(id);
+  removals.push({ kind: "deleted", name: id });
+  const parent = row?.parent ?? null;
+  if (options.prune && parent !== null && engine.db.query("SELECT 1 FROM image WHERE id = ?").get(parent) !== null) {
+    deleteImage(engine, parent, { force: false, prune: true }, true, removals);
+  }
+  return true;
+}
+
+function refuseIfUsed(engine: Engine, id: string, reasons: readonly Reason[]): void {
+  const conflict = findConflict(engine, id, reasons);
+  if (conflict !== undefined) throw conflict;
+}
+
+function findConflict(engine: Engine, id: string, reasons: readonly Reason[]): CtrError | undefined {
+  const conflict = (isHard: boolean, why: string) =>
+    new CtrError(
+      "conflict",
+      `conflict: unable to delete ${short(id)} (${isHard ? "cannot" : "must"} be forced) - ${why}`,
+    );
+  for (const reason of reasons) {
+    switch (reason) {
+      case "children":
+        if (engine.db.query("SELECT 1 FROM image WHERE parent = ?").get(id) !== null) {
+          return conflict(true, "image has dependent child images");
+        }
+        break;
+      case "running container": {
+        const container = containerUsing(engine, id, "running");
+        if (container !== undefined)
+          return conflict(true, `image is being used by running container ${short(container)}`);
+        break;
+      }
+      case "references":
+        if (tagsOf(engine, id).length > 0) return conflict(false, "image is referenced in multiple repositories");
+        break;
+      case "stopped container": {
+        const container = containerUsing(engine, id, "stopped");
+        if (container !== undefined)
+          return conflict(false, `image is being used by stopped container ${short(container)}`);
+        break;
+      }
+      default:
+        reason satisfies never;
+    }
+  }
+  return undefined;
+}
+
+function containerUsing(engine: Engine, imageId: string, which: "any" | "running" | "stopped"): string | undefined {
+  const rows = engine.db
+    .query<{ id: string; state: string }, [string]>("SELECT id, state FROM container WHERE image_id = ?")
+    .all(imageId);
+  // A paused or restarting container counts as running, as in Docker.
+  const isRunning = (state: string) => state === "running" || state === "paused" || state === "restarting";
+  return rows.find((row) => which === "any" || isRunning(row.state) === (which === "running"))?.id;
+}
+
+function untag(engine: Engine, reference: string, removals: Removal[]): void {
+  engine.db.query("DELETE FROM tag WHERE reference = ?").run(reference);
+  removals.push({ kind: "untagged", name: familiarReference(parseReference(reference)) });
+}
+
+function short(id: string): string {
+  return id.replace(/^sha256:/, "").slice(0, 12);
+}

@@ -1,0 +1,54 @@
+/** Where the bytes of an import or load come from: a file, standard input, or an http(s) URL. */
+import { readChunks } from "../content/blob-store.ts";
+import { CtrError, EAGAIN, isErrno } from "../errors/error.ts";
+import { O_RDONLY, open, POLLIN, poll } from "../sys/fd.ts";
+
+const STDIN = 0;
+
+/** The stream of `source`; `-` is standard input. Throws when it cannot be opened, at the first read. */
+export function readSource(source: string): AsyncIterable<Uint8Array> {
+  if (source === "-") return readStdin();
+  return /^https?:\/\//.test(source) ? download(source) : readPath(source);
+}
+
+export async function* readPath(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  using fd = open(path, O_RDONLY);
+  yield* readChunks(fd.number);
+}
+
+export async function* readStdin(): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    try {
+      yield* readChunks(STDIN);
+      return;
+    } catch (error) {
+      if (!isErrno(error, EAGAIN)) throw error;
+      // Whoever gave us this pipe left it non-blocking: open(2), O_NONBLOCK is shared.
+      poll(STDIN, POLLIN, -1);
+    }
+  }
+}
+
+/** How long a server may be silent before the download is given up. */
+const SILENCE_MS = 60_000;
+
+async function* download(url: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const abort = new AbortController();
+  let timer = setTimeout(() => abort.abort(), SILENCE_MS);
+  try {
+    const response = await fetch(url, { signal: abort.signal });
+    if (!response.ok) throw new CtrError("not-found", `the server answered ${response.status} ${response.statusText}`);
+    if (response.body === null) throw new CtrError("invalid", "the server sent nothing");
+    for await (const chunk of response.body) {
+      clearTimeout(timer);
+      timer = setTimeout(() => abort.abort(), SILENCE_MS);
+      yield chunk;
+    }
+  } catch (error) {
+    if (abort.signal.aborted)
+      throw new CtrError("unavailable", `the server sent nothing for ${SILENCE_MS / 1000} seconds`, { cause: error });
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,38 @@
+/** From a layer blob to an unpacked layer: decompress, verify the diff id, unpack, all in one pass. */
+import { type Compression, decompress } from "../archive/decompress.ts";
+import { readTar } from "../archive/tar-reader.ts";
+import { type Digest, parseDigest } from "../content/digest.ts";
+import type { Workspace } from "../content/workspace.ts";
+import { prepareLayer, type UnpackedLayer } from "../snapshot/layers.ts";
+
+export interface UnpackedBlob {
+  readonly layer: UnpackedLayer;
+  /** The digest of the uncompressed stream. */
+  readonly diffId: Digest;
+  readonly compression: Compression;
+}
+
+/** Unpacks a layer's tar stream into `workspace`. `lower`: the directories of the layers below, topmost first. */
+export async function unpackBlob(
+  source: AsyncIterable<Uint8Array>,
+  workspace: Workspace,
+  lower: readonly string[],
+): Promise<UnpackedBlob> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  let compression: Compression = "none";
+  const plain = decompress(source, (detected) => {
+    compression = detected;
+  });
+  const layer = await prepareLayer(workspace.path, readTar(hashed(plain, hasher)), lower);
+  return { layer, diffId: parseDigest(`sha256:${hasher.digest("hex")}`), compression };
+}
+
+async function* hashed(
+  source: AsyncIterable<Uint8Array>,
+  hasher: Bun.CryptoHasher,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of source) {
+    hasher.update(chunk);
+    yield chunk;
+  }
+}

@@ -1,0 +1,243 @@
+/** The changes in an overlayfs upper directory as the entries of a layer (image-spec layer.md#change-types). */
+import { CtrError } from "../errors/error.ts";
+import { type EntryHeader, type EntryKind, OPAQUE_WHITEOUT, WHITEOUT_PREFIX } from "../spec/layer-entry.ts";
+import { type Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, open, openat, read } from "../sys/fd.ts";
+import {
+  flistxattr,
+  fstat,
+  getdents64,
+  lgetxattr,
+  llistxattr,
+  readlinkat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  type Stat,
+  statx,
+} from "../sys/file.ts";
+import { LowerLayers } from "./lower-lookup.ts";
+import { isOpaque, isPrivateXattr, isWhiteout } from "./overlay.ts";
+
+/** An entry of the difference; `content` only where `size` is not 0. Each is used up before the next is asked for. */
+export interface DiffEntry extends EntryHeader {
+  readonly content?: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Whether a path (`etc/hosts`, no leading slash) is left out. A directory that is excluded stays if something below it
+ * does; what is inside is asked about on its own.
+ */
+export type Exclude = (path: string, stat: Stat) => boolean;
+
+/** The entries in the order of their names, directories before what they hold. `lower` is topmost first. */
+export async function* diffUpper(
+  upper: string,
+  lower: readonly string[],
+  exclude: Exclude = () => false,
+): AsyncGenerator<DiffEntry, void, undefined> {
+  using layers = new LowerLayers(lower);
+  using root = open(upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const walk: Walk = { layers, exclude, links: new Map() };
+  const stat = fstat(root.number);
+  const header = headerOf("directory", encode("./"), stat, xattrsOf(fdPath(root), flistxattr(root.number)));
+  if (differsBelow(walk, [], stat)) yield header;
+  yield* walkDirectory(walk, root, []);
+}
+
+interface Walk {
+  readonly layers: LowerLayers;
+  readonly exclude: Exclude;
+  /** The first name of each file with several links, by inode. */
+  readonly links: Map<bigint, Uint8Array>;
+}
+
+/** One directory's entries; returns how many of its names were left out by `exclude`. */
+async function* walkDirectory(
+  walk: Walk,
+  directory: Fd,
+  names: readonly Uint8Array[],
+): AsyncGenerator<DiffEntry, number, undefined> {
+  let excluded = 0;
+  const entries = getdents64(directory.number).sort((a, b) => Buffer.compare(a.name, b.name));
+  for (const { name } of entries) {
+    const path = [...names, name];
+    const stat = statx(directory.number, name);
+    const full = joined(path);
+    const isExcluded = walk.exclude(new TextDecoder().decode(full), stat);
+    if ((stat.mode & S_IFMT) === S_IFDIR) {
+      using child = openat(directory.number, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      refuseRedirect(child, full);
+      if (yield* walkChild(walk, child, path, full, stat, isExcluded)) excluded++;
+    } else if (isExcluded) excluded++;
+    else if (isWhiteout(stat)) yield whiteout(joined([...names, prefixed(name)]), stat);
+    else yield* fileEntry(walk, directory, name, full, stat);
+  }
+  return excluded;
+}
+
+/**
+ * A directory and what it holds. It goes out only when something makes it: being wanted itself, or the first entry
+ * below it. Returns true if nothing of it went out.
+ */
+async function* walkChild(
+  walk: Walk,
+  child: Fd,
+  path: readonly Uint8Array[],
+  full: Uint8Array,
+  stat: Stat,
+  isExcluded: boolean,
+): AsyncGenerator<DiffEntry, boolean, undefined> {
+  const header = headerOf("directory", full, stat, xattrsOf(fdPath(child), flistxattr(child.number)));
+  const hidesLower = isOpaque(child.number);
+  const inside = walkDirectory(walk, child, path);
+  let next = await inside.next();
+  if (next.done === true && !hidesLower) {
+    // Nothing below: an excluded directory is left out, and so is one that was only copied up to hold excluded files.
+    if (isExcluded || (next.value > 0 && !differsBelow(walk, path, stat))) return true;
+  }
+  yield header;
+  if (hidesLower) yield whiteout(joined([...path, encode(OPAQUE_WHITEOUT)]), stat);
+  for (; next.done !== true; next = await inside.next()) yield next.value;
+  return false;
+}
+
+/** Whether the merged layers below have no such directory, or one with another owner, mode or attributes. */
+function differsBelow(walk: Walk, path: readonly Uint8Array[], stat: Stat): boolean {
+  if (walk.layers.isEmpty) return path.length > 0;
+  const below = walk.layers.find(path);
+  if (below === undefined) return true;
+  using fd = below.fd;
+  void fd;
+  return below.stat.mode !== stat.mode || below.stat.uid !== stat.uid || below.stat.gid !== stat.gid;
+}
+
+async function* fileEntry(
+  walk: Walk,
+  directory: Fd,
+  name: Uint8Array,
+  full: Uint8Array,
+  stat: Stat,
+): AsyncGenerator<DiffEntry, void, undefined> {
+  const kind = kindOf(stat);
+  if (kind === undefined) return; // a socket: it means nothing without the process that bound it
+  if (stat.nlink > 1) {
+    const first = walk.links.get(stat.ino);
+    if (first !== undefined) {
+      yield { ...headerOf("link", full, stat, new Map()), linkname: first };
+      return;
+    }
+    walk.links.set(stat.ino, full);
+  }
+  const path = insideOf(directory, name);
+  const header = headerOf(kind, full, stat, xattrsOf(path, llistxattr(path)));
+  if (kind === "symlink") yield { ...header, linkname: readlinkat(directory.number, name) };
+  else if (kind === "file") {
+    // The container may run (commit -p=false) and change it meanwhile: what is open now is what is described.
+    using fd = openat(directory.number, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const now = fstat(fd.number);
+    if ((now.mode & S_IFMT) !== S_IFREG)
+      throw new CtrError("conflict", `${new TextDecoder().decode(full)}: changed while it was read`);
+    yield { ...header, size: now.size, content: contentOf(fd, now.size) };
+  } else yield header;
+}
+
+const CHUNK = 256 * 1024;
+
+/** Exactly `size` bytes, or fewer if the file has become shorter; the writer of the archive notices. */
+async function* contentOf(fd: Fd, size: number): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let left = size; left > 0; ) {
+    const buffer = new Uint8Array(Math.min(CHUNK, left));
+    const count = read(fd.number, buffer);
+    if (count === 0) return;
+    left -= count;
+    yield buffer.subarray(0, count);
+  }
+}
+
+function headerOf(kind: EntryKind, name: Uint8Array, stat: Stat, xattrs: ReadonlyMap<string, Uint8Array>): EntryHeader {
+  const isDevice = kind === "char" || kind === "block";
+  return {
+    kind,
+    name,
+    linkname: NONE,
+    mode: stat.mode & 0o7777,
+    uid: stat.uid,
+    gid: stat.gid,
+    size: 0,
+    mtimeNs: stat.mtimeNs,
+    major: isDevice ? stat.rdevMajor : 0,
+    minor: isDevice ? stat.rdevMinor : 0,
+    xattrs,
+  };
+}
+
+const NONE = new Uint8Array(0);
+
+function whiteout(name: Uint8Array, stat: Stat): DiffEntry {
+  return { ...headerOf("file", name, stat, new Map()), mode: 0o600 };
+}
+
+function kindOf(stat: Stat): EntryKind | undefined {
+  switch (stat.mode & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFCHR:
+      return "char";
+    case S_IFBLK:
+      return "block";
+    case S_IFIFO:
+      return "fifo";
+    case S_IFSOCK:
+      return undefined;
+    default:
+      throw new CtrError("internal", `a file of unknown kind ${(stat.mode & S_IFMT).toString(8)}`);
+  }
+}
+
+/** The engine mounts with redirect_dir=off and metacopy=off; with them on, an upper directory is not a whole layer. */
+function refuseRedirect(directory: Fd, full: Uint8Array): void {
+  if (flistxattr(directory.number).includes("trusted.overlay.redirect")) {
+    throw new CtrError(
+      "unsupported",
+      `${new TextDecoder().decode(full)}: renamed by overlayfs with redirect_dir, which a layer cannot say`,
+    );
+  }
+}
+
+function xattrsOf(path: Uint8Array, names: readonly string[]): ReadonlyMap<string, Uint8Array> {
+  const xattrs = new Map<string, Uint8Array>();
+  for (const name of names) {
+    if (isPrivateXattr(name)) continue;
+    const value = lgetxattr(path, name);
+    if (value !== undefined) xattrs.set(name, value);
+  }
+  return xattrs;
+}
+
+function fdPath(directory: Fd): Uint8Array {
+  return encode(`/proc/self/fd/${directory.number}/.`);
+}
+
+function insideOf(directory: Fd, name: Uint8Array): Uint8Array {
+  return Buffer.concat([encode(`/proc/self/fd/${directory.number}/`), name]);
+}
+
+function prefixed(name: Uint8Array): Uint8Array {
+  return Buffer.concat([encode(WHITEOUT_PREFIX), name]);
+}
+
+function joined(names: readonly Uint8Array[]): Uint8Array {
+  const slash = encode("/");
+  return Buffer.concat(names.flatMap((name, index) => (index === 0 ? [name] : [slash, name])));
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
