@@ -88,14 +88,11 @@ function optional<T>(check: Check<T>): Optional<T> {
 }
 
 function object<T>(fields: Fields<T>): Check<T> {
-  // Without a prototype, so that only what is in the table is found there.
-  const checks: { [key: string]: Check<unknown> } = Object.create(null);
-  const required: string[] = [];
-  for (const [key, field] of Object.entries<Check<unknown> | Optional<unknown>>(fields)) {
-    if (typeof field === "function") required.push(key);
-    checks[key] = typeof field === "function" ? field : field.optional;
-  }
+  // Built on first use: most starts meet no seccomp profile, no hooks and no device limits, and need not pay for them.
+  let table: Table | undefined;
   return (value) => {
+    table ??= tableOf(fields);
+    const { checks, required } = table;
     const from = record(value);
     const to: { [key: string]: unknown } = {};
     let key = "";
@@ -111,6 +108,22 @@ function object<T>(fields: Fields<T>): Check<T> {
     }
     return to as T;
   };
+}
+
+interface Table {
+  readonly checks: { readonly [key: string]: Check<unknown> };
+  readonly required: readonly string[];
+}
+
+function tableOf<T>(fields: Fields<T>): Table {
+  // Without a prototype, so that only what is in the table is found there.
+  const checks: { [key: string]: Check<unknown> } = Object.create(null);
+  const required: string[] = [];
+  for (const [key, field] of Object.entries<Check<unknown> | Optional<unknown>>(fields)) {
+    if (typeof field === "function") required.push(key);
+    checks[key] = typeof field === "function" ? field : field.optional;
+  }
+  return { checks, required };
 }
 
 function record(value: unknown): { readonly [key: string]: unknown } {
