@@ -5,6 +5,7 @@
  *   bun build.ts --helper   only the C helper (what `bun test` needs)
  */
 import { mkdirSync, renameSync } from "node:fs";
+import { writeDefaultPrograms } from "./internal/security/seccomp/default-program.ts";
 
 const CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-plt", "-fstack-protector-strong"];
 const root = import.meta.dir;
@@ -83,4 +84,5 @@ async function bundle(): Promise<void> {
 }
 
 await compileHelper();
+await writeDefaultPrograms(`${root}/build/seccomp-default.b64`);
 if (!process.argv.includes("--helper")) await bundle();
