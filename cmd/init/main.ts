@@ -4,13 +4,8 @@
  */
 import { CtrError, SyscallError } from "../../internal/errors/error.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
-import {
-  bindConsole,
-  DEFAULT_DEVICES,
-  makeDevices,
-  openNullDevice,
-  openTerminal,
-} from "../../internal/rootfs/devices.ts";
+import { copyUp } from "../../internal/rootfs/copy-up.ts";
+import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
 import {
   isolateMounts,
   makeReadonly,
@@ -22,6 +17,7 @@ import {
 } from "../../internal/rootfs/mounts.ts";
 import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
+import { DEFAULT_DEVICES, DEVICE_LINKS } from "../../internal/security/paths.ts";
 import { type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
@@ -65,8 +61,8 @@ function main(): void {
   const mounts = spec.mounts ?? [];
   const rootMount = mounts[0]?.destination === "/" ? mounts[0] : undefined;
   using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
-  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount);
-  run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])]));
+  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, spec);
+  run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])], DEVICE_LINKS));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
   run("working directory", () => makeWorkingDirectory(root.number, spec.process.cwd));
@@ -85,7 +81,9 @@ function main(): void {
   run("exec", () => execProcess(image));
 }
 
-function mountOne(root: number, mount: Mount): void {
+function mountOne(root: number, mount: Mount, spec: Spec): void {
+  const copied = spec.annotations?.["ctr.copy-up"]?.split("\n") ?? [];
+  if (copied.includes(mount.destination)) run("copy-up", () => copyUp(root, mount.destination, mount.source ?? ""));
   run(`mount ${mount.destination}`, () => mountInRoot(root, mount));
 }
 

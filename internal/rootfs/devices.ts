@@ -20,32 +20,21 @@ import { attachMount, OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
 import { openTerminalPeer, unlockTerminal } from "../sys/pty.ts";
 import { makeDirectoryInRoot, openInRoot } from "./resolve.ts";
 
-/** The nodes every container has (runtime-spec config-linux.md#default-devices). */
-export const DEFAULT_DEVICES: readonly Device[] = [
-  { path: "/dev/null", type: "c", major: 1, minor: 3, fileMode: 0o666 },
-  { path: "/dev/zero", type: "c", major: 1, minor: 5, fileMode: 0o666 },
-  { path: "/dev/full", type: "c", major: 1, minor: 7, fileMode: 0o666 },
-  { path: "/dev/random", type: "c", major: 1, minor: 8, fileMode: 0o666 },
-  { path: "/dev/urandom", type: "c", major: 1, minor: 9, fileMode: 0o666 },
-  { path: "/dev/tty", type: "c", major: 5, minor: 0, fileMode: 0o666 },
-];
-
 const KIND = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
 
-/** Makes the nodes, and the links that go with them. The umask must be 0. */
-export function makeDevices(root: number, devices: readonly Device[]): void {
+/** Makes the nodes, then the links (path, target) that go with them. The umask must be 0. */
+export function makeDevices(
+  root: number,
+  devices: readonly Device[],
+  links: readonly (readonly [path: string, target: string])[],
+): void {
   for (const device of devices) makeDevice(root, device);
-  using dev = openInRoot(root, "/dev", O_PATH | O_DIRECTORY);
-  for (const [target, name] of LINKS) linkUnlessThere(target, dev.number, name);
+  for (const [path, target] of links) {
+    const slash = path.lastIndexOf("/");
+    using directory = makeDirectoryInRoot(root, path.slice(0, slash));
+    linkUnlessThere(target, directory.number, path.slice(slash + 1));
+  }
 }
-
-const LINKS = [
-  ["/proc/self/fd", "fd"],
-  ["/proc/self/fd/0", "stdin"],
-  ["/proc/self/fd/1", "stdout"],
-  ["/proc/self/fd/2", "stderr"],
-  ["pts/ptmx", "ptmx"],
-] as const;
 
 function linkUnlessThere(target: string, directory: number, name: string): void {
   try {
