@@ -54,8 +54,10 @@ test("ports: netd is asked for bindings, and with -P for the other exposed ones"
     { containerPort: 81, protocol: "udp", hostPort: 8000, hostPortLast: 8010 },
     { containerPort: 82, protocol: "tcp" },
   ] as const;
-  expect(portRequests(map, ["80/tcp", "99/tcp"], false)).toEqual([...published]);
-  expect(portRequests(map, ["80/tcp", "99/tcp"], true)).toEqual([...published, { containerPort: 99, protocol: "tcp" }]);
+  const asked = (PublishAllPorts: boolean) =>
+    portRequests({ ExposedPorts: { "80/tcp": {}, "99/tcp": {} } }, { PortBindings: map, PublishAllPorts });
+  expect(asked(false)).toEqual([...published]);
+  expect(asked(true)).toEqual([...published, { containerPort: 99, protocol: "tcp" }]);
 });
 
 test.each([

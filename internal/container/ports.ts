@@ -1,7 +1,7 @@
 /** `[[ip:][host]:]container[/proto]`, with ranges (go-connections nat.ParsePortSpec), and `--expose`. */
 import type { PortRequest } from "../ipc/netd.ts";
 import { OptionError } from "./option-error.ts";
-import type { PortBinding } from "./record.ts";
+import type { ContainerConfig, HostConfig, PortBinding } from "./record.ts";
 
 /** Docker's PortMap: `80/tcp` → bindings. */
 export type PortMap = { readonly [port: string]: readonly PortBinding[] };
@@ -113,15 +113,19 @@ export function isIpv6(text: string): boolean {
   return halves.length === 2 ? groups < 8 : groups === 8;
 }
 
-/** What netd is asked for: the published ports, and with `publishAll` a random one for every other exposed port. */
-export function portRequests(bindings: PortMap, exposed: readonly string[], publishAll: boolean): PortRequest[] {
+/** What netd is asked for: the published ports, and with `-P` any free one for every other exposed port. */
+export function portRequests(
+  config: Pick<ContainerConfig, "ExposedPorts">,
+  hostConfig: Pick<HostConfig, "PortBindings" | "PublishAllPorts">,
+): PortRequest[] {
+  const { PortBindings, PublishAllPorts } = hostConfig;
   const requests: PortRequest[] = [];
-  for (const [port, list] of Object.entries(bindings)) {
+  for (const [port, list] of Object.entries(PortBindings)) {
     for (const binding of list) requests.push(portRequest(port, binding));
   }
-  if (publishAll) {
-    for (const port of exposed) {
-      if (bindings[port] === undefined) requests.push(portRequest(port, { HostIp: "", HostPort: "" }));
+  if (PublishAllPorts) {
+    for (const port of Object.keys(config.ExposedPorts ?? {})) {
+      if (PortBindings[port] === undefined) requests.push(portRequest(port, { HostIp: "", HostPort: "" }));
     }
   }
   return requests;

@@ -26,6 +26,8 @@ export interface ContainerConfig {
   readonly StopSignal?: string;
   /** Seconds; -1 waits for ever. */
   readonly StopTimeout?: number;
+  /** Asked for by `--mac-address`. */
+  readonly MacAddress?: string;
 }
 
 export interface PortBinding {
@@ -72,6 +74,16 @@ export interface HostConfig {
   readonly PidsLimit: number | null;
   readonly Init?: boolean;
   readonly CgroupParent: string;
+  readonly Ulimits: readonly Ulimit[];
+  /** The default masked and read-only paths apply: not with `systempaths=unconfined` and `--privileged`. Not Docker's. */
+  readonly AreSystemPathsHidden: boolean;
+}
+
+/** `Name` as in getrlimit(2), lower case and without RLIMIT_; -1 is unlimited. */
+export interface Ulimit {
+  readonly Name: string;
+  readonly Soft: number;
+  readonly Hard: number;
 }
 
 /** A volume or bind as it will be mounted (Docker's `Mounts`). */

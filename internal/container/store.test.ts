@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { transaction } from "../db/database.ts";
 import { type Engine, openEngine } from "../db/engine.ts";
 import { processStartTime } from "../sys/process.ts";
 import { type ContainerConfig, type HostConfig, NEVER_RAN } from "./record.ts";
@@ -65,9 +66,10 @@ test("store: without a name one is made up", () => {
   expect(insertContainer(engine, container()).name).toMatch(/^[a-z]+_[a-z]+$/);
 });
 
-test("store: a failure beside the row undoes the row", () => {
+test("store: inside a failing transaction the row is undone with it", () => {
   expect(() =>
-    insertContainer(engine, container({ name: "web" }), () => {
+    transaction(engine.db, () => {
+      insertContainer(engine, container({ name: "web" }));
       throw new Error("disk full");
     }),
   ).toThrow("disk full");
@@ -117,7 +119,9 @@ test("store: a claim holds while its keeper lives, and no longer", () => {
   const { id } = insertContainer(engine, container({ name: "web" }));
   claim(engine, id, dead);
   claim(engine, id, me);
-  expect(() => claim(engine, id, me)).toThrow("container web is being started by another command");
+  claim(engine, id, me);
+  const other = { pid: process.ppid, startTime: processStartTime(process.ppid) ?? 0 };
+  expect(() => claim(engine, id, other)).toThrow("container web is being started by another command");
   move(engine, id, "running");
   expect(() => claim(engine, id, me)).toThrow("container web is running: it cannot be started");
 });

@@ -73,14 +73,9 @@ const MAX_NAME_ATTEMPTS = 32;
 
 /**
  * Records a new container as `created`: id and name are taken in the same transaction. Throws `invalid` for a bad name
- * and `conflict`, in Docker's words, for a taken one. `alsoInTransaction` runs inside it, with the record: what it
- * writes is there with the row or not at all.
+ * and `conflict`, in Docker's words, for a taken one.
  */
-export function insertContainer(
-  engine: Engine,
-  container: NewContainer,
-  alsoInTransaction?: (record: ContainerRecord) => void,
-): ContainerRecord {
+export function insertContainer(engine: Engine, container: NewContainer): ContainerRecord {
   const wanted = container.name === undefined ? undefined : parseName(container.name);
   return transaction(engine.db, () => {
     const id = container.id ?? generateId();
@@ -102,7 +97,6 @@ export function insertContainer(
         record.state,
         JSON.stringify(record.runtime),
       );
-    alsoInTransaction?.(record);
     return record;
   });
 }
@@ -255,8 +249,8 @@ function change(
 }
 
 /**
- * Takes a stopped container for a start: from here on `keeper` answers for it. Throws `conflict` when another process
- * already does.
+ * Takes a stopped container for a start: from here on `keeper` answers for it. Claiming again changes nothing; throws
+ * `conflict` when another process answers for it.
  */
 export function claim(engine: Engine, id: string, keeper: Keeper): ContainerRecord {
   return transaction(engine.db, () => {
@@ -265,7 +259,9 @@ export function claim(engine: Engine, id: string, keeper: Keeper): ContainerReco
     if (record.state !== "created" && record.state !== "exited") {
       throw new CtrError("conflict", `container ${record.name} is ${record.state}: it cannot be started`);
     }
-    if (hasKeeper(record.runtime)) {
+    const { supervisorPid, supervisorStartTime } = record.runtime;
+    const isOurs = supervisorPid === keeper.pid && supervisorStartTime === keeper.startTime;
+    if (!isOurs && hasKeeper(record.runtime)) {
       throw new CtrError("conflict", `container ${record.name} is being started by another command`);
     }
     return patchRuntime(engine, id, { keeper, error: "" });

@@ -1,0 +1,94 @@
+/**
+ * The truth about a container, and what is done about the leftovers of a crash. A supervisor's word counts while it
+ * lives; when it is dead its container's streams are gone with it, so what still runs of the container is killed and
+ * recorded as exited.
+ *
+ *   keeper alive                 the row is right
+ *   keeper dead, row live        kill the cgroup; exited 137 (removed wholly with --rm)
+ *   keeper dead, row at rest     a start that was cut off: kill the cgroup, the row stays (removed wholly with --rm)
+ *   keeper dead, row removing    finish the removal
+ */
+import { openCgroup } from "../cgroups/cgroup.ts";
+import type { Engine } from "../db/engine.ts";
+import { ESRCH, isErrno } from "../errors/error.ts";
+import { AT_FDCWD, POLLIN, poll } from "../sys/fd.ts";
+import { removeTree } from "../sys/file.ts";
+import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
+import { nowRfc3339 } from "./clock.ts";
+import type { ContainerRecord, RuntimeRecord } from "./record.ts";
+import { cgroupPathOf, releaseContainer } from "./remove.ts";
+import { isLive } from "./states.ts";
+import { containerById, hasKeeper, keptContainers, move, NOBODY, patchRuntime } from "./store.ts";
+
+const SIGKILL = 9;
+/** 128 + SIGKILL: how a container ended whose supervisor did not live to see it. */
+const KILLED_STATUS = 137;
+
+/**
+ * The record as it is now: read again if its keeper died meanwhile, and put right. Undefined when the container is gone
+ * by that.
+ */
+export function refresh(engine: Engine, record: ContainerRecord): ContainerRecord | undefined {
+  if (record.runtime.supervisorPid === 0 || hasKeeper(record.runtime)) return record;
+  collectOne(engine, record.id);
+  return containerById(engine, record.id);
+}
+
+/**
+ * Puts right every row whose keeper is dead. Costs one indexed query and one look into /proc for each row that has a
+ * keeper. Problems with one container do not stop the others; they are returned.
+ */
+export function collect(engine: Engine): unknown[] {
+  const problems: unknown[] = [];
+  for (const { id, keeper } of keptContainers(engine)) {
+    if (isRunning(keeper.pid, keeper.startTime)) continue;
+    try {
+      collectOne(engine, id);
+    } catch (error) {
+      problems.push(error);
+    }
+  }
+  return problems;
+}
+
+function collectOne(engine: Engine, id: string): void {
+  const record = containerById(engine, id);
+  // Somebody else put it right, or took it over, meanwhile.
+  if (record === undefined || record.runtime.supervisorPid === 0 || hasKeeper(record.runtime)) return;
+  if (record.state === "removing" || record.hostConfig.AutoRemove) {
+    // --rm removes anonymous volumes; of a cut off `rm -v` only the directories are sure to go.
+    releaseContainer(engine, record, { volumes: record.hostConfig.AutoRemove });
+    return;
+  }
+  openCgroup(cgroupPathOf(record)).destroy();
+  removeTree(AT_FDCWD, `${engine.state}/containers/${id}`);
+  const isSame = (now: ContainerRecord) =>
+    now.runtime.supervisorPid === record.runtime.supervisorPid &&
+    now.runtime.supervisorStartTime === record.runtime.supervisorStartTime;
+  if (!isLive(record.state)) {
+    patchRuntime(engine, id, { keeper: NOBODY, pid: 0, pidStartTime: 0 }, isSame);
+    return;
+  }
+  move(
+    engine,
+    id,
+    "exited",
+    { pid: 0, pidStartTime: 0, exitCode: KILLED_STATUS, finishedAt: nowRfc3339(), endpoint: undefined },
+    isSame,
+  );
+}
+
+/** Kills the process that answers for the row, if it is still that process, and waits for its end. */
+export function killSupervisor(runtime: RuntimeRecord): void {
+  const { supervisorPid: pid, supervisorStartTime: startTime } = runtime;
+  if (!isRunning(pid, startTime)) return;
+  try {
+    using pidfd = pidfdOpen(pid);
+    // The pidfd may be of a successor with the same number: asked again, it is not.
+    if (!isRunning(pid, startTime)) return;
+    pidfdSendSignal(pidfd.number, SIGKILL);
+    poll(pidfd.number, POLLIN, -1);
+  } catch (error) {
+    if (!isErrno(error, ESRCH)) throw error;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * What is done to a container that may be running: asked of its supervisor. One whose supervisor is gone (killed) is
+ * first put right by `refresh`; what is then at rest needs nobody to ask.
+ */
+import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
+import { type Connection, connectUnix } from "../ipc/connection.ts";
+import { type FromSupervisor, SUPERVISOR_CLIENT, supervisorSocket, type ToSupervisor } from "../ipc/supervisor.ts";
+import { refresh } from "./collect.ts";
+import type { ContainerRecord } from "./record.ts";
+import { isLive } from "./states.ts";
+import { containerById, findContainer } from "./store.ts";
+
+export interface StopOptions {
+  /** Instead of the container's own stop signal. */
+  readonly signal?: number;
+  /** Until SIGKILL; -1 waits for ever. Undefined: the container's own, else ten seconds. */
+  readonly timeoutMs?: number;
+}
+
+/** The container a user means, as it really is now. */
+export async function currentContainer(engine: Engine, nameOrId: string): Promise<ContainerRecord> {
+  const record = findContainer(engine, nameOrId);
+  const current = isLive(record.state) || record.runtime.supervisorPid > 0 ? await refresh(engine, record) : record;
+  if (current === undefined) throw new CtrError("not-found", `No such container: ${nameOrId}`);
+  return current;
+}
+
+/** Stops it; one that is stopped already is fine. Resolves when it is at rest. */
+export async function stopContainer(engine: Engine, nameOrId: string, options: StopOptions): Promise<void> {
+  const record = await currentContainer(engine, nameOrId);
+  if (isLive(record.state)) await tell(engine, record, { type: "stop", ...options }, "is-fine");
+}
+
+/** Sends a signal to its first process. Throws `conflict` when it does not run. */
+export async function killContainer(engine: Engine, nameOrId: string, signal: number): Promise<void> {
+  const context = `cannot kill container: ${nameOrId}`;
+  const record = await currentContainer(engine, nameOrId);
+  if (!isLive(record.state)) throw new CtrError("conflict", `${context}: container ${record.id} is not running`);
+  const outcome = await tell(engine, record, { type: "kill", signal }, "is-fine");
+  if (outcome === "gone" && signal !== SIGKILL)
+    throw new CtrError("conflict", `${context}: container ${record.id} is not running`);
+}
+
+const SIGKILL = 9;
+
+/** Freezes every process of it. */
+export async function pauseContainer(engine: Engine, nameOrId: string): Promise<void> {
+  const record = await currentContainer(engine, nameOrId);
+  if (record.state === "paused") throw new CtrError("conflict", `Container ${record.id} is already paused`);
+  if (!isLive(record.state)) throw new CtrError("conflict", `Container ${record.id} is not running`);
+  await tell(engine, record, { type: "pause" }, "is-error");
+}
+
+/** Lets a paused one go on. */
+export async function unpauseContainer(engine: Engine, nameOrId: string): Promise<void> {
+  const record = await currentContainer(engine, nameOrId);
+  if (record.state !== "paused") throw new CtrError("conflict", `Container ${record.id} is not paused`);
+  await tell(engine, record, { type: "resume" }, "is-error");
+}
+
+/** Stops and starts a running one in its supervisor; false when it is at rest: then it is to be started. */
+export async function restartRunning(engine: Engine, nameOrId: string, options: StopOptions): Promise<boolean> {
+  const record = await currentContainer(engine, nameOrId);
+  if (!isLive(record.state)) return false;
+  return (await tell(engine, record, { type: "restart", ...options }, "is-fine")) === "done";
+}
+
+/** The exit status: at once for one that does not run, otherwise when it has ended. */
+export async function waitContainer(engine: Engine, nameOrId: string): Promise<number> {
+  const record = await currentContainer(engine, nameOrId);
+  if (!isLive(record.state)) return record.runtime.exitCode;
+  const answer = await converse(engine, record, { type: "wait" });
+  if (answer?.type === "exited") return answer.status;
+  // The supervisor went without a word: what is true is found out now.
+  const left = containerById(engine, record.id);
+  return (left === undefined ? undefined : await refresh(engine, left))?.runtime.exitCode ?? KILLED_STATUS;
+}
+
+/** Of a container that vanished under its waiter: everything of it was killed. */
+const KILLED_STATUS = 137;
+
+/**
+ * One request and its answer. `gone` when the container came to rest by itself meanwhile: fine for a stop, an error
+ * for a pause.
+ */
+async function tell(
+  engine: Engine,
+  record: ContainerRecord,
+  request: ToSupervisor,
+  whenGone: "is-fine" | "is-error",
+): Promise<"done" | "gone"> {
+  const answer = await converse(engine, record, request);
+  if (answer?.type === "done") return "done";
+  const left = containerById(engine, record.id);
+  const now = left === undefined ? undefined : await refresh(engine, left);
+  if (now !== undefined && isLive(now.state)) {
+    throw new CtrError("unavailable", `the supervisor of container ${record.name} did not answer`);
+  }
+  if (whenGone === "is-error") throw new CtrError("conflict", `Container ${record.id} is not running`);
+  return "gone";
+}
+
+/** Undefined when nobody listens, or the supervisor ended before it answered. Throws what it refuses. */
+async function converse(
+  engine: Engine,
+  record: ContainerRecord,
+  request: ToSupervisor,
+): Promise<FromSupervisor | undefined> {
+  let connection: Connection<FromSupervisor, ToSupervisor>;
+  try {
+    connection = await connectUnix<FromSupervisor, ToSupervisor>(
+      supervisorSocket(engine.state, record.id),
+      SUPERVISOR_CLIENT,
+    );
+  } catch (error) {
+    if (error instanceof CtrError && error.kind === "unavailable") return undefined;
+    throw error;
+  }
+  try {
+    connection.send(request);
+    const answer = await connection.receive();
+    if (answer?.type === "failed") throw new CtrError("conflict", answer.message);
+    return answer;
+  } finally {
+    connection.end();
+  }
+}

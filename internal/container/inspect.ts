@@ -1,0 +1,225 @@
+/** A container as `docker inspect` shows it (Engine API, ContainerInspect): Docker's names, nulls and never-times. */
+import type { Engine } from "../db/engine.ts";
+import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
+import { lowerDirectories } from "../snapshot/lower.ts";
+import { writableSnapshot } from "../snapshot/writable.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { exists } from "../sys/file.ts";
+import { commandOf } from "./command.ts";
+import { logPath } from "./log/record.ts";
+import { portsOf } from "./port-list.ts";
+import type { ContainerRecord, HostConfig } from "./record.ts";
+
+/** What Docker shows for a time that never was. */
+const NEVER = "0001-01-01T00:00:00Z";
+
+/** The object of one container. */
+export function inspectContainer(engine: Engine, record: ContainerRecord): { readonly [field: string]: unknown } {
+  const { config, hostConfig, runtime, id } = record;
+  const [path = "", ...args] = commandOf(config);
+  const directory = `${engine.root}/containers/${id}`;
+  return {
+    Id: id,
+    Created: record.createdAt,
+    Path: path,
+    Args: args,
+    State: stateOf(record),
+    Image: record.imageId,
+    ResolvConfPath: `${directory}/resolv.conf`,
+    HostnamePath: `${directory}/hostname`,
+    HostsPath: `${directory}/hosts`,
+    LogPath: logPath(engine.root, id),
+    Name: `/${record.name}`,
+    RestartCount: runtime.restartCount,
+    Driver: "overlay2",
+    Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: null,
+    HostConfig: hostConfigOf(hostConfig),
+    GraphDriver: graphDriver(engine, record),
+    Mounts: runtime.mounts.map((mount) => ({
+      Type: mount.Type,
+      ...(mount.Name === undefined ? {} : { Name: mount.Name }),
+      Source: mount.Source,
+      Destination: mount.Destination,
+      ...(mount.Type === "volume" ? { Driver: "local" } : {}),
+      Mode: mount.Mode,
+      RW: mount.RW,
+      Propagation: mount.Propagation,
+    })),
+    Config: {
+      Hostname: config.Hostname,
+      Domainname: config.Domainname,
+      User: config.User,
+      AttachStdin: config.AttachStdin,
+      AttachStdout: config.AttachStdout,
+      AttachStderr: config.AttachStderr,
+      ...(config.ExposedPorts === undefined ? {} : { ExposedPorts: config.ExposedPorts }),
+      Tty: config.Tty,
+      OpenStdin: config.OpenStdin,
+      StdinOnce: config.StdinOnce,
+      Env: config.Env,
+      Cmd: config.Cmd,
+      Image: config.Image,
+      Volumes: config.Volumes,
+      WorkingDir: config.WorkingDir,
+      Entrypoint: config.Entrypoint,
+      OnBuild: null,
+      Labels: config.Labels,
+      ...(config.StopSignal === undefined ? {} : { StopSignal: config.StopSignal }),
+      ...(config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
+    },
+    NetworkSettings: networkSettings(record),
+  };
+}
+
+function stateOf({ state, runtime }: ContainerRecord): object {
+  const isRunning = state === "running" || state === "paused" || state === "restarting";
+  return {
+    Status: state,
+    Running: isRunning,
+    Paused: state === "paused",
+    Restarting: state === "restarting",
+    OOMKilled: runtime.oomKilled,
+    Dead: state === "dead",
+    Pid: isRunning ? runtime.pid : 0,
+    ExitCode: isRunning ? 0 : runtime.exitCode,
+    Error: runtime.error,
+    StartedAt: runtime.startedAt ?? NEVER,
+    FinishedAt: runtime.finishedAt ?? NEVER,
+  };
+}
+
+/** What is recorded, between Docker's fields for what this engine has no flag for. */
+function hostConfigOf(config: HostConfig): object {
+  return {
+    Binds: config.Binds,
+    ContainerIDFile: config.ContainerIDFile,
+    LogConfig: config.LogConfig,
+    NetworkMode: config.NetworkMode,
+    PortBindings: config.PortBindings,
+    RestartPolicy: config.RestartPolicy,
+    AutoRemove: config.AutoRemove,
+    VolumeDriver: "",
+    VolumesFrom: null,
+    ConsoleSize: [0, 0],
+    CapAdd: config.CapAdd,
+    CapDrop: config.CapDrop,
+    // runtime-spec's and Docker's defaults: a namespace of its own on v2 only
+    CgroupnsMode: exists(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers") ? "private" : "host",
+    Dns: config.Dns,
+    DnsOptions: config.DnsOptions,
+    DnsSearch: config.DnsSearch,
+    ExtraHosts: config.ExtraHosts,
+    GroupAdd: config.GroupAdd,
+    IpcMode: "private",
+    Cgroup: "",
+    Links: null,
+    OomScoreAdj: 0,
+    PidMode: "",
+    Privileged: config.Privileged,
+    PublishAllPorts: config.PublishAllPorts,
+    ReadonlyRootfs: config.ReadonlyRootfs,
+    SecurityOpt: config.SecurityOpt,
+    ...(config.Tmpfs === undefined ? {} : { Tmpfs: config.Tmpfs }),
+    UTSMode: "",
+    UsernsMode: "",
+    ShmSize: config.ShmSize,
+    Runtime: "ctr",
+    Isolation: "",
+    CpuShares: config.CpuShares,
+    Memory: config.Memory,
+    NanoCpus: config.NanoCpus,
+    CgroupParent: config.CgroupParent,
+    BlkioWeight: 0,
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: [],
+    BlkioDeviceReadIOps: [],
+    BlkioDeviceWriteIOps: [],
+    CpuPeriod: config.CpuPeriod,
+    CpuQuota: config.CpuQuota,
+    CpuRealtimePeriod: 0,
+    CpuRealtimeRuntime: 0,
+    CpusetCpus: config.CpusetCpus,
+    CpusetMems: config.CpusetMems,
+    Devices: [],
+    DeviceCgroupRules: null,
+    DeviceRequests: null,
+    MemoryReservation: config.MemoryReservation,
+    MemorySwap: config.MemorySwap,
+    MemorySwappiness: null,
+    OomKillDisable: null,
+    PidsLimit: config.PidsLimit,
+    Ulimits: [],
+    CpuCount: 0,
+    CpuPercent: 0,
+    IOMaximumIOps: 0,
+    IOMaximumBandwidth: 0,
+    MaskedPaths: config.Privileged ? null : MASKED_PATHS,
+    ReadonlyPaths: config.Privileged ? null : READONLY_PATHS,
+    ...(config.Init === undefined ? {} : { Init: config.Init }),
+  };
+}
+
+/** Nothing is mounted on the host: `MergedDir` is where Docker would have it. */
+function graphDriver(engine: Engine, record: ContainerRecord): object {
+  const { upper, work } = writableSnapshot(engine.root, record.id);
+  return {
+    Name: "overlay2",
+    Data: {
+      ID: record.id,
+      LowerDir: lowerDirectories(engine, record.layers).join(":"),
+      MergedDir: `${engine.root}/containers/${record.id}/merged`,
+      UpperDir: upper,
+      WorkDir: work,
+    },
+  };
+}
+
+function networkSettings(record: ContainerRecord): object {
+  const { endpoint, pid } = record.runtime;
+  const [address = "", prefix = "0"] = endpoint?.address.split("/") ?? [];
+  const common = {
+    Gateway: endpoint?.gateway ?? "",
+    IPAddress: address,
+    IPPrefixLen: Number(prefix),
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    MacAddress: endpoint?.macAddress ?? "",
+    EndpointID: endpoint?.endpointId ?? "",
+  };
+  const mode = record.hostConfig.NetworkMode;
+  const name = mode === "default" ? "bridge" : mode;
+  const isShared = mode.startsWith("container:");
+  return {
+    Bridge: "",
+    SandboxID: endpoint?.endpointId ?? "",
+    SandboxKey: pid > 0 && endpoint !== undefined ? `/proc/${pid}/ns/net` : "",
+    Ports: portsOf(record),
+    HairpinMode: false,
+    LinkLocalIPv6Address: "",
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    // Of the default bridge: API below 1.52.
+    ...common,
+    Networks: isShared
+      ? {}
+      : {
+          [name]: {
+            IPAMConfig: null,
+            Links: null,
+            Aliases: null,
+            DriverOpts: null,
+            GwPriority: 0,
+            NetworkID: endpoint?.network ?? "",
+            ...common,
+            DNSNames: null,
+          },
+        },
+  };
+}

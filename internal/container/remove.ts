@@ -1,0 +1,135 @@
+/** The end of a container: everything it has is let go, its record last. */
+import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
+import { transaction } from "../db/database.ts";
+import type { Engine } from "../db/engine.ts";
+import { CtrError, withContext } from "../errors/error.ts";
+import { connectUnix } from "../ipc/connection.ts";
+import { type FromSupervisor, SUPERVISOR_CLIENT, supervisorSocket, type ToSupervisor } from "../ipc/supervisor.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { removeTree } from "../sys/file.ts";
+import { processStartTime } from "../sys/process.ts";
+import { releaseMounts } from "../volume/store.ts";
+import { killSupervisor, refresh } from "./collect.ts";
+import type { ContainerRecord } from "./record.ts";
+import { isLive } from "./states.ts";
+import { containerById, forget, hasKeeper, type Keeper, move } from "./store.ts";
+
+export interface RemoveOptions {
+  /** Kill it first if it runs. */
+  readonly force: boolean;
+  /** Its anonymous volumes too. */
+  readonly volumes: boolean;
+}
+
+/** How long a supervisor may take to kill and remove its container before it is killed itself. */
+const SUPERVISOR_LIMIT_MS = 15_000;
+
+/** Removes a container. Throws `conflict`, in Docker's words, for one that runs unless `force` is given. */
+export async function removeContainer(
+  engine: Engine,
+  container: ContainerRecord,
+  options: RemoveOptions,
+): Promise<void> {
+  const record = refresh(engine, container);
+  if (record === undefined) return;
+  if (isLive(record.state)) {
+    if (!options.force) throw cannotRemove(record);
+    if (await removeBySupervisor(engine, record, options.volumes)) return;
+    // It did not answer, or not in time: its place is taken.
+    killSupervisor(record.runtime);
+  } else if (record.state === "removing" && hasKeeper(record.runtime)) {
+    throw new CtrError("conflict", `removal of container ${record.name} is already in progress`);
+  } else if (hasKeeper(record.runtime)) {
+    // About to be started by another command.
+    if (!options.force) throw cannotRemove({ ...record, state: "running" });
+    killSupervisor(record.runtime);
+  }
+  releaseContainer(engine, refresh(engine, record) ?? record, { volumes: options.volumes });
+}
+
+function cannotRemove(record: ContainerRecord): CtrError {
+  const why =
+    record.state === "paused"
+      ? "container is paused and must be unpaused first"
+      : `container is ${record.state}: stop the container before removing or force remove`;
+  return new CtrError("conflict", `cannot remove container "/${record.name}": ${why}`);
+}
+
+/** True once the supervisor has removed its container; false when it cannot. */
+async function removeBySupervisor(engine: Engine, record: ContainerRecord, volumes: boolean): Promise<boolean> {
+  let timer: Timer | undefined;
+  try {
+    const path = supervisorSocket(engine.state, record.id);
+    const supervisor = await connectUnix<FromSupervisor, ToSupervisor>(path, SUPERVISOR_CLIENT);
+    const limit = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, SUPERVISOR_LIMIT_MS);
+    });
+    supervisor.send({ type: "remove", volumes });
+    const answer = await Promise.race([supervisor.receive(), limit]);
+    supervisor.end();
+    if (answer?.type === "failed") throw new CtrError("internal", answer.message);
+  } catch (error) {
+    // Nobody answers, or the supervisor died over it: whatever it left undone is done here.
+    if (!(error instanceof CtrError)) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return containerById(engine, record.id) === undefined;
+}
+
+/**
+ * Lets go of everything a container at rest has: cgroup, directories, volumes, and its row. For its supervisor (`--rm`),
+ * which is its keeper, and for commands, which become it. Does all it can and throws the first problem at the end; the
+ * row is then `dead` and the next removal goes on from there. Succeeds when the container is gone.
+ */
+export function releaseContainer(
+  engine: Engine,
+  record: ContainerRecord,
+  options: { readonly volumes: boolean },
+): void {
+  const removing = beginRemoval(engine, record.id);
+  if (removing === undefined) return;
+  const problems: unknown[] = [];
+  const attempt = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      problems.push(error);
+    }
+  };
+  attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
+  attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
+  attempt(() => removeTree(AT_FDCWD, `${engine.root}/containers/${record.id}`));
+  if (problems.length > 0) {
+    move(engine, record.id, "dead", { error: text(problems[0]) });
+    throw withContext(`remove container ${record.name}`, problems[0]);
+  }
+  transaction(engine.db, () => {
+    releaseMounts(engine, record.id, options.volumes);
+    forget(engine, record.id);
+  });
+}
+
+/** Where the container's cgroup is, whether or not it exists. */
+export function cgroupPathOf(record: ContainerRecord): string {
+  const { CgroupParent } = record.hostConfig;
+  return CgroupParent === "" ? cgroupsPath(record.id) : cgroupsPath(record.id, CgroupParent);
+}
+
+/** The row as `removing`, kept by this process; undefined when it is gone. */
+function beginRemoval(engine: Engine, id: string): ContainerRecord | undefined {
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) return undefined;
+    if (record.state === "removing") return record;
+    return move(engine, id, "removing", { keeper: self(), pid: 0, pidStartTime: 0 });
+  });
+}
+
+function self(): Keeper {
+  return { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

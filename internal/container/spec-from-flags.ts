@@ -1,0 +1,463 @@
+/**
+ * The flags of `run` and `create` as Docker's Config and HostConfig: one line or one small function per flag. What a
+ * flag's text cannot mean is an OptionError (125, before the engine is asked); what the engine refuses is `invalid`.
+ */
+import { checkSet, parseCpuList } from "../cgroups/cpu-list.ts";
+import { CtrError } from "../errors/error.ts";
+import { readFile, readText } from "../sys/file.ts";
+import { signalNumber } from "../sys/signals.ts";
+import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
+import { fromCaller, parseEnv, parseKeyValueFile, type Variables } from "./env.ts";
+import { OptionError } from "./option-error.ts";
+import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
+import type { HostConfig, Ulimit } from "./record.ts";
+import { parseCpus, parseInteger, parseSize, parseSizeOrUnlimited } from "./units.ts";
+
+/** The flags' values, by their long names. */
+export interface ContainerFlags {
+  readonly "add-host": readonly string[];
+  readonly attach: readonly string[];
+  readonly "cap-add": readonly string[];
+  readonly "cap-drop": readonly string[];
+  readonly cidfile: string | undefined;
+  readonly "cpu-shares": string | undefined;
+  readonly cpus: string | undefined;
+  readonly "cpuset-cpus": string | undefined;
+  readonly "cpuset-mems": string | undefined;
+  readonly dns: readonly string[];
+  readonly "dns-option": readonly string[];
+  readonly "dns-search": readonly string[];
+  readonly domainname: string | undefined;
+  readonly entrypoint: string | undefined;
+  readonly env: readonly string[];
+  readonly "env-file": readonly string[];
+  readonly expose: readonly string[];
+  readonly "group-add": readonly string[];
+  readonly hostname: string | undefined;
+  readonly init: boolean;
+  readonly interactive: boolean;
+  readonly label: readonly string[];
+  readonly "label-file": readonly string[];
+  readonly "mac-address": string | undefined;
+  readonly memory: string | undefined;
+  readonly "memory-reservation": string | undefined;
+  readonly "memory-swap": string | undefined;
+  readonly name: string | undefined;
+  readonly network: string | undefined;
+  readonly "pids-limit": string | undefined;
+  readonly privileged: boolean;
+  readonly publish: readonly string[];
+  readonly "publish-all": boolean;
+  readonly "read-only": boolean;
+  readonly rm: boolean;
+  readonly "security-opt": readonly string[];
+  readonly "shm-size": string | undefined;
+  readonly "stop-signal": string | undefined;
+  readonly "stop-timeout": string | undefined;
+  readonly tmpfs: readonly string[];
+  readonly tty: boolean;
+  readonly ulimit: readonly string[];
+  readonly user: string | undefined;
+  readonly volume: readonly string[];
+  readonly workdir: string | undefined;
+}
+
+/** What the flags do not say: who calls, and from where. */
+export interface Caller {
+  readonly variables: Variables;
+  /** For relative host paths. */
+  readonly directory: string;
+  readonly isDetached: boolean;
+}
+
+/** What a user gave for the container's Config; undefined means the image's. */
+export interface UserConfig {
+  readonly hostname: string | undefined;
+  readonly domainname: string;
+  readonly user: string | undefined;
+  readonly streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  readonly isTty: boolean;
+  readonly isStdinOpen: boolean;
+  readonly env: readonly string[];
+  readonly labels: { readonly [name: string]: string };
+  /** One empty string clears the image's. */
+  readonly entrypoint: readonly string[] | undefined;
+  readonly workingDirectory: string | undefined;
+  readonly exposedPorts: readonly string[];
+  readonly stopSignal: string | undefined;
+  readonly stopTimeout: number | undefined;
+  readonly macAddress: string | undefined;
+}
+
+/** The flags, read. */
+export interface FlagSpec {
+  readonly name: string | undefined;
+  readonly config: UserConfig;
+  readonly hostConfig: HostConfig;
+  readonly mounts: readonly WantedMount[];
+}
+
+/** Files named on the command line are read up to this size. */
+const MAX_FILE_BYTES = 4 << 20;
+const DEFAULT_SHM_SIZE = 64 << 20;
+
+/** Reads the flags. Throws OptionError, or `invalid` for what the engine refuses; does nothing else. */
+export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
+  const publish = parsePublish(flags.publish);
+  const security = securityOptions(flags["security-opt"]);
+  const tmpfs = flags.tmpfs.map(parseTmpfs);
+  const mounts = flags.volume.map((spec) => parseBind(spec, caller.directory));
+  checkDestinations([...mounts, ...tmpfs].map((mount) => mount.destination));
+  const config: UserConfig = {
+    hostname: checkHostname(flags.hostname),
+    domainname: flags.domainname ?? "",
+    user: flags.user === "" ? undefined : flags.user,
+    streams: attachedStreams(flags, caller.isDetached),
+    isTty: flags.tty,
+    isStdinOpen: flags.interactive,
+    env: environment(flags, caller.variables),
+    labels: labels(flags),
+    entrypoint: flags.entrypoint === undefined ? undefined : [flags.entrypoint],
+    workingDirectory: checkWorkingDirectory(flags.workdir),
+    exposedPorts: [...new Set([...Object.keys(publish), ...parseExpose(flags.expose)])],
+    stopSignal: checkSignal(flags["stop-signal"]),
+    stopTimeout: optional(flags["stop-timeout"], (text) => parseInteger("stop-timeout", text)),
+    macAddress: optional(flags["mac-address"], parseMacAddress),
+  };
+  const memory = optional(flags.memory, (text) => parseSize("memory", text)) ?? 0;
+  const memorySwap = optional(flags["memory-swap"], (text) => parseSizeOrUnlimited("memory-swap", text)) ?? 0;
+  const hostConfig: HostConfig = {
+    Binds: flags.volume.length === 0 ? null : bindTexts(mounts),
+    ContainerIDFile: flags.cidfile ?? "",
+    LogConfig: { Type: "json-file", Config: {} },
+    NetworkMode: networkMode(flags.network),
+    PortBindings: publish,
+    PublishAllPorts: flags["publish-all"],
+    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    AutoRemove: flags.rm,
+    CapAdd: nullIfEmpty(flags["cap-add"]),
+    CapDrop: nullIfEmpty(flags["cap-drop"]),
+    Dns: flags.dns.map(parseDns),
+    DnsOptions: flags["dns-option"],
+    DnsSearch: flags["dns-search"].map(parseDnsSearch),
+    ExtraHosts: nullIfEmpty(flags["add-host"].map(parseExtraHost)),
+    GroupAdd: nullIfEmpty(flags["group-add"].map(checkGroup)),
+    Privileged: flags.privileged,
+    ReadonlyRootfs: flags["read-only"],
+    SecurityOpt: nullIfEmpty(security.options),
+    ...(tmpfs.length === 0
+      ? {}
+      : { Tmpfs: Object.fromEntries(tmpfs.map((mount) => [mount.destination, mount.options])) }),
+    ShmSize: optional(flags["shm-size"], (text) => parseSize("shm-size", text)) ?? DEFAULT_SHM_SIZE,
+    CpuShares: optional(flags["cpu-shares"], (text) => parseInteger("cpu-shares", text)) ?? 0,
+    Memory: memory,
+    NanoCpus: optional(flags.cpus, (text) => parseCpus("cpus", text)) ?? 0,
+    CpuPeriod: 0,
+    CpuQuota: 0,
+    CpusetCpus: flags["cpuset-cpus"] ?? "",
+    CpusetMems: flags["cpuset-mems"] ?? "",
+    MemoryReservation: optional(flags["memory-reservation"], (text) => parseSize("memory-reservation", text)) ?? 0,
+    // Docker's default: as much swap as memory.
+    MemorySwap: memory > 0 && memorySwap === 0 ? 2 * memory : memorySwap,
+    PidsLimit: optional(flags["pids-limit"], (text) => parseInteger("pids-limit", text)) ?? null,
+    ...(flags.init ? { Init: true } : {}),
+    CgroupParent: "",
+    Ulimits: flags.ulimit.map(parseUlimit),
+    AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
+  };
+  checkNetworkConflicts(hostConfig, config, flags);
+  return { name: flags.name, config, hostConfig, mounts };
+}
+
+function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
+  return text === undefined || text === "" ? undefined : parse(text);
+}
+
+function nullIfEmpty(list: readonly string[]): readonly string[] | null {
+  return list.length === 0 ? null : list;
+}
+
+/** `-v` as HostConfig shows it: with absolute paths, without the anonymous ones. */
+function bindTexts(mounts: readonly WantedMount[]): readonly string[] | null {
+  const texts = mounts.flatMap((mount) => {
+    const source = mount.source ?? mount.name;
+    if (source === undefined) return [];
+    return [`${source}:${mount.destination}${mount.mode === "" ? "" : `:${mount.mode}`}`];
+  });
+  return nullIfEmpty(texts);
+}
+
+function checkDestinations(destinations: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const destination of destinations) {
+    if (seen.has(destination)) throw new CtrError("invalid", `Duplicate mount point: ${destination}`);
+    seen.add(destination);
+  }
+}
+
+const STREAMS = ["stdin", "stdout", "stderr"];
+
+function attachedStreams(flags: ContainerFlags, isDetached: boolean): UserConfig["streams"] {
+  const asked = flags.attach.map((word) => word.toLowerCase());
+  const wrong = asked.find((word) => !STREAMS.includes(word));
+  if (wrong !== undefined) {
+    throw new OptionError("valid streams are STDIN, STDOUT and STDERR", "attach", wrong);
+  }
+  if (isDetached) {
+    if (asked.length > 0) throw new OptionError("conflicting options: cannot specify both --attach and --detach");
+    return { stdin: false, stdout: false, stderr: false };
+  }
+  if (asked.length === 0) return { stdin: flags.interactive, stdout: true, stderr: true };
+  const has = (stream: string) => asked.includes(stream);
+  return { stdin: has("stdin"), stdout: has("stdout"), stderr: has("stderr") };
+}
+
+function environment(flags: ContainerFlags, variables: Variables): string[] {
+  const lookup = fromCaller(variables);
+  return [
+    ...flags["env-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), lookup)),
+    ...flags.env.map((text) => parseEnv("env", text, variables)),
+  ];
+}
+
+/** A file the user named; what is wrong with it is the flag's fault. */
+function readNamedFile(path: string): Uint8Array {
+  try {
+    return readFile(path, MAX_FILE_BYTES);
+  } catch (error) {
+    throw new OptionError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Env files and flags of `exec`. */
+export function execEnvironment(
+  flags: { readonly env: readonly string[]; readonly "env-file": readonly string[] },
+  variables: Variables,
+): string[] {
+  const lookup = fromCaller(variables);
+  return [
+    ...flags["env-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), lookup)),
+    ...flags.env.map((text) => parseEnv("env", text, variables)),
+  ];
+}
+
+function labels(flags: ContainerFlags): { readonly [name: string]: string } {
+  const entries = [
+    ...flags["label-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), (name) => name)),
+    ...flags.label.map((text) => {
+      if (text === "" || text.startsWith("="))
+        throw new OptionError(`invalid label '${text}': empty name`, "label", text);
+      return text;
+    }),
+  ];
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const equals = entry.indexOf("=");
+      return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
+    }),
+  );
+}
+
+// HOST_NAME_MAX of the kernel, gethostname(2)
+const MAX_HOSTNAME = 64;
+
+function checkHostname(hostname: string | undefined): string | undefined {
+  if (hostname === undefined || hostname === "") return undefined;
+  if (hostname.length > MAX_HOSTNAME || /[\s/\0]/.test(hostname)) {
+    throw new OptionError(`invalid hostname: ${hostname}`);
+  }
+  return hostname;
+}
+
+function checkWorkingDirectory(path: string | undefined): string | undefined {
+  if (path === undefined || path === "") return undefined;
+  if (!path.startsWith("/")) {
+    throw new CtrError("invalid", `the working directory '${path}' is invalid, it needs to be an absolute path`);
+  }
+  return path;
+}
+
+function checkSignal(signal: string | undefined): string | undefined {
+  if (signal === undefined || signal === "") return undefined;
+  if (signalNumber(signal) === undefined) throw new CtrError("invalid", `invalid signal: ${signal}`);
+  return signal;
+}
+
+function parseMacAddress(text: string): string {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text.replaceAll("-", ":"))) {
+    throw new OptionError(`${text} is not a valid mac address`);
+  }
+  const address = text.replaceAll("-", ":").toLowerCase();
+  // The lowest bit of the first byte marks a group; a link refuses it (EADDRNOTAVAIL).
+  if ((Number.parseInt(address.slice(0, 2), 16) & 1) === 1 || address === "00:00:00:00:00:00") {
+    throw new OptionError(`${text} is not a mac address that a link can have`);
+  }
+  return address;
+}
+
+const NETWORKS = ["bridge", "host", "none"];
+
+function networkMode(network: string | undefined): string {
+  if (network === undefined || network === "" || network === "default") return "bridge";
+  if (NETWORKS.includes(network) || /^container:./.test(network)) return network;
+  if (network === "container:") throw new CtrError("invalid", "invalid container format container:<name|id>");
+  throw new CtrError("not-found", `network ${network} not found`);
+}
+
+/** Everything the other container decides cannot be given too. */
+function checkNetworkConflicts(hostConfig: HostConfig, config: UserConfig, flags: ContainerFlags): void {
+  const { NetworkMode } = hostConfig;
+  const conflict = (what: string) => new CtrError("invalid", `conflicting options: ${what}`);
+  if (NetworkMode === "host" && config.macAddress !== undefined) throw conflict("mac-address and the network mode");
+  if (!NetworkMode.startsWith("container:")) return;
+  if (config.hostname !== undefined) throw conflict("hostname and the network mode");
+  if (hostConfig.Dns.length > 0) throw conflict("dns and the network mode");
+  if (hostConfig.ExtraHosts !== null) throw conflict("custom host-to-IP mapping and the network mode");
+  if (config.macAddress !== undefined) throw conflict("mac-address and the network mode");
+  if (flags.publish.length > 0 || flags["publish-all"]) {
+    throw conflict("port publishing and the container type network mode");
+  }
+  if (flags.expose.length > 0) throw conflict("port exposing and the container type network mode");
+}
+
+function parseDns(address: string): string {
+  if (!isIpAddress(address.trim())) throw new OptionError(`${address} is not an ip address`, "dns", address);
+  return address.trim();
+}
+
+function parseDnsSearch(domain: string): string {
+  const trimmed = domain.trim();
+  if (trimmed === ".") return trimmed;
+  // RFC 1035 with underscores, as Docker allows them.
+  if (trimmed.length > 255 || !/^[\w-]{1,63}(\.[\w-]{1,63})*\.?$/.test(trimmed)) {
+    throw new OptionError(`${domain} is not a valid domain`, "dns-search", domain);
+  }
+  return trimmed;
+}
+
+/** `name:address` or `name=address`; an address may be `host-gateway`, and an IPv6 one in brackets. */
+function parseExtraHost(text: string): string {
+  const [, name, address] = /^([^:=]+)[:=](.+)$/.exec(text) ?? [];
+  if (name === undefined || address === undefined || /\s/.test(text)) {
+    throw new OptionError(`bad format for add-host: ${JSON.stringify(text)}`, "add-host", text);
+  }
+  const bare = /^\[(.*)\]$/.exec(address)?.[1] ?? address;
+  if (bare !== "host-gateway" && !isIpAddress(bare)) {
+    throw new OptionError(`invalid IP address in add-host: ${JSON.stringify(address)}`, "add-host", text);
+  }
+  return `${name}:${bare}`;
+}
+
+/** Groups reach init separated by commas. */
+function checkGroup(group: string): string {
+  if (group === "" || /[\s,:\0]/.test(group)) {
+    throw new CtrError("invalid", `unable to find group ${group}: no matching entries in group file`);
+  }
+  return group;
+}
+
+interface SecurityOptions {
+  readonly options: readonly string[];
+  readonly areSystemPathsShown: boolean;
+}
+
+function securityOptions(given: readonly string[]): SecurityOptions {
+  const options: string[] = [];
+  let areSystemPathsShown = false;
+  for (const text of given) {
+    // `no-new-privileges:true` is the older way to write it.
+    const option = text.includes("=") ? text : text.replace(":", "=");
+    const [key = "", value] = option.split("=", 2);
+    if (option === "systempaths=unconfined") areSystemPathsShown = true;
+    else if (isKnown(key, value)) options.push(option);
+    else if (value === undefined) throw new OptionError(`invalid --security-opt: ${JSON.stringify(text)}`);
+    else if (key === "seccomp") {
+      throw new CtrError("unsupported", `seccomp profile ${value}: only "builtin" and "unconfined" are known here`);
+    } else throw new CtrError("invalid", `invalid --security-opt 2: ${JSON.stringify(text)}`);
+  }
+  return { options, areSystemPathsShown };
+}
+
+function isKnown(key: string, value: string | undefined): boolean {
+  switch (key) {
+    case "no-new-privileges":
+      return value === undefined || value === "true" || value === "false";
+    case "seccomp":
+      return value === "unconfined" || value === "builtin";
+    case "apparmor":
+      return value === "unconfined";
+    case "label":
+      return value === "disable";
+    default:
+      return false;
+  }
+}
+
+const ULIMITS =
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack as".split(" ");
+
+/** `type=soft[:hard]`; -1 is unlimited. */
+function parseUlimit(text: string): Ulimit {
+  const [, name = "", first, second] = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text) ?? [];
+  if (first === undefined) throw new OptionError(`invalid ulimit argument: ${text}`, "ulimit", text);
+  if (!ULIMITS.includes(name)) throw new OptionError(`invalid ulimit type: ${name}`, "ulimit", text);
+  const soft = Number(first);
+  const hard = second === undefined ? soft : Number(second);
+  const isTooSoft = hard !== -1 && (soft === -1 || soft > hard);
+  if (soft < -1 || hard < -1 || !Number.isSafeInteger(soft) || !Number.isSafeInteger(hard)) {
+    throw new OptionError(`invalid ulimit argument: ${text}`, "ulimit", text);
+  }
+  if (isTooSoft) {
+    throw new OptionError(
+      `ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`,
+      "ulimit",
+      text,
+    );
+  }
+  return { Name: name, Soft: soft, Hard: hard };
+}
+
+const MIN_MEMORY = 6 << 20;
+const MIN_NANO_CPUS = 10_000_000;
+
+/** What the engine refuses of the limits, in Docker's words. Throws `invalid`. */
+export function checkLimits(hostConfig: HostConfig): void {
+  const { Memory, MemorySwap, MemoryReservation, NanoCpus, CpuShares, CpusetCpus, CpusetMems } = hostConfig;
+  const refuse = (why: string) => {
+    throw new CtrError("invalid", why);
+  };
+  if (Memory > 0 && Memory < MIN_MEMORY) refuse("Minimum memory limit allowed is 6MB");
+  if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory) {
+    refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
+  }
+  if (Memory === 0 && MemorySwap > 0) {
+    refuse("You should always set the Memory limit when using Memoryswap limit, see usage");
+  }
+  if (MemoryReservation > 0 && MemoryReservation < MIN_MEMORY) refuse("Minimum memory reservation allowed is 6MB");
+  if (Memory > 0 && MemoryReservation > Memory) {
+    refuse("Minimum memory limit can not be less than memory reservation limit, see usage");
+  }
+  if (CpuShares < 0) refuse(`invalid CPU shares (${CpuShares}): value must be a positive integer`);
+  if (NanoCpus > 0) {
+    const cpus = parseCpuList(onlineCpus()).size;
+    if (NanoCpus < MIN_NANO_CPUS || NanoCpus > cpus * 1e9) {
+      refuse(`range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
+    }
+  }
+  if (CpusetCpus !== "") checkSet("CPUs", CpusetCpus, onlineCpus());
+  if (CpusetMems !== "") checkSet("memory nodes", CpusetMems, onlineNodes());
+}
+
+function onlineCpus(): string {
+  return readText("/sys/devices/system/cpu/online").trim();
+}
+
+function onlineNodes(): string {
+  try {
+    return readText("/sys/devices/system/node/online").trim();
+  } catch (error) {
+    // A kernel without NUMA has one node and no list of them.
+    if (error instanceof CtrError && error.kind === "not-found") return "0";
+    throw error;
+  }
+}

@@ -1,0 +1,344 @@
+/**
+ * From a recorded container to the runtime-spec that init executes: built anew at every start, because addresses,
+ * layers' places and the other container's pid may have changed.
+ */
+
+import { cgroupsPath } from "../cgroups/cgroup.ts";
+import { cgroupLayout } from "../cgroups/layout.ts";
+import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
+import type { ExecProcess, TerminalSize } from "../ipc/supervisor.ts";
+import { allCapabilities, capabilitiesFromFlags } from "../security/capabilities.ts";
+import {
+  ALL_DEVICE_RULES,
+  DEFAULT_DEVICE_RULES,
+  DEFAULT_SYSCTLS,
+  defaultMounts,
+  MASKED_PATHS,
+  READONLY_PATHS,
+  thermalThrottlePaths,
+} from "../security/paths.ts";
+import { lowerDirectories } from "../snapshot/lower.ts";
+import { makeWritableSnapshot } from "../snapshot/writable.ts";
+import type {
+  Capabilities,
+  Linux,
+  Mount,
+  Namespace,
+  NamespaceType,
+  Process,
+  Resources,
+  Rlimit,
+  Spec,
+} from "../spec/runtime.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { exists } from "../sys/file.ts";
+import { isRunning } from "../sys/process.ts";
+import { makeSources } from "../volume/store.ts";
+import { hostDevices } from "./devices.ts";
+import { DEFAULT_PATH, overlayEnv } from "./env.ts";
+import { etcPaths, writeEtcFiles } from "./etc-files.ts";
+import type { ContainerRecord, HostConfig } from "./record.ts";
+import { containerById } from "./store.ts";
+
+/** What init is told beside the runtime-spec: annotations of the spec, which no other tool's bundle has. */
+export const ANNOTATIONS = {
+  /** "true": the reaper of `--init` is PID 1. */
+  init: "ctr.init",
+  /** "builtin" or "unconfined". */
+  seccomp: "ctr.seccomp",
+  /** Names and numbers of `--group-add`, separated by commas. */
+  groupAdd: "ctr.group-add",
+  /** Destinations of empty volumes that take the image's content, separated by newlines. */
+  copyUp: "ctr.copy-up",
+} as const;
+
+export interface StartContext {
+  readonly consoleSize?: TerminalSize | undefined;
+}
+
+/**
+ * The runtime-spec of a start. Makes what it names and what is not there yet: the writable layer, the files of /etc,
+ * the directories of volumes and binds.
+ */
+export function runtimeSpec(engine: Engine, record: ContainerRecord, context: StartContext = {}): Spec {
+  const { config, hostConfig } = record;
+  const donor = networkDonor(engine, record);
+  const hostname = donor?.config.Hostname ?? config.Hostname;
+  const lower = lowerDirectories(engine, record.layers);
+  const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
+  if (donor === undefined) writeEtcFiles(engine.root, record, hostname);
+  makeSources(engine, record.runtime.mounts);
+  return {
+    ociVersion: "1.2.0",
+    process: mainProcess(record, hostname, context),
+    root: { path: placeOfRoot(engine, record), readonly: hostConfig.ReadonlyRootfs },
+    hostname,
+    ...(config.Domainname === "" ? {} : { domainname: config.Domainname }),
+    mounts: [
+      {
+        destination: "/",
+        type: "overlay",
+        source: "overlay",
+        options: [`lowerdir=${lower.map(escapeLayer).join(":")}`, `upperdir=${upper}`, `workdir=${work}`],
+      },
+      ...mountsOf(engine, record, donor),
+    ],
+    annotations: annotationsOf(record),
+    linux: linuxOf(record, donor),
+  };
+}
+
+/** overlayfs separates layers by colons; our directories have none unless the engine's root does. */
+function escapeLayer(path: string): string {
+  return path.replace(/[\\:]/g, (character) => `\\${character}`);
+}
+
+/** Where init mounts the root file system, in its own mount namespace only: the upper directory covers itself. */
+function placeOfRoot(engine: Engine, record: ContainerRecord): string {
+  return `${engine.root}/containers/${record.id}/upper`;
+}
+
+/** The container whose network namespace, hosts, resolv.conf and hostname this one shares. Throws if it does not run. */
+function networkDonor(engine: Engine, record: ContainerRecord): ContainerRecord | undefined {
+  const [kind, id] = splitMode(record.hostConfig.NetworkMode);
+  if (kind !== "container" || id === undefined) return undefined;
+  const donor = containerById(engine, id);
+  if (donor === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+  if (!isRunning(donor.runtime.pid, donor.runtime.pidStartTime)) {
+    throw new CtrError("conflict", `cannot join network of a non running container: ${donor.id}`);
+  }
+  return donor;
+}
+
+function splitMode(mode: string): readonly [kind: string, name: string | undefined] {
+  const colon = mode.indexOf(":");
+  return colon < 0 ? [mode, undefined] : [mode.slice(0, colon), mode.slice(colon + 1)];
+}
+
+function mainProcess(record: ContainerRecord, hostname: string, context: StartContext): Process {
+  const { config } = record;
+  const size = context.consoleSize;
+  return {
+    ...commonProcess(record),
+    terminal: config.Tty,
+    ...(size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } }),
+    args: commandLine(record),
+    env: environment(record, hostname, config.Tty),
+    cwd: config.WorkingDir === "" ? "/" : config.WorkingDir,
+    user: userOf(record, config.User),
+    capabilities: capabilitySets(capabilities(record.hostConfig)),
+  };
+}
+
+/** ENTRYPOINT and CMD together. */
+export function commandLine(record: ContainerRecord): readonly string[] {
+  return [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])];
+}
+
+function commonProcess(record: ContainerRecord): Pick<Process, "noNewPrivileges" | "rlimits"> {
+  return {
+    noNewPrivileges: hasNoNewPrivileges(record.hostConfig),
+    rlimits: record.hostConfig.Ulimits.map(
+      ({ Name, Soft, Hard }): Rlimit => ({
+        type: `RLIMIT_${Name.toUpperCase()}`,
+        soft: limit(Soft),
+        hard: limit(Hard),
+      }),
+    ),
+  };
+}
+
+/** RLIM_INFINITY as the parser of the spec has it. */
+function limit(value: number): number {
+  return value === -1 ? 2 ** 64 : value;
+}
+
+function hasNoNewPrivileges(hostConfig: HostConfig): boolean {
+  return (hostConfig.SecurityOpt ?? []).some(
+    (option) => option === "no-new-privileges" || option === "no-new-privileges=true",
+  );
+}
+
+function environment(record: ContainerRecord, hostname: string, isTty: boolean): string[] {
+  const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(isTty ? ["TERM=xterm"] : [])];
+  return overlayEnv(defaults, record.config.Env);
+}
+
+/** The name is resolved by init, in the root file system; a user is always given, so that numbers are looked up too. */
+function userOf(record: ContainerRecord, user: string): Process["user"] {
+  const numbers = (record.hostConfig.GroupAdd ?? []).filter((group) => /^\d+$/.test(group)).map(Number);
+  return {
+    uid: 0,
+    gid: 0,
+    umask: 0o022,
+    username: user,
+    ...(numbers.length === 0 ? {} : { additionalGids: numbers }),
+  };
+}
+
+function capabilities(hostConfig: HostConfig): readonly string[] {
+  return hostConfig.Privileged
+    ? allCapabilities()
+    : capabilitiesFromFlags(hostConfig.CapAdd ?? [], hostConfig.CapDrop ?? []);
+}
+
+/** Inheritable and ambient stay empty. */
+function capabilitySets(names: readonly string[]): Capabilities {
+  return { bounding: names, effective: names, permitted: names };
+}
+
+/** A further process in a running container (`exec`): the container's own where the request says nothing. */
+export function execProcess(record: ContainerRecord, exec: ExecProcess): Process {
+  const { config, hostConfig } = record;
+  const names = exec.privileged ? allCapabilities() : capabilities(hostConfig);
+  return {
+    ...commonProcess(record),
+    terminal: exec.terminal,
+    args: exec.args,
+    env: overlayEnv(environment(record, config.Hostname, exec.terminal), exec.env),
+    cwd: exec.cwd ?? (config.WorkingDir === "" ? "/" : config.WorkingDir),
+    user: userOf(record, exec.user ?? config.User),
+    capabilities: capabilitySets(names),
+  };
+}
+
+function annotationsOf(record: ContainerRecord): { readonly [name: string]: string } {
+  const { hostConfig, runtime, config } = record;
+  const groupAdd = hostConfig.GroupAdd ?? [];
+  // An empty volume is filled once, before the first start.
+  const copyUp = runtime.startedAt === undefined ? copyUpDestinations(record) : [];
+  return {
+    [ANNOTATIONS.seccomp]: isUnconfined(hostConfig) ? "unconfined" : "builtin",
+    ...(hostConfig.Init === true ? { [ANNOTATIONS.init]: "true" } : {}),
+    ...(groupAdd.length === 0 ? {} : { [ANNOTATIONS.groupAdd]: groupAdd.join(",") }),
+    ...(copyUp.length === 0 ? {} : { [ANNOTATIONS.copyUp]: copyUp.join("\n") }),
+    ...(config.StopSignal === undefined ? {} : { "org.opencontainers.image.stopSignal": config.StopSignal }),
+  };
+}
+
+function copyUpDestinations(record: ContainerRecord): string[] {
+  return record.runtime.mounts
+    .filter((mount) => mount.Type === "volume" && !mount.Mode.split(",").includes("nocopy"))
+    .map((mount) => mount.Destination);
+}
+
+/** The engine's mounts, then its files, then the user's, those nearer to the root first (moby sortMounts). */
+function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
+  const { hostConfig, runtime } = record;
+  const users: Mount[] = [
+    ...runtime.mounts.map((mount): Mount => {
+      const access = mount.RW ? "rw" : "ro";
+      const propagation = mount.Propagation === "" ? "rprivate" : mount.Propagation;
+      return {
+        destination: mount.Destination,
+        type: "bind",
+        source: mount.Source,
+        options: ["rbind", access, propagation],
+      };
+    }),
+    ...Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => tmpfsMount(destination, options)),
+  ];
+  const taken = new Set(users.map((mount) => mount.destination));
+  const engines = [
+    ...defaultMounts({
+      shmSize: hostConfig.ShmSize,
+      isPrivileged: hostConfig.Privileged,
+      isIpcShared: false,
+      isNetworkShared: hostConfig.NetworkMode === "host" || donor !== undefined,
+    }),
+    ...etcMounts(engine, record, donor),
+  ].filter((mount) => !taken.has(mount.destination));
+  const depth = (mount: Mount) => mount.destination.split("/").length;
+  return [...engines, ...users.toSorted((a, b) => depth(a) - depth(b))];
+}
+
+function etcMounts(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
+  const paths = etcPaths(engine.root, donor?.id ?? record.id);
+  const access = record.hostConfig.ReadonlyRootfs ? "ro" : "rw";
+  const bind = (destination: string, source: string): Mount => ({
+    destination,
+    type: "bind",
+    source,
+    options: ["rbind", access, "rprivate"],
+  });
+  return [
+    bind("/etc/resolv.conf", paths.resolvConf),
+    bind("/etc/hostname", paths.hostname),
+    bind("/etc/hosts", paths.hosts),
+  ];
+}
+
+const TMPFS_DEFAULTS = ["rw", "nosuid", "nodev", "noexec"];
+/** Each pair's words exclude each other: what the user says takes the default's place. */
+const OPPOSITES: readonly (readonly [string, string])[] = [
+  ["rw", "ro"],
+  ["nosuid", "suid"],
+  ["nodev", "dev"],
+  ["noexec", "exec"],
+];
+
+function tmpfsMount(destination: string, options: string): Mount {
+  const words = options === "" ? [] : options.split(",");
+  const defaults = TMPFS_DEFAULTS.filter(
+    (word) => !OPPOSITES.some((pair) => pair.includes(word) && pair.some((other) => words.includes(other))),
+  );
+  return { destination, type: "tmpfs", source: "tmpfs", options: [...defaults, ...words] };
+}
+
+function linuxOf(record: ContainerRecord, donor: ContainerRecord | undefined): Linux {
+  const { hostConfig, id } = record;
+  const hasOwnNetwork = donor === undefined && hostConfig.NetworkMode !== "host";
+  const isHidden = hostConfig.AreSystemPathsHidden;
+  return {
+    namespaces: namespacesOf(record, donor),
+    cgroupsPath: hostConfig.CgroupParent === "" ? cgroupsPath(id) : cgroupsPath(id, hostConfig.CgroupParent),
+    resources: resourcesOf(hostConfig),
+    ...(hasOwnNetwork ? { sysctl: DEFAULT_SYSCTLS } : {}),
+    ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),
+    ...(hostConfig.Privileged ? { devices: hostDevices() } : {}),
+  };
+}
+
+function thermalPaths(): readonly string[] {
+  const paths = thermalThrottlePaths(navigator.hardwareConcurrency);
+  return paths[0] !== undefined && exists(AT_FDCWD, paths[0]) ? paths : [];
+}
+
+function namespacesOf(record: ContainerRecord, donor: ContainerRecord | undefined): Namespace[] {
+  const types: NamespaceType[] = ["mount", "uts", "ipc", "pid"];
+  // Docker's default: private on v2, the host's on v1.
+  if (cgroupLayout().mode === "v2") types.push("cgroup");
+  const namespaces: Namespace[] = types.map((type) => ({ type }));
+  if (donor !== undefined) namespaces.push({ type: "network", path: `/proc/${donor.runtime.pid}/ns/net` });
+  else if (record.hostConfig.NetworkMode !== "host") namespaces.push({ type: "network" });
+  return namespaces;
+}
+
+const CPU_PERIOD_US = 100_000;
+
+/** Only what was asked for: an absent limit leaves the kernel's default. */
+function resourcesOf(hostConfig: HostConfig): Resources {
+  const { Memory, MemorySwap, MemoryReservation, NanoCpus, CpuShares, CpusetCpus, CpusetMems, PidsLimit } = hostConfig;
+  const memory = {
+    ...(Memory > 0 ? { limit: Memory } : {}),
+    ...(MemorySwap !== 0 ? { swap: MemorySwap } : {}),
+    ...(MemoryReservation > 0 ? { reservation: MemoryReservation } : {}),
+  };
+  const cpu = {
+    ...(CpuShares > 0 ? { shares: CpuShares } : {}),
+    ...(NanoCpus > 0 ? { period: CPU_PERIOD_US, quota: Math.floor((NanoCpus * CPU_PERIOD_US) / 1e9) } : {}),
+    ...(CpusetCpus === "" ? {} : { cpus: CpusetCpus }),
+    ...(CpusetMems === "" ? {} : { mems: CpusetMems }),
+  };
+  return {
+    devices: hostConfig.Privileged ? ALL_DEVICE_RULES : DEFAULT_DEVICE_RULES,
+    ...(Object.keys(memory).length === 0 ? {} : { memory }),
+    ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
+    ...(PidsLimit === null || PidsLimit <= 0 ? {} : { pids: { limit: PidsLimit } }),
+  };
+}
+
+function isUnconfined(hostConfig: HostConfig): boolean {
+  return hostConfig.Privileged || (hostConfig.SecurityOpt ?? []).includes("seccomp=unconfined");
+}
