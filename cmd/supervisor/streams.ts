@@ -1,7 +1,7 @@
 /** The streams between a program and its supervisor: three pipes, or one terminal. */
 
 import { EPERM, isErrno } from "../../internal/errors/error.ts";
-import type { StandardFds } from "../../internal/runtime/launch.ts";
+import type { StandardFds } from "../../internal/runtime/waiting-init.ts";
 import { dup, F_SETPIPE_SZ, type Fd, fcntl, O_RDONLY, open, pipe2 } from "../../internal/sys/fd.ts";
 import { Input } from "./input.ts";
 import { pump, type StreamName } from "./output.ts";

@@ -8,12 +8,12 @@ import { endOfRunRecord, logPath } from "../../internal/container/log/record.ts"
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/remove.ts";
 import { runtimeSpec } from "../../internal/container/spec.ts";
-import { claim, findContainer, move, patchRuntime } from "../../internal/container/store.ts";
+import { claim, move, patchRuntime } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
-import { type Launch, launch } from "../../internal/runtime/launch.ts";
+import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Process, Spec } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, type Fd, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
@@ -21,6 +21,7 @@ import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { type ChildExit, pidfdSendSignal, processStartTime } from "../../internal/sys/process.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
 import { onChildExit } from "./children.ts";
+import type { EarlyStart } from "./early.ts";
 import { attachNetwork, detachNetwork } from "./network.ts";
 import { Audience, type Client, LogWriter, nowNs } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
@@ -48,6 +49,8 @@ export class Supervision {
   readonly #engine: Engine;
   #record: ContainerRecord;
   #resolveEnded: () => void = () => {};
+  /** An init that is there already, for the first start. */
+  #early: EarlyStart | undefined;
   #run: Run | undefined;
   #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
@@ -55,9 +58,10 @@ export class Supervision {
   #atRest: Promise<void>;
   #resolveAtRest: () => void = () => {};
 
-  private constructor(engine: Engine, record: ContainerRecord) {
+  private constructor(engine: Engine, record: ContainerRecord, early: EarlyStart | undefined) {
     this.#engine = engine;
     this.#record = record;
+    this.#early = early;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -67,9 +71,15 @@ export class Supervision {
   }
 
   /** Takes over a container that is at rest. */
-  static open(id: string, directories: { readonly root: string; readonly state: string }): Supervision {
+  static open(
+    id: string,
+    directories: { readonly root: string; readonly state: string },
+    early: EarlyStart | undefined,
+  ): Supervision {
     const engine = openEngine(directories);
-    return new Supervision(engine, claim(engine, findContainer(engine, id).id, self()));
+    const record = claim(engine, id, self());
+    early?.lock.close();
+    return new Supervision(engine, record, early);
   }
 
   get record(): ContainerRecord {
@@ -222,21 +232,20 @@ export class Supervision {
   async #launch(size: TerminalSize | undefined): Promise<Run> {
     const { config } = this.#record;
     const spec = runtimeSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size });
-    const pipes = config.Tty ? undefined : makePipes(config.OpenStdin);
-    const placeholder = config.Tty ? nullEnds() : undefined;
-    const ends = pipes?.ends ?? placeholder;
-    if (ends === undefined) throw new CtrError("internal", "no streams");
+    const early = this.#takeEarly(spec);
+    const pipes = config.Tty || early !== undefined ? undefined : makePipes(config.OpenStdin);
+    using ends = pipes?.ends ?? nullEnds();
     let started: Launch | undefined;
-    let streams = pipes?.streams;
+    let streams = early?.streams ?? pipes?.streams;
     try {
-      started = await launch(spec, ends.fds);
+      started = early === undefined ? await launch(spec, ends.fds) : await launchWaiting(early.init, spec);
       const pid = started.pid;
       const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
       const endpoint = await attachNetwork(this.#engine, this.#record, started);
       const { terminal } = await started.ready();
       if (terminal !== undefined) streams = terminalStreams(terminal);
       if (streams === undefined) throw new CtrError("internal", "init made no terminal");
-      this.#recordRunning(started, spec, endpoint);
+      this.#recordRunning(started, endpoint);
       await started.start();
       const log = new LogWriter(this.#openLog().take());
       const drained = streams.pump((stream, data) => {
@@ -250,16 +259,36 @@ export class Supervision {
       await streams?.close();
       await detachNetwork(this.#engine, this.#record);
       throw error;
-    } finally {
-      ends[Symbol.dispose]();
     }
+  }
+
+  /** The init that waits, if it is one for this spec; one that is not is ended. */
+  #takeEarly(spec: Spec): EarlyStart | undefined {
+    const early = this.#early;
+    this.#early = undefined;
+    if (early === undefined) return undefined;
+    const { Tty, OpenStdin } = this.#record.config;
+    const wanted = spec.linux?.namespaces ?? [];
+    const { cpu, blockIO, unified } = spec.linux?.resources ?? {};
+    const fits =
+      !Tty &&
+      OpenStdin === early.hasInput &&
+      spec.linux?.cgroupsPath === early.init.cgroup.path &&
+      wanted.length === early.namespaces.length &&
+      wanted.every(({ type, path }) => path === undefined && early.namespaces.includes(type)) &&
+      // Hierarchies that are only made when they are needed.
+      (cpu?.cpus ?? cpu?.mems ?? blockIO ?? unified) === undefined;
+    if (fits) return early;
+    early.init.abandon();
+    void early.streams.close();
+    return undefined;
   }
 
   #openLog(): Fd {
     return openLogForAppend(logPath(this.#engine.root, this.#record.id));
   }
 
-  #recordRunning(started: Launch, _spec: Spec, endpoint: EndpointRecord | undefined): void {
+  #recordRunning(started: Launch, endpoint: EndpointRecord | undefined): void {
     this.#record = move(this.#engine, this.#record.id, "running", {
       pid: started.pid,
       pidStartTime: started.startTime,

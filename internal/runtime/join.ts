@@ -15,7 +15,7 @@ import {
   type Spawned,
   spawnProcess,
 } from "../sys/spawn.ts";
-import type { StandardFds } from "./launch.ts";
+import type { StandardFds } from "./waiting-init.ts";
 
 /** The root file system of a running container, as a descriptor to resolve names below. */
 export function containerRoot(pid: number): Fd {

@@ -7,17 +7,10 @@ import { CtrError } from "../errors/error.ts";
 import { type Connection, connectFd } from "../ipc/connection.ts";
 import { decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
 import type { InterfaceSetup } from "../ipc/netd.ts";
-import { NAMESPACES } from "../spec/namespaces.ts";
 import type { Spec } from "../spec/runtime.ts";
-import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
-import { pidfdGetfd, pidfdSendSignal, processStartTime } from "../sys/process.ts";
-import { socketpair } from "../sys/socket.ts";
-import { type Spawned, type SpawnOptions, spawnRole } from "../sys/spawn.ts";
-
-const SIGKILL = 9;
-
-/** What init's descriptors 0, 1 and 2 are; with a terminal they are replaced by it. They stay the caller's. */
-export type StandardFds = readonly [stdin: number, stdout: number, stderr: number];
+import type { Fd } from "../sys/fd.ts";
+import { pidfdGetfd, processStartTime } from "../sys/process.ts";
+import { type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
 
 /** A container between clone and execve. */
 export interface Launch extends Disposable {
@@ -41,55 +34,37 @@ export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
   const path = spec.linux?.cgroupsPath;
   if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
   const cgroup = createCgroup(path, spec.linux?.resources ?? {});
-  let init: Spawned | undefined;
+  let waiting: WaitingInit;
   try {
-    const [ours, theirs] = socketpair();
-    try {
-      init = spawnInit(spec, cgroup, [...stdio, theirs.number]);
-    } catch (error) {
-      ours.close();
-      throw error;
-    } finally {
-      theirs.close();
-    }
-    const control = await connectFd<FromInit, ToInit>(ours.take(), { ...INIT_CONVERSATION, decode: decodeFromInit });
-    control.send({ type: "create", spec });
-    return new Launched(init, cgroup, control);
+    waiting = spawnInit(spec.linux?.namespaces ?? [], cgroup, stdio);
   } catch (error) {
-    if (init !== undefined) pidfdSendSignal(init.pidfd.number, SIGKILL);
     cgroup.destroy();
     throw error;
   }
+  return await handOver(waiting, spec);
 }
 
-/** `ctr init` as a child of ours, in new and joined namespaces, in the cgroup from its first instruction on. */
-function spawnInit(spec: Spec, cgroup: Cgroup, fds: readonly number[]): Spawned {
-  using opened = new DisposableStack();
-  const entrance = opened.use(cgroup.entrance());
-  let namespaces = 0;
-  let pidNamespaceFd: number | undefined;
-  const joins: { fd: number; kind: number }[] = [];
-  for (const { type, flag } of NAMESPACES) {
-    const wanted = spec.linux?.namespaces?.find((namespace) => namespace.type === type);
-    if (wanted === undefined) continue;
-    if (wanted.path === undefined) {
-      namespaces |= flag;
-      continue;
-    }
-    const fd = opened.use(open(wanted.path, O_RDONLY)).number;
-    if (type === "pid") pidNamespaceFd = fd;
-    else joins.push({ fd, kind: flag });
+/** Gives the spec to an init that was started before it was known, and its cgroup the limits. */
+export async function launchWaiting(waiting: WaitingInit, spec: Spec): Promise<Launch> {
+  try {
+    waiting.cgroup.update(spec.linux?.resources ?? {});
+  } catch (error) {
+    waiting.abandon();
+    throw error;
   }
-  const options: SpawnOptions = {
-    namespaces,
-    joins,
-    ...(pidNamespaceFd === undefined ? {} : { pidNamespaceFd }),
-    ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
-    taskFds: entrance.taskFds,
-    fds,
-    newSession: true,
-  };
-  return spawnRole("init", [], {}, options);
+  return await handOver(waiting, spec);
+}
+
+async function handOver(waiting: WaitingInit, spec: Spec): Promise<Launch> {
+  try {
+    const decode = decodeFromInit;
+    const control = await connectFd<FromInit, ToInit>(waiting.control.take(), { ...INIT_CONVERSATION, decode });
+    control.send({ type: "create", spec });
+    return new Launched(waiting, control);
+  } catch (error) {
+    waiting.abandon();
+    throw error;
+  }
 }
 
 class Launched implements Launch {
@@ -99,11 +74,11 @@ class Launched implements Launch {
   readonly cgroup: Cgroup;
   readonly #control: Connection<FromInit, ToInit>;
 
-  constructor(init: Spawned, cgroup: Cgroup, control: Connection<FromInit, ToInit>) {
+  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>) {
     this.pid = init.pid;
     this.pidfd = init.pidfd;
     this.startTime = processStartTime(init.pid) ?? 0;
-    this.cgroup = cgroup;
+    this.cgroup = init.cgroup;
     this.#control = control;
   }
 
