@@ -1,72 +1,50 @@
 /**
  * An OCI seccomp filter as a classic BPF program (struct sock_filter[], seccomp(2)). For each architecture the numbers
- * become ranges with the same answer and the ranges a balanced tree of comparisons: some eight steps for any call.
+ * become ranges with the same answer and the ranges a balanced tree of comparisons: some eight steps for any call. Only
+ * loads, comparisons, AND and RET are used: then the kernel finds out by itself which calls are always allowed and does
+ * not run the filter for those at all (kernel 5.11, seccomp_is_const_allow).
  */
 import { CtrError } from "../../errors/error.ts";
 import type { Seccomp, SeccompAction, SeccompArg, SeccompSyscall } from "../../spec/runtime.ts";
+import { assemble, type Node, ret, type Test } from "./assemble.ts";
 import { ABIS, type Abi, NATIVE_ABI, type Native, X32_BIT } from "./numbers.ts";
-
-// linux/bpf_common.h
-const LD_W_ABS = 0x20;
-const JA = 0x05;
-const JEQ = 0x15;
-const JGT = 0x25;
-const JGE = 0x35;
-const AND = 0x54;
-const RET = 0x06;
 
 // linux/seccomp.h, struct seccomp_data
 const NR = 0;
 const ARCH = 4;
 const ARGS = 16;
 
-const MAX_INSTRUCTIONS = 4096; // BPF_MAXINSNS
-const MAX_JUMP = 255;
 const ENOSYS = 38;
 const EPERM = 1;
 const RET_KILL_PROCESS = 0x80000000;
 const RET_ERRNO = 0x00050000;
+const MISSING = ret(RET_ERRNO | ENOSYS);
 const MAX_NUMBER = 2 ** 32 - 1;
-
-interface Instruction {
-  readonly code: number;
-  readonly k: number;
-  readonly jt: number;
-  readonly jf: number;
-}
-
-/** Instructions that end in an answer on every way through. */
-type Code = readonly Instruction[];
 
 /** From `from` up to the next range. */
 interface Range {
   readonly from: number;
-  readonly code: Code;
+  readonly node: Node;
 }
 
 /** Throws `invalid` or `unsupported` for what cannot be enforced: a filter is never weaker than what was asked for. */
 export function compileSeccomp(seccomp: Seccomp, native: Native): Uint8Array {
-  const program: Instruction[] = [statement(LD_W_ABS, ARCH)];
   const wanted = new Set<string>([NATIVE_ABI[native], ...(seccomp.architectures ?? [])]);
   const abis = ABIS.filter(({ name }) => wanted.has(name));
-  for (const auditArch of new Set(abis.map((abi) => abi.auditArch))) {
-    const own = abis.filter((abi) => abi.auditArch === auditArch);
-    const section = [statement(LD_W_ABS, NR), ...tree(own.flatMap((abi) => abiRanges(seccomp, abi)).concat(tail(own)))];
-    program.push(jump(JEQ, auditArch, 1, 0), statement(JA, section.length), ...section);
-  }
   // Numbers of an architecture we have no table for mean nothing to us.
-  program.push(statement(RET, RET_KILL_PROCESS));
-  if (program.length > MAX_INSTRUCTIONS) {
-    const message = `the seccomp profile is too large: ${program.length} instructions, the kernel takes ${MAX_INSTRUCTIONS}`;
-    throw new CtrError("invalid", message);
+  let program: Node = ret(RET_KILL_PROCESS);
+  for (const auditArch of [...new Set(abis.map((abi) => abi.auditArch))].reverse()) {
+    const own = abis.filter((abi) => abi.auditArch === auditArch);
+    const numbers = tree([...own.flatMap((abi) => abiRanges(seccomp, abi)), ...tail(own)]);
+    program = test("eq", auditArch, { load: NR, next: numbers }, program);
   }
-  return encode(program);
+  return assemble({ load: ARCH, next: program });
 }
 
 /** On x86-64 without x32 its numbers still arrive under x86-64's name. */
 function tail(abis: readonly Abi[]): readonly Range[] {
   const isX64Only = abis.length === 1 && abis[0]?.name === "SCMP_ARCH_X86_64";
-  return isX64Only ? [{ from: X32_BIT, code: [statement(RET, RET_ERRNO | ENOSYS)] }] : [];
+  return isX64Only ? [{ from: X32_BIT, node: MISSING }] : [];
 }
 
 /** The answers to all numbers of one ABI, in ascending order. */
@@ -85,71 +63,56 @@ function abiRanges(seccomp: Seccomp, abi: Abi): Range[] {
   }
   const otherwise = answer(seccomp.defaultAction, seccomp.defaultErrnoRet);
   const known = [...rules.keys()].sort((a, b) => a - b);
-  const last = known.at(-1);
   const ranges: Range[] = [];
   let next = abi.name === "SCMP_ARCH_X32" ? X32_BIT : 0;
   for (const number of known) {
-    if (number > next) ranges.push({ from: next, code: otherwise });
-    ranges.push({ from: number, code: rulesCode(rules.get(number) ?? [], otherwise) });
+    if (number > next) ranges.push({ from: next, node: otherwise });
+    ranges.push({ from: number, node: rulesNode(rules.get(number) ?? [], otherwise) });
     next = number + 1;
   }
   // What is newer than the profile is missing rather than forbidden, so that programs fall back to older calls.
   const isAllowing = seccomp.defaultAction === "SCMP_ACT_ALLOW" || seccomp.defaultAction === "SCMP_ACT_LOG";
-  const isNewer = last !== undefined && !isAllowing;
-  ranges.push({ from: next, code: isNewer ? [statement(RET, RET_ERRNO | ENOSYS)] : otherwise });
+  ranges.push({ from: next, node: known.length === 0 || isAllowing ? otherwise : MISSING });
   return merged(ranges);
 }
 
 function merged(ranges: readonly Range[]): Range[] {
   const result: Range[] = [];
   for (const range of ranges) {
-    const before = result.at(-1);
-    if (before === undefined || !isSame(before.code, range.code)) result.push(range);
+    if (result.at(-1)?.node !== range.node) result.push(range);
   }
   return result;
 }
 
-function isSame(a: Code, b: Code): boolean {
-  return (
-    a.length === b.length &&
-    a.every((one, at) => {
-      const other = b[at];
-      return one.code === other?.code && one.k === other.k && one.jt === other.jt && one.jf === other.jf;
-    })
-  );
-}
-
 /** A balanced tree over ascending ranges, the first of which begins at the least value there is. */
-function tree(ranges: readonly Range[]): Code {
-  const [only] = ranges;
-  if (only === undefined) throw new CtrError("internal", "a seccomp tree without a range");
-  if (ranges.length === 1) return only.code;
+function tree(ranges: readonly Range[]): Node {
   const middle = ranges.length >> 1;
-  const [left, right] = [tree(ranges.slice(0, middle)), tree(ranges.slice(middle))];
-  const from = ranges[middle]?.from ?? 0;
-  if (left.length <= MAX_JUMP) return [jump(JGE, from, left.length, 0), ...left, ...right];
-  return [jump(JGE, from, 0, 1), statement(JA, left.length), ...left, ...right];
+  const range = ranges[middle];
+  if (range === undefined) throw new CtrError("internal", "a seccomp tree without a range");
+  if (ranges.length === 1) return range.node;
+  return test("ge", range.from, tree(ranges.slice(middle)), tree(ranges.slice(0, middle)));
 }
 
 /** An answer for calls whose arguments compare so. */
 interface Conditional {
   readonly args: readonly SeccompArg[];
-  readonly code: Code;
+  readonly node: Node;
 }
 
 /** The answer to one call: the rules with conditions in their order, then the one without, then the default. */
-function rulesCode(rules: readonly SeccompSyscall[], otherwise: Code): Code {
+function rulesNode(rules: readonly SeccompSyscall[], otherwise: Node): Node {
   const plain = rules.find((rule) => (rule.args?.length ?? 0) === 0);
   const final = plain === undefined ? otherwise : answer(plain.action, plain.errnoRet);
   const conditional = rules
     .filter((rule) => (rule.args?.length ?? 0) > 0)
     .flatMap((rule) =>
-      alternatives(rule.args ?? []).map((args) => ({ args, code: answer(rule.action, rule.errnoRet) })),
+      alternatives(rule.args ?? []).map((args) => ({ args, node: answer(rule.action, rule.errnoRet) })),
     )
-    .filter(({ code }) => plain === undefined || !isSame(code, final));
-  return (
-    valueSet(conditional, final) ?? [...conditional.flatMap(({ args, code }) => conditionCode(args, code)), ...final]
-  );
+    .filter(({ node }) => plain === undefined || node !== final);
+  const values = valueSet(conditional, final);
+  if (values !== undefined) return values;
+  // From the last to the first: each leads to the one after it where it does not hold.
+  return conditional.reduceRight((rest, { args, node }) => conditionNode(args, node, rest), final);
 }
 
 /** Two conditions on one argument are alternatives, as runc has it; on different arguments all must hold. */
@@ -159,107 +122,66 @@ function alternatives(args: readonly SeccompArg[]): readonly (readonly SeccompAr
 }
 
 /** Many values of one argument with one answer (socket, personality) are a tree as well; undefined if it is not that. */
-function valueSet(rules: readonly Conditional[], final: Code): Code | undefined {
+function valueSet(rules: readonly Conditional[], final: Node): Node | undefined {
   const [first] = rules;
   const index = first?.args[0]?.index;
   if (first === undefined || index === undefined || rules.length < 2) return undefined;
-  const values: number[] = [];
-  for (const { args, code } of rules) {
+  const values = new Set<number>();
+  for (const { args, node } of rules) {
     const [arg] = args;
     const isOne = arg !== undefined && args.length === 1 && arg.op === "SCMP_CMP_EQ" && arg.index === index;
-    if (!isOne || arg.value > MAX_NUMBER || !isSame(code, first.code)) return undefined;
-    values.push(arg.value);
+    if (!isOne || arg.value > MAX_NUMBER || node !== first.node) return undefined;
+    values.add(arg.value);
   }
   const ranges: Range[] = [];
   let next = 0;
-  for (const value of [...new Set(values)].sort((a, b) => a - b)) {
-    if (value > next) ranges.push({ from: next, code: final });
-    ranges.push({ from: value, code: first.code });
+  for (const value of [...values].sort((a, b) => a - b)) {
+    if (value > next) ranges.push({ from: next, node: final });
+    ranges.push({ from: value, node: first.node });
     next = value + 1;
   }
-  if (next <= MAX_NUMBER) ranges.push({ from: next, code: final });
-  return [
-    statement(LD_W_ABS, highOffset(index)),
-    jump(JEQ, 0, final.length, 0),
-    ...final,
-    statement(LD_W_ABS, lowOffset(index)),
-    ...tree(merged(ranges)),
-  ];
+  if (next <= MAX_NUMBER) ranges.push({ from: next, node: final });
+  const low = { load: lowOffset(index), next: tree(merged(ranges)) };
+  return { load: highOffset(index), next: test("eq", 0, low, final) };
 }
 
-type Target = number | "holds" | "fails";
-
-/** An instruction whose jumps may lead past the comparison (it holds) or past the rule (it fails). */
-interface Step {
-  readonly code: number;
-  readonly k: number;
-  readonly jt: Target;
-  readonly jf: Target;
-}
-
-/** If all comparisons hold the answer, otherwise on to what follows. */
-function conditionCode(args: readonly SeccompArg[], then: Code): Code {
-  const comparisons = args.map(comparison);
-  const total = comparisons.reduce((sum, steps) => sum + steps.length, 0) + then.length;
-  const code: Instruction[] = [];
-  for (const steps of comparisons) {
-    const end = code.length + steps.length;
-    for (const { code: operation, k, jt, jf } of steps) {
-      const offset = (target: Target) =>
-        target === "holds" ? end - code.length - 1 : target === "fails" ? total - code.length - 1 : target;
-      code.push(jump(operation, k, offset(jt), offset(jf)));
-    }
-  }
-  return [...code, ...then];
+/** `then` if all comparisons hold, otherwise `otherwise`. */
+function conditionNode(args: readonly SeccompArg[], then: Node, otherwise: Node): Node {
+  return args.reduceRight((holds, arg) => comparison(arg, holds, otherwise), then);
 }
 
 /** A 64-bit comparison of an argument in its two halves; the upper half decides unless it is equal. */
-function comparison({ index, op, value, valueTwo = 0 }: SeccompArg): readonly Step[] {
-  const high = load(highOffset(index));
-  const low = load(lowOffset(index));
+function comparison({ index, op, value, valueTwo = 0 }: SeccompArg, holds: Node, fails: Node): Node {
   const [valueHigh, valueLow] = halves(value);
-  const step = (code: number, k: number, jt: Target, jf: Target): Step => ({ code, k, jt, jf });
+  const high = (next: Node): Node => ({ load: highOffset(index), next });
+  const low = (next: Node): Node => ({ load: lowOffset(index), next });
   switch (op) {
     case "SCMP_CMP_EQ":
-      return [high, step(JEQ, valueHigh, 0, "fails"), low, step(JEQ, valueLow, "holds", "fails")];
+      return high(test("eq", valueHigh, low(test("eq", valueLow, holds, fails)), fails));
     case "SCMP_CMP_NE":
-      return [high, step(JEQ, valueHigh, 0, "holds"), low, step(JEQ, valueLow, "fails", "holds")];
+      return high(test("eq", valueHigh, low(test("eq", valueLow, fails, holds)), holds));
     case "SCMP_CMP_GT":
-    case "SCMP_CMP_GE":
-      return [
-        high,
-        step(JGT, valueHigh, "holds", 0),
-        step(JEQ, valueHigh, 0, "fails"),
-        low,
-        step(op === "SCMP_CMP_GT" ? JGT : JGE, valueLow, "holds", "fails"),
-      ];
+    case "SCMP_CMP_GE": {
+      const lower = low(test(op === "SCMP_CMP_GT" ? "gt" : "ge", valueLow, holds, fails));
+      return high(test("gt", valueHigh, holds, test("eq", valueHigh, lower, fails)));
+    }
     case "SCMP_CMP_LT":
-    case "SCMP_CMP_LE":
-      return [
-        high,
-        step(JGT, valueHigh, "fails", 0),
-        step(JEQ, valueHigh, 0, "holds"),
-        low,
-        step(op === "SCMP_CMP_LE" ? JGT : JGE, valueLow, "fails", "holds"),
-      ];
+    case "SCMP_CMP_LE": {
+      const lower = low(test(op === "SCMP_CMP_LE" ? "gt" : "ge", valueLow, fails, holds));
+      return high(test("gt", valueHigh, fails, test("eq", valueHigh, lower, holds)));
+    }
     case "SCMP_CMP_MASKED_EQ": {
       const [leftHigh, leftLow] = halves(valueTwo);
-      return [
-        high,
-        step(AND, valueHigh, 0, 0),
-        step(JEQ, leftHigh, 0, "fails"),
-        low,
-        step(AND, valueLow, 0, 0),
-        step(JEQ, leftLow, "holds", "fails"),
-      ];
+      const lower = low({ and: valueLow, next: test("eq", leftLow, holds, fails) });
+      return high({ and: valueHigh, next: test("eq", leftHigh, lower, fails) });
     }
     default:
       return op satisfies never;
   }
 }
 
-function load(offset: number): Step {
-  return { code: LD_W_ABS, k: offset, jt: 0, jf: 0 };
+function test(compare: Test["test"], k: number, yes: Node, no: Node): Node {
+  return { test: compare, k, yes, no };
 }
 
 // Both architectures are little-endian.
@@ -277,8 +199,8 @@ function halves(value: number): readonly [high: number, low: number] {
   return [Math.floor(value / 2 ** 32), value % 2 ** 32];
 }
 
-function answer(action: SeccompAction, errnoRet: number = EPERM): Code {
-  return [statement(RET, answerValue(action, errnoRet))];
+function answer(action: SeccompAction, errnoRet: number = EPERM): Node {
+  return ret(answerValue(action, errnoRet));
 }
 
 /** linux/seccomp.h, SECCOMP_RET_…; the errno (or the tracer's message) is in the lower half. */
@@ -304,25 +226,4 @@ function answerValue(action: SeccompAction, errnoRet: number): number {
     default:
       return action satisfies never;
   }
-}
-
-function statement(code: number, k: number): Instruction {
-  return { code, k, jt: 0, jf: 0 };
-}
-
-function jump(code: number, k: number, jt: number, jf: number): Instruction {
-  return { code, k, jt, jf };
-}
-
-/** struct sock_filter: u16 code, u8 jt, u8 jf, u32 k. */
-function encode(program: readonly Instruction[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(program.length * 8));
-  for (const [at, { code, k, jt, jf }] of program.entries()) {
-    if (jt > MAX_JUMP || jf > MAX_JUMP) throw new CtrError("internal", "a seccomp jump is too long");
-    view.setUint16(at * 8, code, true);
-    view.setUint8(at * 8 + 2, jt);
-    view.setUint8(at * 8 + 3, jf);
-    view.setUint32(at * 8 + 4, k >>> 0, true);
-  }
-  return new Uint8Array(view.buffer);
 }
