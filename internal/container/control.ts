@@ -18,24 +18,23 @@ export interface StopOptions {
   readonly timeoutMs?: number;
 }
 
-/** The container a user means, as it really is now. */
-export async function currentContainer(engine: Engine, nameOrId: string): Promise<ContainerRecord> {
-  const record = findContainer(engine, nameOrId);
-  const current = isLive(record.state) || record.runtime.supervisorPid > 0 ? await refresh(engine, record) : record;
+/** The container a user means, as it really is now. Throws `not-found` (`No such container: x`). */
+export function currentContainer(engine: Engine, nameOrId: string): ContainerRecord {
+  const current = refresh(engine, findContainer(engine, nameOrId));
   if (current === undefined) throw new CtrError("not-found", `No such container: ${nameOrId}`);
   return current;
 }
 
 /** Stops it; one that is stopped already is fine. Resolves when it is at rest. */
 export async function stopContainer(engine: Engine, nameOrId: string, options: StopOptions): Promise<void> {
-  const record = await currentContainer(engine, nameOrId);
+  const record = currentContainer(engine, nameOrId);
   if (isLive(record.state)) await tell(engine, record, { type: "stop", ...options }, "is-fine");
 }
 
 /** Sends a signal to its first process. Throws `conflict` when it does not run. */
 export async function killContainer(engine: Engine, nameOrId: string, signal: number): Promise<void> {
   const context = `cannot kill container: ${nameOrId}`;
-  const record = await currentContainer(engine, nameOrId);
+  const record = currentContainer(engine, nameOrId);
   if (!isLive(record.state)) throw new CtrError("conflict", `${context}: container ${record.id} is not running`);
   const outcome = await tell(engine, record, { type: "kill", signal }, "is-fine");
   if (outcome === "gone" && signal !== SIGKILL)
@@ -46,7 +45,7 @@ const SIGKILL = 9;
 
 /** Freezes every process of it. */
 export async function pauseContainer(engine: Engine, nameOrId: string): Promise<void> {
-  const record = await currentContainer(engine, nameOrId);
+  const record = currentContainer(engine, nameOrId);
   if (record.state === "paused") throw new CtrError("conflict", `Container ${record.id} is already paused`);
   if (!isLive(record.state)) throw new CtrError("conflict", `Container ${record.id} is not running`);
   await tell(engine, record, { type: "pause" }, "is-error");
@@ -54,27 +53,27 @@ export async function pauseContainer(engine: Engine, nameOrId: string): Promise<
 
 /** Lets a paused one go on. */
 export async function unpauseContainer(engine: Engine, nameOrId: string): Promise<void> {
-  const record = await currentContainer(engine, nameOrId);
+  const record = currentContainer(engine, nameOrId);
   if (record.state !== "paused") throw new CtrError("conflict", `Container ${record.id} is not paused`);
   await tell(engine, record, { type: "resume" }, "is-error");
 }
 
 /** Stops and starts a running one in its supervisor; false when it is at rest: then it is to be started. */
 export async function restartRunning(engine: Engine, nameOrId: string, options: StopOptions): Promise<boolean> {
-  const record = await currentContainer(engine, nameOrId);
+  const record = currentContainer(engine, nameOrId);
   if (!isLive(record.state)) return false;
   return (await tell(engine, record, { type: "restart", ...options }, "is-fine")) === "done";
 }
 
 /** The exit status: at once for one that does not run, otherwise when it has ended. */
 export async function waitContainer(engine: Engine, nameOrId: string): Promise<number> {
-  const record = await currentContainer(engine, nameOrId);
+  const record = currentContainer(engine, nameOrId);
   if (!isLive(record.state)) return record.runtime.exitCode;
   const answer = await converse(engine, record, { type: "wait" });
   if (answer?.type === "exited") return answer.status;
   // The supervisor went without a word: what is true is found out now.
   const left = containerById(engine, record.id);
-  return (left === undefined ? undefined : await refresh(engine, left))?.runtime.exitCode ?? KILLED_STATUS;
+  return (left === undefined ? undefined : refresh(engine, left))?.runtime.exitCode ?? KILLED_STATUS;
 }
 
 /** Of a container that vanished under its waiter: everything of it was killed. */
@@ -93,7 +92,7 @@ async function tell(
   const answer = await converse(engine, record, request);
   if (answer?.type === "done") return "done";
   const left = containerById(engine, record.id);
-  const now = left === undefined ? undefined : await refresh(engine, left);
+  const now = left === undefined ? undefined : refresh(engine, left);
   if (now !== undefined && isLive(now.state)) {
     throw new CtrError("unavailable", `the supervisor of container ${record.name} did not answer`);
   }

@@ -1,0 +1,163 @@
+/** `create`, and the first half of `run`: everything is checked, then the container is recorded in one transaction. */
+
+import { transaction } from "../db/database.ts";
+import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
+import type { RunConfig } from "../image/config.ts";
+import { resolveImage } from "../image/resolve.ts";
+import { capabilitiesFromFlags } from "../security/capabilities.ts";
+import { readText } from "../sys/file.ts";
+import { signalNumber } from "../sys/signals.ts";
+import { parseImageVolume, type WantedMount } from "../volume/mount-spec.ts";
+import { reserveMounts } from "../volume/store.ts";
+import { nowRfc3339 } from "./clock.ts";
+import { collect } from "./collect.ts";
+import { mergeEnv } from "./env.ts";
+import { generateId, parseName } from "./names.ts";
+import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
+import { checkLimits, type FlagSpec, type UserConfig } from "./spec-from-flags.ts";
+import { findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
+
+export interface CreateOptions {
+  /** As the user named it. */
+  readonly image: string;
+  /** What follows the image. */
+  readonly args: readonly string[];
+  readonly flags: FlagSpec;
+  /** The supervisor that will start it at once. */
+  readonly keeper?: Keeper;
+}
+
+export interface Created {
+  readonly record: ContainerRecord;
+  readonly warnings: readonly string[];
+}
+
+/** Records a new container. Throws before anything is done, or leaves nothing. */
+export function createContainer(engine: Engine, options: CreateOptions): Created {
+  const { flags } = options;
+  if (flags.name !== undefined) parseName(flags.name);
+  checkLimits(flags.hostConfig);
+  const { CapAdd, CapDrop } = flags.hostConfig;
+  capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
+  const hostConfig = { ...flags.hostConfig, NetworkMode: networkOf(engine, flags.hostConfig.NetworkMode) };
+  const image = resolveImage(engine, options.image);
+  const id = generateId();
+  const config = mergeConfig(image.config.config, flags.config, options.args, {
+    image: options.image,
+    hostname: defaultHostname(id, hostConfig),
+  });
+  if ((config.Entrypoint?.length ?? 0) + (config.Cmd?.length ?? 0) === 0) {
+    throw new CtrError("invalid", "No command specified");
+  }
+  if (config.WorkingDir !== "" && !config.WorkingDir.startsWith("/")) {
+    throw new CtrError(
+      "invalid",
+      `the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`,
+    );
+  }
+  const wanted = allMounts(flags, Object.keys(image.config.config.Volumes ?? {}));
+  if (flags.name !== undefined && idOfName(engine, parseName(flags.name)) !== undefined) {
+    // The name may belong to what a crash left behind.
+    collect(engine);
+  }
+  const record = transaction(engine.db, () =>
+    insertContainer(engine, {
+      id,
+      ...(flags.name === undefined ? {} : { name: flags.name }),
+      imageId: image.id,
+      image: options.image,
+      createdAt: nowRfc3339(),
+      config,
+      hostConfig,
+      layers: image.layers,
+      runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: reserveMounts(engine, id, wanted) },
+    }),
+  );
+  return { record, warnings: warningsFor(hostConfig) };
+}
+
+function warningsFor(hostConfig: HostConfig): string[] {
+  const warnings: string[] = [];
+  const publishes = Object.keys(hostConfig.PortBindings).length > 0 || hostConfig.PublishAllPorts;
+  if (hostConfig.NetworkMode === "host" && publishes) {
+    warnings.push("Published ports are discarded when using host network mode");
+  }
+  return warnings;
+}
+
+/** `container:<name>` is recorded with the id: the name may change. */
+function networkOf(engine: Engine, mode: string): string {
+  return mode.startsWith("container:") ? `container:${findContainer(engine, mode.slice(10)).id}` : mode;
+}
+
+/** The first digits of the id; in the host's network the host's own name, which the container shares. */
+function defaultHostname(id: string, hostConfig: HostConfig): string {
+  return hostConfig.NetworkMode === "host" ? readText("/proc/sys/kernel/hostname").trim() : id.slice(0, 12);
+}
+
+/** The user's mounts, and an anonymous volume for each of the image's that nothing else covers. */
+function allMounts(flags: FlagSpec, imageVolumes: readonly string[]): WantedMount[] {
+  const covered = new Set([
+    ...flags.mounts.map((mount) => mount.destination),
+    ...Object.keys(flags.hostConfig.Tmpfs ?? {}),
+  ]);
+  const fromImage = imageVolumes.map(parseImageVolume).filter(({ destination }) => !covered.has(destination));
+  return [...flags.mounts, ...fromImage];
+}
+
+/** The image's Config with the user's over it (moby daemon/commit.go `merge`). */
+export function mergeConfig(
+  image: RunConfig,
+  user: UserConfig,
+  args: readonly string[],
+  defaults: { readonly image: string; readonly hostname: string },
+): ContainerConfig {
+  const exposed = [...Object.keys(image.ExposedPorts ?? {}), ...user.exposedPorts];
+  const stopSignal = user.stopSignal ?? usableSignal(image.StopSignal);
+  const stopTimeout = user.stopTimeout ?? image.StopTimeout;
+  const volumes = Object.keys(image.Volumes ?? {});
+  return {
+    Hostname: user.hostname ?? defaults.hostname,
+    Domainname: user.domainname,
+    User: user.user ?? image.User ?? "",
+    AttachStdin: user.streams.stdin,
+    AttachStdout: user.streams.stdout,
+    AttachStderr: user.streams.stderr,
+    ...(exposed.length === 0 ? {} : { ExposedPorts: Object.fromEntries(exposed.map((port) => [port, {}])) }),
+    Tty: user.isTty,
+    OpenStdin: user.isStdinOpen,
+    StdinOnce: user.isStdinOpen && user.streams.stdin,
+    Env: mergeEnv(image.Env ?? [], user.env),
+    ...command(image, user.entrypoint, args),
+    Image: defaults.image,
+    Volumes: volumes.length === 0 ? null : Object.fromEntries(volumes.map((path) => [path, {}])),
+    WorkingDir: user.workingDirectory ?? image.WorkingDir ?? "",
+    Labels: { ...image.Labels, ...user.labels },
+    ...(stopSignal === undefined ? {} : { StopSignal: stopSignal }),
+    ...(stopTimeout === undefined ? {} : { StopTimeout: stopTimeout }),
+    ...(user.macAddress === undefined ? {} : { MacAddress: user.macAddress }),
+  };
+}
+
+/** Arguments replace CMD; an entrypoint of the user's drops the image's CMD too; an empty one clears both. */
+function command(
+  image: RunConfig,
+  entrypoint: readonly string[] | undefined,
+  args: readonly string[],
+): Pick<ContainerConfig, "Cmd" | "Entrypoint"> {
+  const given = args.length === 0 ? null : args;
+  if (entrypoint === undefined) {
+    return { Cmd: given ?? nullIfEmpty(image.Cmd), Entrypoint: nullIfEmpty(image.Entrypoint) };
+  }
+  return { Cmd: given, Entrypoint: entrypoint[0] === "" ? null : entrypoint };
+}
+
+function nullIfEmpty(list: readonly string[] | undefined): readonly string[] | null {
+  return list === undefined || list.length === 0 ? null : list;
+}
+
+/** An image's nonsense means the default. */
+function usableSignal(signal: string | undefined): string | undefined {
+  return signal !== undefined && signalNumber(signal) !== undefined ? signal : undefined;
+}
