@@ -49,7 +49,7 @@ function run<T>(name: string, action: () => T): T {
   return action();
 }
 
-function main(): void {
+async function main(): Promise<void> {
   // Until execve no process of the container may look into this one (SECURITY-RULES, "The moment of entering").
   prctl(PR_SET_DUMPABLE, 0);
   greet();
@@ -75,7 +75,7 @@ function main(): void {
   run("pivot_root", () => enterRoot(root.number));
   const { interface: endpoint } = run("network", () => expect("network"));
   run("network", () => setUpNetwork(spec, endpoint === undefined ? [] : [endpoint]));
-  const image = run("process", () => imageOf(spec, user));
+  const image = await run("process", () => imageOf(spec, user));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
   run("start", () => expect("start"));
   run("exec", () => execProcess(image));
@@ -194,8 +194,8 @@ function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfa
   if (hasNew(spec, "network")) configureInterfaces(interfaces);
 }
 
-function imageOf(spec: Spec, user: Identity): ProcessImage {
-  const image = processImage(spec.process, user, seccompProgram(spec));
+async function imageOf(spec: Spec, user: Identity): Promise<ProcessImage> {
+  const image = processImage(spec.process, user, await seccompProgram(spec));
   if (spec.annotations?.["ctr.init"] !== "true") return image;
   const program = findProgram(image.candidates, spec.process.cwd);
   return { ...image, args: ["ctr-init", program, ...spec.process.args], execFd: reaperExecutable() };
@@ -219,7 +219,7 @@ function tellFailure(error: unknown): void {
 }
 
 try {
-  main();
+  await main();
 } catch (error) {
   try {
     tellFailure(error);

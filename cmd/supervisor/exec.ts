@@ -20,12 +20,11 @@ export async function startExec(supervision: Supervision, client: Client, reques
   const process = execProcess(record, request.process);
   const groupAdd = record.hostConfig.GroupAdd ?? [];
   const user = userInContainer(root.number, request.process.user ?? record.config.User, groupAdd);
+  const filter = await supervision.seccomp(process);
   const { streams, ends } = request.process.terminal
     ? openExecTerminal(root.number, request)
     : makePipes(request.streams?.stdin ?? false);
-  const spawned = await startIn(streams, ends, () =>
-    join(pidfd, cgroup, process, user, supervision.seccomp(process), ends.fds),
-  );
+  const spawned = await startIn(streams, ends, () => join(pidfd, cgroup, process, user, filter, ends.fds));
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
 
   const audience = new Audience();

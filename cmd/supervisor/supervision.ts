@@ -129,8 +129,8 @@ export class Supervision {
   }
 
   /** The filter for a further program with these capabilities. */
-  seccomp(process: Process): Uint8Array | undefined {
-    return this.#run === undefined ? undefined : seccompProgram({ ...this.#run.spec, process });
+  async seccomp(process: Process): Promise<Uint8Array | undefined> {
+    return this.#run === undefined ? undefined : await seccompProgram({ ...this.#run.spec, process });
   }
 
   /** Waits, but not for ever: what is left open by others ends with us. */

@@ -6,11 +6,6 @@
 import defaultPrograms from "../../build/seccomp-default.b64" with { type: "text" };
 import { CtrError } from "../errors/error.ts";
 import type { Seccomp, Spec } from "../spec/runtime.ts";
-import { readText } from "../sys/file.ts";
-import { compileSeccomp } from "./seccomp/compile.ts";
-import type { Native } from "./seccomp/numbers.ts";
-import { defaultProfile, PROFILE_CAPABILITIES } from "./seccomp/profile.ts";
-import { resolveProfile } from "./seccomp/resolve.ts";
 
 /** The annotation that names a filter which ctr carries itself. */
 export const SECCOMP_ANNOTATION = "ctr.seccomp";
@@ -21,30 +16,31 @@ export const DEFAULT_SECCOMP: { readonly [name: string]: string } = { [SECCOMP_A
 
 /**
  * The BPF program (struct sock_filter[]) of a container's processes, or undefined for one without a filter. Throws for a
- * filter that cannot be enforced: the start ends there.
+ * filter that cannot be enforced: the start ends there. The compiler is loaded only for what was not compiled before.
  */
-export function seccompProgram(spec: Spec): Uint8Array | undefined {
+export async function seccompProgram(spec: Spec): Promise<Uint8Array | undefined> {
   const seccomp = spec.linux?.seccomp;
-  if (seccomp !== undefined) return compileSeccomp(seccomp, native());
   const name = spec.annotations?.[SECCOMP_ANNOTATION];
-  if (name === undefined) return undefined;
-  if (name !== DEFAULT) throw new CtrError("invalid", `no seccomp filter is called ${JSON.stringify(name)}`);
-  return defaultSeccompProgram(spec.process.capabilities?.bounding ?? []);
+  if (seccomp === undefined && name === undefined) return undefined;
+  if (seccomp === undefined && name !== DEFAULT) {
+    throw new CtrError("invalid", `no seccomp filter is called ${JSON.stringify(name)}`);
+  }
+  const bounding = spec.process.capabilities?.bounding ?? [];
+  const compiled = seccomp === undefined ? precompiled(bounding) : undefined;
+  if (compiled !== undefined) return compiled;
+  const { compileDefault, compileSeccomp } = await import("./seccomp/on-demand.ts");
+  return seccomp === undefined ? compileDefault(bounding) : compileSeccomp(seccomp, native());
 }
 
-/** The default filter for a bounding set. */
-export function defaultSeccompProgram(capabilities: readonly string[]): Uint8Array {
-  const relevant = PROFILE_CAPABILITIES.filter((name) => capabilities.includes(name));
-  const key = `${native()} ${relevant.join(",")} `;
-  const line = defaultPrograms.split("\n").find((candidate) => candidate.startsWith(key));
-  if (line !== undefined) return Uint8Array.fromBase64(line.slice(key.length));
-  return compileSeccomp(defaultSeccomp(relevant), native());
-}
-
-/** The default filter as OCI has it, for a bundle that is written for other runtimes. */
-export function defaultSeccomp(capabilities: readonly string[]): Seccomp {
-  const kernel = readText("/proc/sys/kernel/osrelease").trim();
-  return resolveProfile(defaultProfile(), { native: native(), capabilities, kernel });
+/** Each line is an architecture, the capabilities that matter to the profile, and the program (default-program.ts). */
+function precompiled(bounding: readonly string[]): Uint8Array | undefined {
+  for (const line of defaultPrograms.split("\n")) {
+    const [architecture, capabilities = "", relevant = "", program = ""] = line.split(" ");
+    if (architecture !== native()) continue;
+    const held = relevant.split(",").filter((name) => bounding.includes(name));
+    if (held.join(",") === capabilities) return Uint8Array.fromBase64(program);
+  }
+  return undefined;
 }
 
 // linux/seccomp.h, SECCOMP_FILTER_FLAG_…
@@ -66,7 +62,8 @@ export function seccompFlags(seccomp: Seccomp | undefined): number {
   return flags;
 }
 
-function native(): Native {
+/** The architecture as this project names it. */
+function native(): "x64" | "arm64" {
   const { arch } = process;
   if (arch !== "x64" && arch !== "arm64") throw new CtrError("unsupported", `no seccomp tables for ${arch}`);
   return arch;
