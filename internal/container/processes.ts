@@ -1,0 +1,12 @@
+/** The processes of a container, as the host sees them. */
+import { openCgroup } from "../cgroups/cgroup.ts";
+import { CtrError } from "../errors/error.ts";
+import type { ContainerRecord } from "./record.ts";
+import { cgroupPathOf } from "./remove.ts";
+import { isLive } from "./states.ts";
+
+/** Host pids of everything in its cgroup. Throws `conflict` when it does not run. */
+export function processesOf(record: ContainerRecord): readonly number[] {
+  if (!isLive(record.state)) throw new CtrError("conflict", `container ${record.id} is not running`);
+  return openCgroup(cgroupPathOf(record)).pids();
+}
