@@ -97,7 +97,7 @@ async function startNetd({ root, state }: NetdDirectories): Promise<number | und
 }
 
 /** A new listening socket at `path`, for its owner only; one that nobody listens on any more is replaced. */
-function listenAt(path: string): Fd {
+export function listenAt(path: string): Fd {
   try {
     unlinkat(AT_FDCWD, path);
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Sockets as bare descriptors: for netlink, for the first message between processes, for peer credentials. */
+import { ptr } from "bun:ffi";
 import { Fd } from "./fd.ts";
 import { check, cstr, lib } from "./lib.ts";
 
@@ -81,4 +82,14 @@ export function unixAddress(path: string): Uint8Array {
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
   address.set(name, 2);
   return address;
+}
+
+const SO_ATTACH_FILTER = 26;
+
+/** Drops all that arrives at the socket before it is queued: `SO_ATTACH_FILTER` of socket(7) with `ret #0`. */
+export function dropIncoming(fd: number): void {
+  const filter = new BigUint64Array([0x06n]); // struct sock_filter { code BPF_RET | BPF_K, jt 0, jf 0, k 0 }
+  const program = new BigUint64Array([1n, BigInt(ptr(filter))]); // struct sock_fprog { len, filter }
+  check("setsockopt", lib.ctr_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, 16));
+  if (filter.length !== 1) throw new TypeError("unreachable: keeps the filter alive until the call is done");
 }

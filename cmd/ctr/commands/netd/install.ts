@@ -1,0 +1,84 @@
+/** Installing netd as a service of systemd, and taking it away again. */
+import { CtrError, ENOENT, isErrno, withContext } from "../../../../internal/errors/error.ts";
+import { AT_FDCWD } from "../../../../internal/sys/fd.ts";
+import { exists, mkdirAll, readlinkat, replaceFile, unlinkat } from "../../../../internal/sys/file.ts";
+import type { Directories } from "../../command.ts";
+import { printLine } from "../../output.ts";
+import { renderUnits, SERVICE, SOCKET } from "./units.ts";
+
+const UNIT_DIRECTORY = "/etc/systemd/system";
+/** There while systemd is PID 1: sd_booted(3). */
+const SYSTEMD_RUNNING = "/run/systemd/system";
+
+export interface InstallOptions {
+  /** Only shows the units. */
+  readonly print: boolean;
+  /** Starts listening at once. */
+  readonly now: boolean;
+  /** Writes below this directory and asks nothing of systemd: for an image, or a test. */
+  readonly destination: string | undefined;
+}
+
+/** Writes the units and enables the socket. */
+export async function install(directories: Directories, options: InstallOptions): Promise<void> {
+  const units = renderUnits({ executable: ownPath(), ...directories });
+  if (options.print) {
+    for (const [name, content] of units) printLine(`# ${UNIT_DIRECTORY}/${name}\n${content}`);
+    return;
+  }
+  if (options.destination === undefined) requireSystemd();
+  const target = `${options.destination ?? ""}${UNIT_DIRECTORY}`;
+  mkdirAll(target, 0o755);
+  for (const [name, content] of units) {
+    replaceFile(`${target}/${name}`, content, 0o644);
+    printLine(`${target}/${name}`);
+  }
+  if (options.destination !== undefined) return;
+  await systemctl("daemon-reload");
+  await systemctl("enable", ...(options.now ? ["--now"] : []), SOCKET);
+}
+
+/** Stops and disables netd and removes its units. Networks, rules and running containers stay as they are. */
+export async function uninstall(destination: string | undefined): Promise<void> {
+  const target = `${destination ?? ""}${UNIT_DIRECTORY}`;
+  if (destination === undefined) {
+    requireSystemd();
+    if (exists(AT_FDCWD, `${target}/${SOCKET}`)) await systemctl("disable", "--now", SOCKET, SERVICE);
+  }
+  for (const name of [SOCKET, SERVICE]) {
+    try {
+      unlinkat(AT_FDCWD, `${target}/${name}`);
+      printLine(`${target}/${name}`);
+    } catch (error) {
+      if (!isErrno(error, ENOENT)) throw error;
+    }
+  }
+  if (destination === undefined) await systemctl("daemon-reload");
+}
+
+/** The file we run from, for as long as it stays there. */
+function ownPath(): string {
+  const path = new TextDecoder().decode(readlinkat(AT_FDCWD, "/proc/self/exe"));
+  if (!path.startsWith("/") || !exists(AT_FDCWD, path))
+    throw new CtrError("unavailable", `this executable is not at ${path} any more`);
+  return path;
+}
+
+function requireSystemd(): void {
+  if (exists(AT_FDCWD, SYSTEMD_RUNNING)) return;
+  throw new CtrError(
+    "unsupported",
+    "systemd does not run here; without it netd is started by the first container that needs it",
+  );
+}
+
+async function systemctl(...words: readonly string[]): Promise<void> {
+  try {
+    const child = Bun.spawn(["systemctl", "--quiet", ...words], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const [output, status] = await Promise.all([child.stderr.text(), child.exited]);
+    const [reason = ""] = output.split("\n");
+    if (status !== 0) throw new CtrError("unavailable", reason === "" ? `status ${status}` : reason);
+  } catch (error) {
+    throw withContext(`systemctl ${words.join(" ")}`, error);
+  }
+}

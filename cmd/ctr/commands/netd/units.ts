@@ -1,0 +1,90 @@
+/** The systemd units of netd as text: systemd.unit(5), systemd.service(5), systemd.socket(5), systemd.exec(5). */
+import { CtrError } from "../../../../internal/errors/error.ts";
+
+export const SERVICE = "ctr-netd.service";
+export const SOCKET = "ctr-netd.socket";
+
+export interface UnitSettings {
+  /** Absolute path of this executable. */
+  readonly executable: string;
+  readonly root: string;
+  readonly state: string;
+}
+
+/** File names and contents. */
+export function renderUnits(settings: UnitSettings): readonly (readonly [name: string, content: string])[] {
+  return [
+    [SOCKET, socketUnit(settings)],
+    [SERVICE, serviceUnit(settings)],
+  ];
+}
+
+function socketUnit({ state }: UnitSettings): string {
+  return `[Unit]
+Description=Socket of the ctr network daemon
+
+[Socket]
+ListenStream=${escape(`${state}/netd.sock`)}
+SocketMode=0600
+DirectoryMode=0711
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+`;
+}
+
+/**
+ * What the service may do is what netd does: links and rules, ports below 1024, other processes' namespaces. Restarting
+ * is safe at any moment, so it always is.
+ */
+function serviceUnit({ executable, root, state }: UnitSettings): string {
+  return `[Unit]
+Description=ctr network daemon
+Requires=${SOCKET}
+After=${SOCKET}
+
+[Service]
+Type=exec
+ExecStart=${escape(executable)} netd
+Environment=${quote(`CTR_ROOT=${root}`)} ${quote(`CTR_STATE=${state}`)}
+Restart=on-failure
+KillMode=process
+UMask=0077
+LimitNOFILE=524288
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SYS_PTRACE CAP_SYS_MODULE CAP_DAC_OVERRIDE
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=${quote(root)} ${quote(state)} -/run/xtables.lock
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+SystemCallArchitectures=native
+
+[Install]
+Also=${SOCKET}
+`;
+}
+
+/** A path as one word: blanks and specifiers written as systemd.syntax(7) and systemd.unit(5) want them. */
+function escape(path: string): string {
+  return checked(path).replaceAll("%", "%%").replaceAll("\\", "\\\\").replaceAll(" ", "\\x20");
+}
+
+function quote(text: string): string {
+  return `"${checked(text).replaceAll("%", "%%").replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+}
+
+function checked(text: string): string {
+  if (/[\n\r]/.test(text)) throw new CtrError("invalid", `a unit cannot name ${JSON.stringify(text)}`);
+  return text;
+}

@@ -1,0 +1,121 @@
+/**
+ * `ctr netd`: the only owner of bridges, veth pairs, addresses, routes, rules and published ports. Started by systemd
+ * with its socket (sd_listen_fds(3)), by whoever needs it first (`CTR_LISTEN_FD`), or by hand in the foreground.
+ * SIGTERM ends it and leaves everything as it is: the next netd takes over what it finds.
+ */
+import { CtrError, EAGAIN, isErrno } from "../../internal/errors/error.ts";
+import { type Connection, listenUnix } from "../../internal/ipc/connection.ts";
+import { type FromNetd, NETD_SERVER, netdSocket, type ToNetd } from "../../internal/ipc/netd.ts";
+import { listenAt } from "../../internal/ipc/netd-client.ts";
+import { type Controller, openController } from "../../internal/network/controller.ts";
+import { dup, Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
+import { mkdirAll } from "../../internal/sys/file.ts";
+import { umask } from "../../internal/sys/process.ts";
+
+declare const CTR_VERSION: string | undefined;
+const VERSION = typeof CTR_VERSION === "string" ? CTR_VERSION : "0.0.0-dev";
+/** sd_listen_fds(3): the first descriptor passed on. */
+const SD_LISTEN_FDS_START = 3;
+
+/** One line for the journal, or for `<state>/netd.log`. */
+function log(line: string): void {
+  writeAll(2, new TextEncoder().encode(`netd: ${line}\n`));
+}
+
+async function main(): Promise<void> {
+  const root = process.env["CTR_ROOT"] || "/var/lib/ctr";
+  const state = process.env["CTR_STATE"] || "/run/ctr";
+  umask(0o077);
+  mkdirAll(root, 0o711);
+  mkdirAll(state, 0o711);
+  const locks = [lock(`${state}/netd.lock`), lock(`${root}/netd.lock`)];
+  const handedOver = listenerHandedOver();
+  const listener = handedOver ?? listenAt(netdSocket(state));
+  const controller = await openController(root, log);
+  listenUnix<ToNetd, FromNetd>({ fd: listener.take() }, NETD_SERVER, (connection) => {
+    serve(connection, controller, handedOver !== undefined).catch((error: unknown) => log(messageOf(error)));
+  });
+  const end = () => {
+    controller[Symbol.dispose]();
+    for (const held of locks) held.close();
+    process.exit(0);
+  };
+  process.on("SIGTERM", end);
+  process.on("SIGINT", end);
+  // What the start needed is not needed again.
+  Bun.gc(true);
+}
+
+/** Held for life: the kernel drops it with its process. Throws CtrError `conflict` when another netd has it. */
+function lock(path: string): Fd {
+  const fd = open(path, O_RDWR | O_CREAT, 0o600);
+  try {
+    flock(fd.number, LOCK_EX | LOCK_NB);
+    return fd;
+  } catch (error) {
+    fd.close();
+    if (isErrno(error, EAGAIN)) throw new CtrError("conflict", `another netd holds ${path}`);
+    throw error;
+  }
+}
+
+/**
+ * The socket we were started with. It is moved above the locks: a process that is killed closes its descriptors in order,
+ * so whoever finds the socket dead finds the locks free.
+ */
+function listenerHandedOver(): Fd | undefined {
+  const { CTR_LISTEN_FD, LISTEN_FDS, LISTEN_PID } = process.env;
+  let number: number | undefined;
+  if (CTR_LISTEN_FD !== undefined) number = Number(CTR_LISTEN_FD);
+  else if (LISTEN_PID === String(process.pid) && Number(LISTEN_FDS) >= 1) number = SD_LISTEN_FDS_START;
+  if (number === undefined) return undefined;
+  using original = new Fd(number);
+  return dup(original.number);
+}
+
+/** One client: each request is answered before the next is read. */
+async function serve(
+  connection: Connection<ToNetd, FromNetd>,
+  controller: Controller,
+  socketActivated: boolean,
+): Promise<void> {
+  for (let message = await connection.receive(); message !== undefined; message = await connection.receive()) {
+    connection.send(await answer(message, controller, socketActivated));
+  }
+  connection.end();
+}
+
+async function answer(message: ToNetd, controller: Controller, socketActivated: boolean): Promise<FromNetd> {
+  try {
+    switch (message.type) {
+      case "attach":
+        return { type: "attached", endpoint: await controller.attach(message) };
+      case "detach":
+        await controller.detach(message.containerId);
+        return { type: "detached" };
+      case "endpoints":
+        return { type: "endpoints", endpoints: controller.endpoints(message.containerId) };
+      case "networks":
+        return { type: "networks", networks: controller.networks() };
+      case "status": {
+        const endpoints = controller.endpoints().length;
+        return { type: "status", status: { version: VERSION, pid: process.pid, endpoints, socketActivated } };
+      }
+      default:
+        return message satisfies never;
+    }
+  } catch (error) {
+    return { type: "failed", kind: error instanceof CtrError ? error.kind : "internal", message: messageOf(error) };
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+try {
+  await main();
+} catch (error) {
+  log(messageOf(error));
+  process.exit(1);
+}

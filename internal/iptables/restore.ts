@@ -1,0 +1,42 @@
+/** Running iptables-save and iptables-restore, of whichever kind the host has (nft or legacy). */
+import { CtrError } from "../errors/error.ts";
+
+/** Where distributions keep them: nothing found in a caller's PATH is run. */
+const SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
+/** How long to wait for another program that holds the legacy kind's lock. */
+const LOCK_WAIT_SECONDS = 30;
+
+/** All rules of all tables, as `iptables-save` writes them. Throws CtrError when it is missing or fails. */
+export function saveRules(): Promise<string> {
+  return run("iptables-save", [], "");
+}
+
+/** Applies `rules` and leaves every chain that they do not name as it is. Throws CtrError with the program's own words. */
+export async function restoreRules(rules: string): Promise<void> {
+  await run("iptables-restore", ["--noflush", "-w", String(LOCK_WAIT_SECONDS)], rules);
+}
+
+async function run(program: string, args: readonly string[], input: string): Promise<string> {
+  const path = Bun.which(program, { PATH: SEARCH_PATH });
+  if (path === null)
+    throw new CtrError("unavailable", `${program} is not installed: the bridge network needs iptables`);
+  const child = Bun.spawn([path, ...args], {
+    stdin: new Blob([input]),
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { PATH: SEARCH_PATH, LANG: "C" },
+    cwd: "/",
+  });
+  const [output, words, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  if (status !== 0) throw new CtrError("unavailable", `${program}: ${reason(words, input) ?? `status ${status}`}`);
+  return output;
+}
+
+/** The first line that says something, with the rule it is about. */
+function reason(words: string, input: string): string | undefined {
+  const line = words.split("\n").find((candidate) => candidate.trim() !== "" && !candidate.startsWith("#"));
+  if (line === undefined) return undefined;
+  const at = Number(/line:? (\d+)/.exec(words)?.[1]);
+  const rule = input.split("\n")[at - 1];
+  return rule === undefined ? line.trim() : `${line.trim()} (${rule})`;
+}

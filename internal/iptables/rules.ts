@@ -1,0 +1,158 @@
+/**
+ * The packet filter as text for iptables-restore, made whole from what is wanted: a chain of ours is always replaced,
+ * never edited, so what a change leaves is what this page says, whatever was there before.
+ *
+ *   filter FORWARD ─▶ CTR-USER (the administrator's, made once, never touched again)
+ *                  ─▶ CTR-FORWARD: answers in; into a bridge: ─▶ CTR; out of a bridge: accepted
+ *                                  CTR: published ports by address and port, everything else from outside dropped
+ *   nat PREROUTING, OUTPUT (to an address of this host) ─▶ CTR: published ports to their containers
+ *   nat POSTROUTING ─▶ CTR-POSTROUTING: what leaves a bridge, and what comes back into it, goes by the host's address
+ *   raw PREROUTING  ─▶ CTR-PREROUTING: a container does not reach the host's loopback
+ */
+import type { Protocol } from "../ipc/netd.ts";
+
+/** A bridge and its subnet, `172.17.0.0/16`. */
+export interface FilteredBridge {
+  readonly device: string;
+  readonly subnet: string;
+}
+
+/** A published port; `hostIp` 0.0.0.0 is every address of the host. */
+export interface FilteredPort {
+  readonly device: string;
+  readonly address: string;
+  readonly containerPort: number;
+  readonly protocol: Protocol;
+  readonly hostIp: string;
+  readonly hostPort: number;
+}
+
+/** Everything netd wants of the packet filter. */
+export interface FilterState {
+  /** The first part of every chain's name, `CTR`: engines side by side in one network namespace have their own. */
+  readonly prefix: string;
+  readonly bridges: readonly FilteredBridge[];
+  readonly ports: readonly FilteredPort[];
+  /** Set FORWARD's policy to DROP: for who switches a host's forwarding on. */
+  readonly dropsForwarded: boolean;
+}
+
+/** The administrator's chain: its rules come before all of ours, and no change of ours touches it. */
+export const USER_CHAIN = "CTR-USER";
+
+type TableName = "filter" | "nat" | "raw";
+
+/** A rule of ours in a chain that is not ours. */
+interface Jump {
+  readonly table: TableName;
+  readonly chain: string;
+  /** How `iptables-save` writes it, for a table's chain of the given prefix. */
+  readonly rule: string;
+  readonly target: string;
+}
+
+/** In the order they end up in: each is inserted at the top, so the last comes first. */
+function jumps(prefix: string): readonly Jump[] {
+  return [
+    { table: "filter", chain: "FORWARD", rule: "", target: `${prefix}-FORWARD` },
+    { table: "filter", chain: "FORWARD", rule: "", target: USER_CHAIN },
+    // Nothing from a wire may name 127.0.0.1 and be handed on; what this host sends there passes OUTPUT.
+    { table: "nat", chain: "PREROUTING", rule: "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL", target: prefix },
+    { table: "nat", chain: "OUTPUT", rule: "-m addrtype --dst-type LOCAL", target: prefix },
+    { table: "nat", chain: "POSTROUTING", rule: "", target: `${prefix}-POSTROUTING` },
+    { table: "raw", chain: "PREROUTING", rule: "", target: `${prefix}-PREROUTING` },
+  ];
+}
+
+/** Which of our jumps (`filter FORWARD CTR-FORWARD`) and which chain of the administrator's (`filter CTR-USER`) are there. */
+export interface Present {
+  has(what: string): boolean;
+}
+
+/** Reads the output of `iptables-save`. */
+export function parsePresent(saved: string): Present {
+  const found = new Set<string>();
+  let table = "";
+  for (const line of saved.split("\n")) {
+    if (line.startsWith("*")) table = line.slice(1).trim();
+    else if (line.startsWith(`:${USER_CHAIN} `)) found.add(`${table} ${USER_CHAIN}`);
+    const [, chain, target] = /^-A (\S+) (?:.* )?-j (\S+)\s*$/.exec(line) ?? [];
+    if (chain !== undefined) found.add(`${table} ${chain} ${target}`);
+  }
+  return found;
+}
+
+/** The text that brings the host from `present` to `state`: one restore, all of it or nothing per table. */
+export function renderRules(state: FilterState, present: Present): string {
+  const { prefix } = state;
+  const missing = jumps(prefix).filter(({ table, chain, target }) => !present.has(`${table} ${chain} ${target}`));
+  const inserted = (table: TableName) =>
+    missing
+      .filter((jump) => jump.table === table)
+      .map(({ chain, rule, target }) => `-I ${chain} 1 ${rule === "" ? "" : `${rule} `}-j ${target}`);
+  return [
+    "*raw",
+    declare(`${prefix}-PREROUTING`),
+    ...state.bridges.flatMap(({ device }) => [
+      `-A ${prefix}-PREROUTING -i ${device} -d 127.0.0.0/8 -j DROP`,
+      `-A ${prefix}-PREROUTING -i ${device} -s 127.0.0.0/8 -j DROP`,
+    ]),
+    ...inserted("raw"),
+    "COMMIT",
+    "*nat",
+    declare(prefix),
+    declare(`${prefix}-POSTROUTING`),
+    ...state.ports.map((port) => destinationRule(prefix, port)),
+    ...state.bridges.flatMap((bridge) => sourceRules(prefix, bridge)),
+    ...inserted("nat"),
+    "COMMIT",
+    "*filter",
+    ...(state.dropsForwarded ? [":FORWARD DROP [0:0]"] : []),
+    declare(prefix),
+    declare(`${prefix}-FORWARD`),
+    ...(present.has(`filter ${USER_CHAIN}`) ? [] : [declare(USER_CHAIN)]),
+    ...state.ports.map((port) => acceptRule(prefix, port)),
+    ...state.bridges.map(({ device }) => `-A ${prefix} ! -i ${device} -o ${device} -j DROP`),
+    ...state.bridges.flatMap(({ device }) => [
+      `-A ${prefix}-FORWARD -o ${device} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+      `-A ${prefix}-FORWARD -o ${device} -j ${prefix}`,
+    ]),
+    // After the drops of all bridges, so that one bridge is no way into another.
+    ...state.bridges.map(({ device }) => `-A ${prefix}-FORWARD -i ${device} -j ACCEPT`),
+    ...inserted("filter"),
+    "COMMIT",
+    "",
+  ].join("\n");
+}
+
+/** Makes the chain, or empties it (iptables-restore --noflush does so to a chain that is declared). */
+function declare(chain: string): string {
+  return `:${chain} - [0:0]`;
+}
+
+function destinationRule(prefix: string, port: FilteredPort): string {
+  const { protocol, hostIp, hostPort, address, containerPort } = port;
+  const where = hostIp === "0.0.0.0" ? "" : `-d ${hostIp}/32 `;
+  return `-A ${prefix} ${where}-p ${protocol} -m ${protocol} --dport ${hostPort} -j DNAT --to-destination ${address}:${containerPort}`;
+}
+
+/**
+ * Only what came by a published address: a neighbour that routes to the container's own address is dropped, so a port
+ * published on 127.0.0.1 stays this host's.
+ */
+function acceptRule(prefix: string, { device, address, protocol, containerPort }: FilteredPort): string {
+  return (
+    `-A ${prefix} ! -i ${device} -o ${device} -d ${address}/32 -p ${protocol} -m ${protocol} --dport ${containerPort} ` +
+    "-m conntrack --ctstate DNAT -j ACCEPT"
+  );
+}
+
+function sourceRules(prefix: string, { device, subnet }: FilteredBridge): string[] {
+  return [
+    `-A ${prefix}-POSTROUTING -s ${subnet} ! -o ${device} -j MASQUERADE`,
+    // A container that called a published port: the answer must come back through the host to be put right.
+    `-A ${prefix}-POSTROUTING -s ${subnet} -d ${subnet} -o ${device} -m conntrack ! --ctorigdst ${subnet} -j MASQUERADE`,
+    // This host called 127.0.0.1: no container can answer that.
+    `-A ${prefix}-POSTROUTING -s 127.0.0.0/8 -o ${device} -j MASQUERADE`,
+  ];
+}

@@ -1,0 +1,215 @@
+/** The controller: networks and endpoints as netd's clients know them, kept true to what the kernel has. */
+import { CtrError, withContext } from "../errors/error.ts";
+import type { AttachRequest, Endpoint, NetworkRecord } from "../ipc/netd.ts";
+import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
+import { decodeLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
+import { decodeMessages } from "../netlink/message.ts";
+import { NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
+import { readConfig } from "./config.ts";
+import type { Driver } from "./drivers/driver.ts";
+import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
+import { createFilter } from "./filter.ts";
+import { randomId } from "./id.ts";
+import { noPorts } from "./ports.ts";
+import { isAlive, readBootId } from "./sandbox.ts";
+import {
+  addNetwork,
+  type EndpointRecord,
+  endpointOfInterface,
+  endpointsOf,
+  findNetwork,
+  listEndpoints,
+  listNetworks,
+  type NetworkRow,
+  openStore,
+} from "./store.ts";
+
+export interface Controller extends Disposable {
+  attach(request: AttachRequest): Promise<Endpoint>;
+  detach(containerId: string): Promise<void>;
+  endpoints(containerId?: string): Endpoint[];
+  networks(): NetworkRecord[];
+}
+
+/**
+ * Opens the store, and brings store and kernel together: endpoints whose sandbox is gone are released, those that are
+ * alive keep their address, their ports and their rules. From then on it follows the kernel's own news of links.
+ */
+export async function openController(root: string, log: (line: string) => void): Promise<Controller> {
+  const config = readConfig(root);
+  using undo = new DisposableStack();
+  const store = undo.use(openStore(root));
+  const netlink = undo.use(openNetlink(NETLINK_ROUTE));
+  const bootId = readBootId();
+  const filter = createFilter(store);
+  const drivers = createDrivers({ root, config, bootId, store, netlink, filter, ports: noPorts(), log });
+  for (const { name, driver } of PREDEFINED)
+    addNetwork(store, { id: randomId(), name, driver, created_at: Date.now() });
+
+  const networkOf = (endpoint: EndpointRecord): { network: NetworkRow; driver: Driver } => {
+    const network = findNetwork(store, endpoint.networkId);
+    if (network === undefined) throw new CtrError("internal", `endpoint ${endpoint.id} is in no network`);
+    return { network, driver: driverOf(drivers, network.driver) };
+  };
+  const detachEndpoint = async (endpoint: EndpointRecord): Promise<void> => {
+    const { network, driver } = networkOf(endpoint);
+    await driver.detach(network, endpoint, "later");
+  };
+  const inTurn = createTurns();
+
+  /** Attached endpoints whose sandbox ended without a word. */
+  const gone = (isWanted: (endpoint: EndpointRecord) => boolean = () => true): EndpointRecord[] =>
+    listEndpoints(store).filter(
+      (endpoint) => endpoint.state === "attached" && isWanted(endpoint) && !isAlive(endpoint.sandbox, bootId),
+    );
+  const collect = (endpoints: readonly EndpointRecord[]): Promise<void>[] =>
+    endpoints.map((endpoint) =>
+      inTurn(endpoint.containerId, async () => {
+        // Somebody may have taken care of it since.
+        const current = endpointsOf(store, endpoint.containerId).find(({ id }) => id === endpoint.id);
+        if (current !== undefined) await detachEndpoint(current);
+      }).catch((error: unknown) => log(withContext(`release the endpoint of ${endpoint.name}`, error).message)),
+    );
+  const onLinkGone = (name: string): void => {
+    const endpoint = endpointOfInterface(store, name);
+    if (endpoint !== undefined && endpoint.state !== "released") collect([endpoint]);
+    for (const driver of drivers.values()) driver.linkGone(name);
+  };
+  const reconcile = (): void => {
+    const leftovers = listEndpoints(store).filter(({ state }) => state !== "attached");
+    for (const endpoint of listEndpoints(store)) {
+      if (endpoint.state !== "attached" || !isAlive(endpoint.sandbox, bootId)) continue;
+      const { network, driver } = networkOf(endpoint);
+      try {
+        driver.adopt(network, endpoint);
+      } catch (error) {
+        // It is tried again by the next attach, which hears the reason; the container's traffic needs none of it.
+        log(withContext(`take over the endpoint of ${endpoint.name}`, error).message);
+      }
+    }
+    collect([...leftovers, ...gone()]);
+  };
+
+  const watch = await watchLinks(onLinkGone, {
+    onLost: () => {
+      log("news of links were lost: looking at all of them");
+      collect(gone());
+    },
+    onFailed: (error) => log(withContext("listen for news of links", error).message),
+  });
+  undo.use(watch);
+  reconcile();
+  const owned = undo.move();
+
+  return {
+    attach: (request) =>
+      inTurn(request.containerId, async () => {
+        const network = findNetwork(store, request.network);
+        if (network === undefined) throw new CtrError("not-found", `network ${request.network} not found`);
+        const driver = driverOf(drivers, network.driver);
+        driver.validate(network, request);
+        for (const endpoint of endpointsOf(store, request.containerId)) {
+          if (endpoint.networkId !== network.id) continue;
+          // A request sent again after netd was killed: the interface of the first is still in the sandbox.
+          await driver.detach(network, endpoint, isAlive(endpoint.sandbox, bootId) ? "now" : "later");
+        }
+        if (request.ports.length > 0) await Promise.all(collect(gone(({ ports }) => ports.length > 0)));
+        return await driver.attach(network, request);
+      }),
+    detach: (containerId) =>
+      inTurn(containerId, async () => {
+        const endpoints = endpointsOf(store, containerId).filter(({ state }) => state !== "released");
+        const failures: unknown[] = [];
+        for (const endpoint of endpoints)
+          await detachEndpoint(endpoint).catch((error: unknown) => failures.push(error));
+        if (failures.length > 0) throw failures[0];
+      }),
+    endpoints: (containerId) =>
+      (containerId === undefined ? listEndpoints(store) : endpointsOf(store, containerId))
+        .filter(({ state }) => state === "attached")
+        .map((endpoint) => {
+          const { network, driver } = networkOf(endpoint);
+          return driver.describe(network, endpoint);
+        }),
+    networks: () => listNetworks(store).map(describeNetwork),
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}
+
+/** Runs what concerns one container one after the other; containers do not wait for each other. */
+function createTurns(): <T>(containerId: string, action: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return (containerId, action) => {
+    const before = last.get(containerId);
+    const turn = before === undefined ? action() : before.then(action, action);
+    const settled = turn.then(
+      () => undefined,
+      () => undefined, // told to whoever waits for this turn
+    );
+    last.set(containerId, settled);
+    void settled.then(() => {
+      if (last.get(containerId) === settled) last.delete(containerId);
+    });
+    return turn;
+  };
+}
+
+/**
+ * Hears of every link that goes, without asking again and again: netlink(7) multicast through Bun's event loop. When the
+ * kernel had to drop news (ENOBUFS), listening starts anew and `onLost` is told.
+ */
+async function watchLinks(
+  onGone: (name: string) => void,
+  trouble: { readonly onLost: () => void; readonly onFailed: (error: unknown) => void },
+): Promise<Disposable> {
+  let isOpen = true;
+  let end = (): void => {};
+  const listenAnew = async (): Promise<void> => {
+    const fd = openNetlinkGroups(NETLINK_ROUTE, RTMGRP_LINK);
+    const options = {
+      fd: fd.take(),
+      socket: {
+        binaryType: "uint8array" as const,
+        data: (_socket: unknown, chunk: Uint8Array) => {
+          for (const message of decodeMessages(chunk)) {
+            // A bridge's port that leaves it is told in the same words, for AF_BRIDGE.
+            if (message.type !== RTM_DELLINK || message.payload[0] !== 0) continue;
+            const link = decodeLink(message);
+            if (link !== undefined) onGone(link.name);
+          }
+        },
+        close: () => {
+          if (!isOpen) return;
+          listenAnew().then(trouble.onLost, trouble.onFailed);
+        },
+        error: () => {}, // close follows
+      },
+    };
+    // Bun takes a descriptor here; its types (1.4.5) do not say so.
+    const socket = await Bun.connect(options as never);
+    end = () => socket.end();
+  };
+  await listenAnew();
+  return {
+    [Symbol.dispose]: () => {
+      isOpen = false;
+      end();
+    },
+  };
+}
+
+function describeNetwork(network: NetworkRow): NetworkRecord {
+  const { id, name, driver, created_at, device, subnet, prefix_length, gateway, mtu } = network;
+  return {
+    id,
+    name,
+    driver,
+    createdAtMs: created_at,
+    ...(device === null ? {} : { device }),
+    ...(subnet === null || prefix_length === null
+      ? {}
+      : { subnet: formatSubnet({ network: subnet, prefixLength: prefix_length }) }),
+    ...(gateway === null ? {} : { gateway: formatIpv4(gateway) }),
+    ...(mtu === null ? {} : { mtu }),
+  };
+}

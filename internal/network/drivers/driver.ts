@@ -1,0 +1,21 @@
+/** What a network driver does; the controller keeps the rest. */
+import type { AttachRequest, Endpoint } from "../../ipc/netd.ts";
+import type { EndpointRecord, NetworkRow } from "../store.ts";
+
+export interface Driver {
+  /** Throws CtrError for a request that cannot be met, before anything is done. */
+  validate(network: NetworkRow, request: AttachRequest): void;
+  /** Takes over what an earlier netd left: this endpoint is alive. */
+  adopt(network: NetworkRow, endpoint: EndpointRecord): void;
+  /** Makes the endpoint, all or nothing. */
+  attach(network: NetworkRow, request: AttachRequest): Promise<Endpoint>;
+  /**
+   * Undoes `attach`, however far it came. What is gone already is fine. With `later` the interface is dead at once but
+   * may be seen for a moment more; with `now` its name is free on return.
+   */
+  detach(network: NetworkRow, endpoint: EndpointRecord, mode: "later" | "now"): Promise<void>;
+  /** An attached endpoint as its container sees it. */
+  describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint;
+  /** A link of this name has gone from the host. */
+  linkGone(name: string): void;
+}

@@ -1,0 +1,18 @@
+/** The networks without endpoints: `host` (the host's own namespace) and `none` (loopback only). Nothing is attached to them. */
+import { CtrError } from "../../errors/error.ts";
+import type { NetworkRow } from "../store.ts";
+import type { Driver } from "./driver.ts";
+
+export function createEndpointlessDriver(): Driver {
+  const refuse = (network: NetworkRow): never => {
+    throw new CtrError("invalid", `network ${network.name} has no endpoints`);
+  };
+  return {
+    validate: refuse,
+    adopt: refuse,
+    attach: async (network) => refuse(network),
+    detach: async (network) => refuse(network),
+    describe: refuse,
+    linkGone: () => {},
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * netd's memory, `<root>/netd.db`. An endpoint's row is written before the kernel is touched and goes when the kernel has
+ * nothing of it any more, so whatever netd made can be traced to a row, at any instruction:
+ *
+ *   reserved  address, ports and names are taken; the veth may or may not exist
+ *   attached  the veth exists, the container has its endpoint
+ *   released  address and ports are free again; the veth may still exist
+ */
+import type { Database } from "bun:sqlite";
+import { openDatabase, transaction } from "../db/database.ts";
+import { CtrError } from "../errors/error.ts";
+import type { PortBinding } from "../ipc/netd.ts";
+import { PROTOCOLS } from "../ipc/netd.ts";
+import type { SandboxRecord } from "./sandbox.ts";
+
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE network (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    driver TEXT NOT NULL,
+    created_at INTEGER NOT NULL,      -- ms since 1970
+    device TEXT UNIQUE,               -- the rest only for networks with addresses
+    subnet INTEGER,
+    prefix_length INTEGER,
+    gateway INTEGER,
+    mac TEXT,
+    mtu INTEGER
+  ) STRICT;
+
+  CREATE TABLE endpoint (
+    id TEXT PRIMARY KEY,
+    network_id TEXT NOT NULL REFERENCES network(id),
+    container_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,              -- reserved attached released
+    sandbox TEXT NOT NULL,            -- JSON, see sandbox.ts
+    host_interface TEXT NOT NULL UNIQUE,
+    interface_index INTEGER NOT NULL, -- inside the sandbox; 0 until attached
+    mac TEXT NOT NULL,
+    address INTEGER,                  -- NULL when released
+    UNIQUE (network_id, address)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX endpoint_container ON endpoint(container_id);
+
+  CREATE TABLE port_binding (
+    endpoint_id TEXT NOT NULL REFERENCES endpoint(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    container_port INTEGER NOT NULL,
+    protocol TEXT NOT NULL,
+    host_ip TEXT NOT NULL,
+    host_port INTEGER NOT NULL,
+    PRIMARY KEY (endpoint_id, position),
+    UNIQUE (protocol, host_ip, host_port)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** A network's row; `device` and what follows are there for networks with addresses. */
+export interface NetworkRow {
+  readonly id: string;
+  readonly name: string;
+  readonly driver: string;
+  readonly created_at: number;
+  readonly device: string | null;
+  readonly subnet: number | null;
+  readonly prefix_length: number | null;
+  readonly gateway: number | null;
+  readonly mac: string | null;
+  readonly mtu: number | null;
+}
+
+export type EndpointState = "reserved" | "attached" | "released";
+
+export interface EndpointRecord {
+  readonly id: string;
+  readonly networkId: string;
+  readonly containerId: string;
+  readonly name: string;
+  readonly state: EndpointState;
+  readonly sandbox: SandboxRecord;
+  readonly hostInterface: string;
+  readonly interfaceIndex: number;
+  readonly macAddress: string;
+  /** Absent when released. */
+  readonly address: number | undefined;
+  readonly ports: readonly PortBinding[];
+}
+
+/** The open store; its owner is the one netd of its root directory. */
+export interface Store extends Disposable {
+  readonly db: Database;
+}
+
+/** Opens the store, making its tables when missing. */
+export function openStore(root: string): Store {
+  const db = openDatabase(`${root}/netd.db`, MIGRATIONS);
+  // All of it fits in a few pages; SQLite's default would let it grow to 2 MB.
+  db.run("PRAGMA cache_size = -256");
+  return { db, [Symbol.dispose]: () => db.close() };
+}
+
+export function listNetworks({ db }: Store): NetworkRow[] {
+  return db.query<NetworkRow, []>("SELECT * FROM network ORDER BY created_at, name").all();
+}
+
+/** The network with this name or id. */
+export function findNetwork({ db }: Store, nameOrId: string): NetworkRow | undefined {
+  return (
+    db.query<NetworkRow, [string, string]>("SELECT * FROM network WHERE name = ? OR id = ?").get(nameOrId, nameOrId) ??
+    undefined
+  );
+}
+
+/** Adds a network unless one with its name exists. */
+export function addNetwork({ db }: Store, network: Pick<NetworkRow, "id" | "name" | "driver" | "created_at">): void {
+  db.query("INSERT INTO network (id, name, driver, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING").run(
+    network.id,
+    network.name,
+    network.driver,
+    network.created_at,
+  );
+}
+
+/** Sets what a network's addresses and device are. */
+export function setNetworkDevice({ db }: Store, network: NetworkRow): void {
+  const { device, subnet, prefix_length, gateway, mac, mtu, id } = network;
+  db.query(
+    "UPDATE network SET device = ?, subnet = ?, prefix_length = ?, gateway = ?, mac = ?, mtu = ? WHERE id = ?",
+  ).run(device, subnet, prefix_length, gateway, mac, mtu, id);
+}
+
+interface EndpointRow {
+  readonly id: string;
+  readonly network_id: string;
+  readonly container_id: string;
+  readonly name: string;
+  readonly state: string;
+  readonly sandbox: string;
+  readonly host_interface: string;
+  readonly interface_index: number;
+  readonly mac: string;
+  readonly address: number | null;
+}
+
+interface PortRow {
+  readonly container_port: number;
+  readonly protocol: string;
+  readonly host_ip: string;
+  readonly host_port: number;
+}
+
+/** All endpoints, released ones too. */
+export function listEndpoints(store: Store): EndpointRecord[] {
+  return store.db
+    .query<EndpointRow, []>("SELECT * FROM endpoint")
+    .all()
+    .map((row) => endpointOf(store, row));
+}
+
+/** The endpoints of a container, released ones too. */
+export function endpointsOf(store: Store, containerId: string): EndpointRecord[] {
+  return store.db
+    .query<EndpointRow, [string]>("SELECT * FROM endpoint WHERE container_id = ?")
+    .all(containerId)
+    .map((row) => endpointOf(store, row));
+}
+
+/** The endpoint whose veth's host end has this name. */
+export function endpointOfInterface(store: Store, hostInterface: string): EndpointRecord | undefined {
+  const row = store.db
+    .query<EndpointRow, [string]>("SELECT * FROM endpoint WHERE host_interface = ?")
+    .get(hostInterface);
+  return row === null ? undefined : endpointOf(store, row);
+}
+
+/** Writes a new endpoint with its ports. Throws when its address, a port or its interface is another row's. */
+export function reserveEndpoint({ db }: Store, endpoint: EndpointRecord): void {
+  transaction(db, () => {
+    db.query("INSERT INTO endpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)").run(
+      endpoint.id,
+      endpoint.networkId,
+      endpoint.containerId,
+      endpoint.name,
+      endpoint.state,
+      JSON.stringify(endpoint.sandbox),
+      endpoint.hostInterface,
+      endpoint.interfaceIndex,
+      endpoint.macAddress,
+      endpoint.address ?? null,
+    );
+    const insert = db.query("INSERT INTO port_binding VALUES (?, ?, ?, ?, ?, ?)");
+    for (const [position, port] of endpoint.ports.entries()) {
+      insert.run(endpoint.id, position, port.containerPort, port.protocol, port.hostIp, port.hostPort);
+    }
+  });
+}
+
+/** The veth is there. */
+export function markAttached({ db }: Store, id: string, interfaceIndex: number): void {
+  db.query("UPDATE endpoint SET state = 'attached', interface_index = ? WHERE id = ?").run(interfaceIndex, id);
+}
+
+/** Frees the address and the ports; the row stays until the veth is gone. */
+export function markReleased({ db }: Store, id: string): void {
+  transaction(db, () => {
+    db.query("DELETE FROM port_binding WHERE endpoint_id = ?").run(id);
+    db.query("UPDATE endpoint SET state = 'released', address = NULL WHERE id = ?").run(id);
+  });
+}
+
+/** Nothing is left of the endpoint. */
+export function forgetEndpoint({ db }: Store, id: string): void {
+  db.query("DELETE FROM endpoint WHERE id = ?").run(id);
+}
+
+function endpointOf({ db }: Store, row: EndpointRow): EndpointRecord {
+  const ports = db
+    .query<PortRow, [string]>(
+      "SELECT container_port, protocol, host_ip, host_port FROM port_binding WHERE endpoint_id = ? ORDER BY position",
+    )
+    .all(row.id);
+  return {
+    id: row.id,
+    networkId: row.network_id,
+    containerId: row.container_id,
+    name: row.name,
+    state: known(["reserved", "attached", "released"], row.state),
+    sandbox: JSON.parse(row.sandbox),
+    hostInterface: row.host_interface,
+    interfaceIndex: row.interface_index,
+    macAddress: row.mac,
+    address: row.address ?? undefined,
+    ports: ports.map((port) => ({
+      containerPort: port.container_port,
+      protocol: known(PROTOCOLS, port.protocol),
+      hostIp: port.host_ip,
+      hostPort: port.host_port,
+    })),
+  };
+}
+
+function known<const T extends string>(values: readonly T[], value: string): T {
+  const found = values.find((candidate) => candidate === value);
+  if (found === undefined) throw new CtrError("internal", `netd.db holds an unknown word: ${value}`);
+  return found;
+}
