@@ -8,7 +8,7 @@ import { endOfRunRecord, logPath } from "../../internal/container/log/record.ts"
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/remove.ts";
 import { runtimeSpec } from "../../internal/container/spec.ts";
-import { claim, move, patchRuntime } from "../../internal/container/store.ts";
+import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
@@ -77,7 +77,9 @@ export class Supervision {
     early: EarlyStart | undefined,
   ): Supervision {
     const engine = openEngine(directories);
-    const record = claim(engine, id, self());
+    // `ctr run` records a new container with this process as its keeper already.
+    const known = containerById(engine, id);
+    const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
     early?.lock.close();
     return new Supervision(engine, record, early);
   }

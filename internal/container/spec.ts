@@ -18,6 +18,7 @@ import {
   READONLY_PATHS,
   thermalThrottlePaths,
 } from "../security/paths.ts";
+import { DEFAULT_SECCOMP } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { makeWritableSnapshot } from "../snapshot/writable.ts";
 import type {
@@ -45,8 +46,6 @@ import { containerById } from "./store.ts";
 export const ANNOTATIONS = {
   /** "true": the reaper of `--init` is PID 1. */
   init: "ctr.init",
-  /** "builtin" or "unconfined". */
-  seccomp: "ctr.seccomp",
   /** Names and numbers of `--group-add`, separated by commas. */
   groupAdd: "ctr.group-add",
   /** Destinations of empty volumes that take the image's content, separated by newlines. */
@@ -209,7 +208,7 @@ function annotationsOf(record: ContainerRecord): { readonly [name: string]: stri
   // An empty volume is filled once, before the first start.
   const copyUp = runtime.startedAt === undefined ? copyUpDestinations(record) : [];
   return {
-    [ANNOTATIONS.seccomp]: isUnconfined(hostConfig) ? "unconfined" : "builtin",
+    ...(isUnconfined(hostConfig) ? {} : DEFAULT_SECCOMP),
     ...(hostConfig.Init === true ? { [ANNOTATIONS.init]: "true" } : {}),
     ...(groupAdd.length === 0 ? {} : { [ANNOTATIONS.groupAdd]: groupAdd.join(",") }),
     ...(copyUp.length === 0 ? {} : { [ANNOTATIONS.copyUp]: copyUp.join("\n") }),
