@@ -1,74 +1,75 @@
-/** An image as `docker inspect` shows it (Engine API, ImageInspect): Docker's names and order. */
+/** `inspect` of an image: Docker's JSON. */
 import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
-import type { RunConfig } from "./config.ts";
-import { familiarName, familiarReference, parseReference } from "./reference.ts";
+import { familiar } from "./reference.ts";
 import { resolveImage } from "./resolve.ts";
 import { tagsOf } from "./tags.ts";
 
-/** The object of the image a user means. Throws as `resolveImage` does. */
+const NEVER = "0001-01-01T00:00:00Z";
+
+interface Row {
+  readonly size: number;
+  readonly parent: string | null;
+  readonly tagged_at: number | null;
+}
+
+/** The object `inspect` prints. Throws `not-found` with Docker's words. */
 export function inspectImage(engine: Engine, text: string): { readonly [field: string]: unknown } {
   const { id, config, layers } = resolveImage(engine, text);
   const row = engine.db
-    .query<{ manifest: string; size: number; parent: string | null; tagged_at: number | null }, [string]>(
-      `SELECT manifest, size, parent, (SELECT max(tagged_at) FROM tag WHERE image_id = image.id) AS tagged_at
-         FROM image WHERE id = ?`,
+    .query<Row, [string]>(
+      "SELECT size, parent, (SELECT max(tagged_at) FROM tag WHERE image_id = image.id) AS tagged_at FROM image WHERE id = ?",
     )
     .get(id);
-  const tags = tagsOf(engine, id).map(parseReference);
-  const names = [...new Set(tags.map(familiarName))];
-  const [upper, ...lower] = lowerDirectories(engine, layers);
+  if (row === null) throw new CtrError("not-found", `No such image: ${text}`);
+  const [top, ...below] = lowerDirectories(engine, layers);
+  const run = config.config;
   return {
     Id: id,
-    RepoTags: tags.map(familiarReference),
-    RepoDigests: names.map((name) => `${name}@${row?.manifest ?? ""}`),
-    Parent: row?.parent ?? "",
-    Comment: config.comment ?? config.history.at(-1)?.comment ?? "",
-    Created: config.created ?? "0001-01-01T00:00:00Z",
+    RepoTags: tagsOf(engine, id).map(familiar),
+    RepoDigests: [],
+    Parent: row.parent ?? "",
+    Comment: config.comment ?? "",
+    Created: config.created ?? NEVER,
     DockerVersion: "",
     Author: config.author ?? "",
-    Config: configOf(config.config),
+    Config: {
+      Hostname: "",
+      Domainname: "",
+      User: run.User ?? "",
+      AttachStdin: false,
+      AttachStdout: false,
+      AttachStderr: false,
+      ...(run.ExposedPorts === undefined ? {} : { ExposedPorts: run.ExposedPorts }),
+      Tty: false,
+      OpenStdin: false,
+      StdinOnce: false,
+      Env: run.Env ?? null,
+      Cmd: run.Cmd ?? null,
+      ...(run.Healthcheck === undefined ? {} : { Healthcheck: run.Healthcheck }),
+      Image: "",
+      Volumes: run.Volumes ?? null,
+      WorkingDir: run.WorkingDir ?? "",
+      Entrypoint: run.Entrypoint ?? null,
+      OnBuild: run.OnBuild ?? null,
+      Labels: run.Labels ?? null,
+      ...(run.StopSignal === undefined ? {} : { StopSignal: run.StopSignal }),
+      ...(run.StopTimeout === undefined ? {} : { StopTimeout: run.StopTimeout }),
+      ...(run.Shell === undefined ? {} : { Shell: run.Shell }),
+    },
     Architecture: config.architecture,
     ...(config.variant === undefined ? {} : { Variant: config.variant }),
     Os: config.os,
-    Size: row?.size ?? 0,
+    Size: row.size,
     GraphDriver: {
-      Name: "overlay2",
       Data: {
-        ...(lower.length === 0 ? {} : { LowerDir: lower.join(":") }),
-        ...(upper === undefined ? {} : { UpperDir: upper }),
+        ...(below.length === 0 ? {} : { LowerDir: below.join(":") }),
+        ...(top === undefined ? {} : { UpperDir: top }),
       },
+      Name: "overlay2",
     },
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
-    Metadata: {
-      LastTagTime: row?.tagged_at == null ? "0001-01-01T00:00:00Z" : new Date(row.tagged_at).toISOString(),
-    },
-  };
-}
-
-function configOf(config: RunConfig): object {
-  return {
-    Hostname: "",
-    Domainname: "",
-    User: config.User ?? "",
-    AttachStdin: false,
-    AttachStdout: false,
-    AttachStderr: false,
-    ...(config.ExposedPorts === undefined ? {} : { ExposedPorts: config.ExposedPorts }),
-    Tty: false,
-    OpenStdin: false,
-    StdinOnce: false,
-    Env: config.Env ?? null,
-    Cmd: config.Cmd ?? null,
-    ...(config.Healthcheck === undefined ? {} : { Healthcheck: config.Healthcheck }),
-    Image: "",
-    Volumes: config.Volumes ?? null,
-    WorkingDir: config.WorkingDir ?? "",
-    Entrypoint: config.Entrypoint ?? null,
-    OnBuild: config.OnBuild ?? null,
-    Labels: config.Labels ?? null,
-    ...(config.StopSignal === undefined ? {} : { StopSignal: config.StopSignal }),
-    ...(config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
-    ...(config.Shell === undefined ? {} : { Shell: config.Shell }),
+    Metadata: { LastTagTime: row.tagged_at === null ? NEVER : new Date(row.tagged_at).toISOString() },
   };
 }

@@ -1,0 +1,37 @@
+/** `ctr images` with `--format`: fields by name. */
+import type { ListedImage } from "../../../internal/image/list.ts";
+import { humanAgo, humanSize } from "./duration.ts";
+import { formatRows, type RowFields } from "./rows.ts";
+
+export interface ImageListing {
+  readonly format: string;
+  readonly isShort: boolean;
+  readonly withDigests: boolean;
+}
+
+/** The text of the images in the format asked for. */
+export function formatImages(images: readonly ListedImage[], { format, isShort, withDigests }: ImageListing): string {
+  const digest = withDigests ? "{{.Digest}}\t" : "";
+  const table = `table {{.Repository}}\t{{.Tag}}\t${digest}{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
+  return formatRows(format, fields(isShort, Date.now()), images, table);
+}
+
+function fields(isShort: boolean, nowMs: number): RowFields<ListedImage> {
+  return {
+    ID: { header: "IMAGE ID", value: ({ id }) => (isShort ? id.slice("sha256:".length, "sha256:".length + 12) : id) },
+    Repository: { header: "REPOSITORY", value: ({ repository }) => repository },
+    Tag: { header: "TAG", value: ({ tag }) => tag },
+    // An image has a digest of a registry only after pull or push.
+    Digest: { header: "DIGEST", value: () => "<none>" },
+    CreatedSince: { header: "CREATED", value: ({ createdMs }) => humanAgo(createdMs, nowMs) },
+    CreatedAt: {
+      header: "CREATED AT",
+      value: ({ createdMs }) => `${new Date(createdMs).toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`,
+    },
+    Size: { header: "SIZE", value: ({ size }) => humanSize(size) },
+    VirtualSize: { header: "SIZE", value: ({ size }) => humanSize(size) },
+    Containers: { header: "CONTAINERS", value: ({ containers }) => String(containers) },
+    SharedSize: { header: "SHARED SIZE", value: () => "N/A" },
+    UniqueSize: { header: "UNIQUE SIZE", value: () => "N/A" },
+  };
+}
