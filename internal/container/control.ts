@@ -4,10 +4,10 @@
  */
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
-import { type Connection, connectUnix } from "../ipc/connection.ts";
-import { type FromSupervisor, SUPERVISOR_CLIENT, supervisorSocket, type ToSupervisor } from "../ipc/supervisor.ts";
+import type { FromSupervisor, ToSupervisor } from "../ipc/supervisor.ts";
 import { refresh } from "./collect.ts";
 import type { ContainerRecord } from "./record.ts";
+import { connectSupervisor, startContainer, type ToContainer } from "./start.ts";
 import { isLive } from "./states.ts";
 import { containerById, findContainer } from "./store.ts";
 
@@ -58,11 +58,13 @@ export async function unpauseContainer(engine: Engine, nameOrId: string): Promis
   await tell(engine, record, { type: "resume" }, "is-error");
 }
 
-/** Stops and starts a running one in its supervisor; false when it is at rest: then it is to be started. */
-export async function restartRunning(engine: Engine, nameOrId: string, options: StopOptions): Promise<boolean> {
+/** Stops and starts it again; one at rest is started. Resolves when it runs. */
+export async function restartContainer(engine: Engine, nameOrId: string, options: StopOptions): Promise<void> {
   const record = currentContainer(engine, nameOrId);
-  if (!isLive(record.state)) return false;
-  return (await tell(engine, record, { type: "restart", ...options }, "is-fine")) === "done";
+  // Its own supervisor does it, unless that came to its end meanwhile.
+  if (isLive(record.state) && (await tell(engine, record, { type: "restart", ...options }, "is-fine")) === "done")
+    return;
+  await startContainer(engine, currentContainer(engine, record.id));
 }
 
 /** The exit status: at once for one that does not run, otherwise when it has ended. */
@@ -106,12 +108,9 @@ async function converse(
   record: ContainerRecord,
   request: ToSupervisor,
 ): Promise<FromSupervisor | undefined> {
-  let connection: Connection<FromSupervisor, ToSupervisor>;
+  let connection: ToContainer;
   try {
-    connection = await connectUnix<FromSupervisor, ToSupervisor>(
-      supervisorSocket(engine.state, record.id),
-      SUPERVISOR_CLIENT,
-    );
+    connection = await connectSupervisor(engine, record);
   } catch (error) {
     if (error instanceof CtrError && error.kind === "unavailable") return undefined;
     throw error;

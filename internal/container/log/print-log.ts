@@ -48,6 +48,7 @@ class Printer implements Disposable {
   readonly #write: TakeBytes;
   readonly #request: LogRequest;
   readonly #batch: Batch;
+  readonly #prefix = new TimePrefix();
   #skipLines: number;
   readonly #skipFragments: Set<LogStream>;
   /** True while the line that is given out in pieces is left out. */
@@ -95,7 +96,7 @@ class Printer implements Disposable {
   readonly #take: TakeLine = (stream, bytes, timeNs, startsLine) => {
     if (startsLine) this.#isSkipping[stream] = this.#isLeftOut(stream, timeNs);
     if (this.#isSkipping[stream] === true) return;
-    if (startsLine && this.#request.timestamps) this.#batch.add(stream, timePrefix(timeNs));
+    if (startsLine && this.#request.timestamps) this.#batch.add(stream, this.#prefix.of(timeNs));
     this.#batch.add(stream, bytes);
   };
 
@@ -148,18 +149,34 @@ class Batch {
   }
 }
 
-const encoder = new TextEncoder();
-let lastTimeNs = -1n;
-let lastPrefix = new Uint8Array(0);
+/** `2026-11-21T12:00:00.123456789Z `, as bytes: lines of one record share it, records of one second most of it. */
+class TimePrefix {
+  readonly #bytes = new TextEncoder().encode(`${formatTime(0n)} `);
+  #timeNs = 0n;
+  #secondNs = 0n;
 
-/** `2026-11-21T12:00:00.123456789Z `; lines of the same record share it. */
-function timePrefix(timeNs: bigint): Uint8Array {
-  if (timeNs !== lastTimeNs) {
-    lastTimeNs = timeNs;
-    lastPrefix = encoder.encode(`${formatTime(timeNs)} `);
+  /** Valid until the next call. */
+  of(timeNs: bigint): Uint8Array {
+    if (timeNs === this.#timeNs) return this.#bytes;
+    this.#timeNs = timeNs;
+    let rest = Number(timeNs - this.#secondNs);
+    if (rest < 0 || rest >= NS_PER_SECOND) {
+      this.#secondNs = timeNs - (timeNs % BigInt(NS_PER_SECOND));
+      rest = Number(timeNs - this.#secondNs);
+      new TextEncoder().encodeInto(formatTime(this.#secondNs), this.#bytes);
+    }
+    for (let at = LAST_DECIMAL; at > LAST_DECIMAL - 9; at--) {
+      const next = Math.trunc(rest / 10);
+      this.#bytes[at] = ZERO + rest - 10 * next;
+      rest = next;
+    }
+    return this.#bytes;
   }
-  return lastPrefix;
 }
+
+const NS_PER_SECOND = 1_000_000_000;
+const LAST_DECIMAL = "2026-11-21T12:00:00.123456789".length - 1;
+const ZERO = 48;
 
 /** RFC 3339 with nine decimals, UTC. */
 export function formatTime(timeNs: bigint): string {
