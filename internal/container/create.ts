@@ -4,7 +4,8 @@ import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { RunConfig } from "../image/config.ts";
-import { resolveImage } from "../image/resolve.ts";
+import { familiarReference, parseReference, withDefaultTag } from "../image/reference.ts";
+import { type Image, resolveImage } from "../image/resolve.ts";
 import { capabilitiesFromFlags } from "../security/capabilities.ts";
 import { readText } from "../sys/file.ts";
 import { signalNumber } from "../sys/signals.ts";
@@ -26,6 +27,8 @@ export interface CreateOptions {
   readonly flags: FlagSpec;
   /** The supervisor that will start it at once. */
   readonly keeper?: Keeper;
+  /** Called, with the image's name as it is shown, before a missing one is an error. */
+  onImageMissing?(name: string): void;
 }
 
 export interface Created {
@@ -41,7 +44,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   const { CapAdd, CapDrop } = flags.hostConfig;
   capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
   const hostConfig = { ...flags.hostConfig, NetworkMode: networkOf(engine, flags.hostConfig.NetworkMode) };
-  const image = resolveImage(engine, options.image);
+  const image = imageOf(engine, options);
   const id = generateId();
   const config = mergeConfig(image.config.config, flags.config, options.args, {
     image: options.image,
@@ -75,6 +78,32 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     }),
   );
   return { record, warnings: warningsFor(hostConfig) };
+}
+
+/** Images are not pulled by this version: a missing one is an error, in Docker's two steps. */
+function imageOf(engine: Engine, options: CreateOptions): Image {
+  try {
+    return resolveImage(engine, options.image);
+  } catch (error) {
+    if (!(error instanceof CtrError) || error.kind !== "not-found") throw error;
+    const name = shownName(options.image);
+    options.onImageMissing?.(name);
+    throw new CtrError(
+      "not-found",
+      `pull access denied for ${name}: this version does not pull; import or load the image first`,
+      { cause: error },
+    );
+  }
+}
+
+function shownName(text: string): string {
+  try {
+    return familiarReference(withDefaultTag(parseReference(text)));
+  } catch (error) {
+    // An id that is none of a name.
+    if (error instanceof CtrError) return text;
+    throw error;
+  }
 }
 
 function warningsFor(hostConfig: HostConfig): string[] {

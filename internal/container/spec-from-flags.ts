@@ -4,10 +4,11 @@
  */
 import { checkSet, parseCpuList } from "../cgroups/cpu-list.ts";
 import { CtrError } from "../errors/error.ts";
-import { readFile, readText } from "../sys/file.ts";
+import { readText } from "../sys/file.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
-import { fromCaller, parseEnv, parseKeyValueFile, type Variables } from "./env.ts";
+import { parseKeyValueFile, type Variables } from "./env.ts";
+import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
@@ -97,8 +98,6 @@ export interface FlagSpec {
   readonly mounts: readonly WantedMount[];
 }
 
-/** Files named on the command line are read up to this size. */
-const MAX_FILE_BYTES = 4 << 20;
 const DEFAULT_SHM_SIZE = 64 << 20;
 
 /** Reads the flags. Throws OptionError, or `invalid` for what the engine refuses; does nothing else. */
@@ -115,7 +114,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     streams: attachedStreams(flags, caller.isDetached),
     isTty: flags.tty,
     isStdinOpen: flags.interactive,
-    env: environment(flags, caller.variables),
+    env: environmentFromFlags(flags, caller.variables),
     labels: labels(flags),
     entrypoint: flags.entrypoint === undefined ? undefined : [flags.entrypoint],
     workingDirectory: checkWorkingDirectory(flags.workdir),
@@ -210,35 +209,6 @@ function attachedStreams(flags: ContainerFlags, isDetached: boolean): UserConfig
   if (asked.length === 0) return { stdin: flags.interactive, stdout: true, stderr: true };
   const has = (stream: string) => asked.includes(stream);
   return { stdin: has("stdin"), stdout: has("stdout"), stderr: has("stderr") };
-}
-
-function environment(flags: ContainerFlags, variables: Variables): string[] {
-  const lookup = fromCaller(variables);
-  return [
-    ...flags["env-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), lookup)),
-    ...flags.env.map((text) => parseEnv("env", text, variables)),
-  ];
-}
-
-/** A file the user named; what is wrong with it is the flag's fault. */
-function readNamedFile(path: string): Uint8Array {
-  try {
-    return readFile(path, MAX_FILE_BYTES);
-  } catch (error) {
-    throw new OptionError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-/** Env files and flags of `exec`. */
-export function execEnvironment(
-  flags: { readonly env: readonly string[]; readonly "env-file": readonly string[] },
-  variables: Variables,
-): string[] {
-  const lookup = fromCaller(variables);
-  return [
-    ...flags["env-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), lookup)),
-    ...flags.env.map((text) => parseEnv("env", text, variables)),
-  ];
 }
 
 function labels(flags: ContainerFlags): { readonly [name: string]: string } {

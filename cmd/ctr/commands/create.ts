@@ -1,0 +1,31 @@
+/** `ctr create`: creates a container without starting it. */
+import { createContainer } from "../../../internal/container/create.ts";
+import { openEngine } from "../../../internal/db/engine.ts";
+import { checkCidFile, writeCidFile } from "../cid-file.ts";
+import { defineCommand } from "../command.ts";
+import { CONTAINER_FLAGS, readContainerFlags } from "../container-flags.ts";
+import { printError, printLine } from "../output.ts";
+
+export const command = defineCommand({
+  meta: { name: "create", description: "Create a new container" },
+  usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+  flags: CONTAINER_FLAGS,
+  operands: [1, Number.POSITIVE_INFINITY],
+  stopsAtOperand: true,
+  async run({ flags, operands, directories }) {
+    const [image = "", ...args] = operands;
+    const spec = readContainerFlags(flags, "create", false);
+    checkCidFile(flags.cidfile);
+    using engine = openEngine(directories);
+    const { record, warnings } = createContainer(engine, {
+      image,
+      args,
+      flags: spec,
+      onImageMissing: (name) => printError(`Unable to find image '${name}' locally`),
+    });
+    writeCidFile(flags.cidfile, record.id);
+    for (const warning of warnings) printError(`WARNING: ${warning}`);
+    printLine(record.id);
+    return 0;
+  },
+});

@@ -1,0 +1,96 @@
+/** `ctr exec`: another program in a running container. */
+import { refresh } from "../../../internal/container/collect.ts";
+import { environmentFromFlags } from "../../../internal/container/env-flags.ts";
+import type { ContainerRecord } from "../../../internal/container/record.ts";
+import { connectSupervisor, whenStarted } from "../../../internal/container/start.ts";
+import { findContainer } from "../../../internal/container/store.ts";
+import { type Engine, openEngine } from "../../../internal/db/engine.ts";
+import { CtrError } from "../../../internal/errors/error.ts";
+import { defineCommand } from "../command.ts";
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../detach-keys.ts";
+import { asUsageError } from "../option-errors.ts";
+import { attachedSession } from "../stream.ts";
+import { checkInputTerminal, terminalSize } from "../terminal.ts";
+
+const FLAGS = {
+  detach: { type: "boolean", alias: "d", description: "Detached mode: run command in the background" },
+  "detach-keys": { type: "string", description: "Override the key sequence for detaching a container" },
+  env: { type: "string", alias: "e", valueHint: "list", repeatable: true, description: "Set environment variables" },
+  "env-file": {
+    type: "string",
+    valueHint: "list",
+    repeatable: true,
+    description: "Read in a file of environment variables",
+  },
+  interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
+  privileged: { type: "boolean", description: "Give extended privileges to the command" },
+  tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
+  user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
+  workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
+} as const;
+
+export const command = defineCommand({
+  meta: { name: "exec", description: "Execute a command in a running container" },
+  usage: "[OPTIONS] CONTAINER COMMAND [ARG...]",
+  flags: FLAGS,
+  operands: [2, Number.POSITIVE_INFINITY],
+  stopsAtOperand: true,
+  async run({ flags, operands, directories }) {
+    const [name = "", ...args] = operands;
+    const env = asUsageError("exec", FLAGS, () => environmentFromFlags(flags, process.env));
+    const detachKeys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
+    const { tty, detach, user, workdir } = flags;
+    if (tty && flags.interactive && !detach) checkInputTerminal();
+    if (workdir !== undefined && workdir !== "" && !workdir.startsWith("/")) {
+      throw new CtrError("invalid", `the working directory '${workdir}' is invalid, it needs to be an absolute path`);
+    }
+    using engine = openEngine(directories);
+    const connection = await connectSupervisor(engine, findRunning(engine, name));
+    const streams = { stdin: flags.interactive, stdout: true, stderr: true };
+    const size = tty ? terminalSize() : undefined;
+    connection.send({
+      type: "exec",
+      process: {
+        args,
+        env,
+        ...(workdir === undefined || workdir === "" ? {} : { cwd: workdir }),
+        ...(user === undefined || user === "" ? {} : { user }),
+        terminal: tty,
+        privileged: flags.privileged,
+      },
+      ...(detach ? {} : { streams }),
+      ...(size === undefined ? {} : { size }),
+    });
+    if (detach) {
+      await startDetached(connection);
+      return 0;
+    }
+    const ending = await attachedSession(connection, { streams, isTty: tty, proxiesSignals: false, detachKeys });
+    return ending.kind === "exited" ? ending.status : 0;
+  },
+});
+
+/** Detached, whatever goes wrong is status 1: nobody waits for the program's own. */
+async function startDetached(connection: Parameters<typeof whenStarted>[0]): Promise<void> {
+  try {
+    await whenStarted(connection);
+  } catch (error) {
+    if (!(error instanceof CtrError)) throw error;
+    throw new CtrError(error.kind, error.message, { cause: error });
+  }
+}
+
+function findRunning(engine: Engine, name: string): ContainerRecord {
+  const record = refresh(engine, findContainer(engine, name));
+  if (record === undefined) throw new CtrError("not-found", `No such container: ${name}`);
+  switch (record.state) {
+    case "running":
+      return record;
+    case "paused":
+      throw new CtrError("conflict", `Container ${name} is paused, unpause the container before exec`);
+    case "restarting":
+      throw new CtrError("conflict", `Container ${name} is restarting, wait until the container is running`);
+    default:
+      throw new CtrError("conflict", `container ${record.id} is not running`);
+  }
+}

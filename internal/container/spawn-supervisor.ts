@@ -1,0 +1,30 @@
+/** The birth of a supervisor. On the path of every start, before anything else: it loads next to nothing. */
+import { type Fd, O_RDWR, open } from "../sys/fd.ts";
+import { processStartTime } from "../sys/process.ts";
+import { socketpair } from "../sys/socket.ts";
+import { spawnRole } from "../sys/spawn.ts";
+import type { Keeper } from "./store.ts";
+
+/** A supervisor that waits for its one `start` on `socket`; closing that without a word ends it. */
+export interface NewSupervisor {
+  readonly keeper: Keeper;
+  readonly socket: Fd;
+}
+
+/** Starts a supervisor, detached from the caller's session, directory, streams and environment. */
+export function spawnSupervisor(directories: { readonly root: string; readonly state: string }): NewSupervisor {
+  using nothing = open("/dev/null", O_RDWR);
+  const [ours, theirs] = socketpair();
+  try {
+    const stdio = [nothing.number, nothing.number, nothing.number];
+    const settings = { CTR_ROOT: directories.root, CTR_STATE: directories.state };
+    const spawned = spawnRole("supervisor", [], settings, { fds: [...stdio, theirs.number], newSession: true });
+    using _ = spawned.pidfd;
+    return { keeper: { pid: spawned.pid, startTime: processStartTime(spawned.pid) ?? 0 }, socket: ours };
+  } catch (error) {
+    ours.close();
+    throw error;
+  } finally {
+    theirs.close();
+  }
+}
