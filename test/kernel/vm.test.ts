@@ -1,0 +1,67 @@
+/**
+ * The same engine on a machine with systemd and cgroup v2: Debian in qemu, emulated (no /dev/kvm is needed), with
+ * dist/ctr on its second disk. `test/vm/make` makes the machine, `test/vm/main` is what runs in it.
+ */
+import { expect, test } from "bun:test";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { imageArchive } from "../lib/engine.ts";
+import { binary, isDocker, needs } from "../lib/needs.ts";
+
+const BOOT_AND_RUN_MS = 240_000;
+const here = `${import.meta.dir}/../vm`;
+const cache = `${import.meta.dir}/../../.cache/vm`;
+
+/** The checks of test/vm/main by name, in its order. */
+const checks = [...readFileSync(`${here}/main`, "utf8").matchAll(/^check "([^"]+)"/gm)].map((match) => match[1] ?? "");
+
+function machine(): string | undefined {
+  if (!existsSync(cache)) return undefined;
+  const name = readdirSync(cache).find((entry) => existsSync(`${cache}/${entry}/disk`));
+  return name === undefined ? undefined : `${cache}/${name}`;
+}
+
+/** Boots the machine with the payload and gives what its console showed. It is ended after `BOOT_AND_RUN_MS`. */
+async function boot(vm: string): Promise<string> {
+  const payload = mkdtempSync("/tmp/ctr-v-");
+  try {
+    copyFileSync(binary(), `${payload}/ctr`);
+    copyFileSync(imageArchive("minimal"), `${payload}/minimal.tar`);
+    copyFileSync(`${here}/main`, `${payload}/main`);
+    const packed = Bun.spawnSync(["tar", "-C", payload, "-cf", `${payload}/payload.tar`, "ctr", "minimal.tar", "main"]);
+    if (packed.exitCode !== 0) throw new Error(packed.stderr.toString());
+    const append = "console=ttyS0 quiet loglevel=3 mitigations=off systemd.show_status=false rw";
+    const qemu = Bun.spawn(
+      [
+        ...["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
+        ...["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"],
+        ...["-kernel", `${vm}/kernel`, "-initrd", `${vm}/initrd`, "-append", append],
+        ...["-drive", `file=${vm}/disk,format=raw,if=virtio,snapshot=on`],
+        ...["-drive", `file=${payload}/payload.tar,format=raw,if=virtio,readonly=on`],
+      ],
+      { stdin: "ignore", stdout: "pipe", stderr: "inherit", timeout: BOOT_AND_RUN_MS, killSignal: "SIGKILL" },
+    );
+    const [console_] = await Promise.all([qemu.stdout.text(), qemu.exited]);
+    return console_.replaceAll("\r", "");
+  } finally {
+    rmSync(payload, { recursive: true, force: true });
+  }
+}
+
+const vm = machine();
+const isPossible = needs("qemu") && !isDocker() && process.arch === "x64";
+if (isPossible && vm === undefined && process.env["CTR_TEST_STRICT"] === "1")
+  throw new Error("test/vm/make has not been run");
+if (vm === undefined) console.error("skipped: test/vm/make has not been run");
+const shown = isPossible && vm !== undefined ? await boot(vm) : "";
+
+test.if(shown !== "")("vm: boots, runs the payload and switches itself off", () => {
+  if (!shown.includes("payload ended with")) console.error(shown);
+  expect(shown).toContain("payload ended with");
+});
+
+for (const check of checks) {
+  test.if(shown !== "")(`vm: ${check}`, () => {
+    const line = shown.split("\n").find((text) => text === `ok ${check}` || text.startsWith(`not ok ${check}:`));
+    expect(line ?? "the machine never came to it").toBe(`ok ${check}`);
+  });
+}
