@@ -160,7 +160,8 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     MemorySwap: memory > 0 && memorySwap === 0 ? 2 * memory : memorySwap,
     PidsLimit: optional(flags["pids-limit"], (text) => parseInteger("pids-limit", text)) ?? null,
     ...(flags.init ? { Init: true } : {}),
-    CgroupParent: "",
+    // Not a flag of Docker's yet: the place below which this engine's cgroups are, "ctr" unless the caller says.
+    CgroupParent: caller.variables["CTR_CGROUP_PARENT"] ?? "",
     Ulimits: flags.ulimit.map(parseUlimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
