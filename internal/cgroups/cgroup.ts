@@ -33,6 +33,8 @@ export type { Stats } from "./controller.ts";
 export const DEFAULT_PARENT = "ctr";
 const SIGKILL = 9;
 const FREEZE_TIMEOUT_MS = 2000;
+// Each round leaves only what was forked during the one before.
+const MOVE_ROUNDS = 50;
 
 /** A directory of the cgroup in one hierarchy. */
 interface Place {
@@ -59,7 +61,7 @@ export function cgroupsPath(id: string, parent = DEFAULT_PARENT): string {
  */
 export function createCgroup(path: string, resources: Resources, layout: Layout = cgroupLayout()): Cgroup {
   const normal = normalPath(path);
-  const cgroup = layout.mode === "v2" ? createV2(normal, resources, layout) : createV1(normal, resources, layout);
+  const cgroup = layout.mode === "v2" ? createV2(normal, layout) : createV1(normal, resources, layout);
   try {
     cgroup.update(resources);
     return cgroup;
@@ -75,7 +77,7 @@ export function openCgroup(path: string, layout: Layout = cgroupLayout()): Cgrou
   const places = layout.hierarchies
     .map((hierarchy) => ({ hierarchy, directory: `${hierarchy.mountPoint}${normal}` }))
     .filter(({ directory }) => exists(AT_FDCWD, directory));
-  return new Cgroup(normal, places);
+  return new Cgroup(normal, places, layout);
 }
 
 /** The names below `parent` in any hierarchy: containers' ids, those of dead ones too. */
@@ -102,11 +104,13 @@ export function orphanCgroups(
 export class Cgroup {
   /** From the root of each hierarchy: `/ctr/<id>`. */
   readonly path: string;
-  readonly #places: readonly Place[];
+  readonly #layout: Layout;
+  #places: readonly Place[];
 
-  constructor(path: string, places: readonly Place[]) {
+  constructor(path: string, places: readonly Place[], layout: Layout) {
     this.path = path;
     this.#places = places;
+    this.#layout = layout;
   }
 
   /**
@@ -146,6 +150,8 @@ export class Cgroup {
 
   /** Applies limits; what is absent in `resources` stays as it is. Throws `unsupported` for what this machine lacks. */
   update(resources: Resources): void {
+    const late = this.#isV2 ? [] : this.#makeMissing(resources);
+    if (this.#isV2) enableControllers(this.#main.hierarchy.mountPoint, this.path, resources);
     for (const controller of this.#controllers()) {
       const directory = this.directoryOf(controller.name);
       if (directory !== undefined) controller.apply(directory, resources);
@@ -156,6 +162,8 @@ export class Cgroup {
     } else if (Object.keys(resources.unified ?? {}).length > 0) {
       throw new CtrError("unsupported", "linux.resources.unified needs cgroup v2, and this machine has v1");
     }
+    // Last, because a cpuset takes no process before it has CPUs.
+    for (const { directory } of late) this.#moveInto(directory);
   }
 
   /** Every process inside and below. */
@@ -239,6 +247,31 @@ export class Cgroup {
     return this.#places.length > 0 && this.#places.every(({ hierarchy }) => hierarchy.version === 2);
   }
 
+  /** v1: directories in hierarchies that were not needed until now. */
+  #makeMissing(resources: Resources): readonly Place[] {
+    const late: Place[] = [];
+    for (const hierarchy of this.#layout.hierarchies) {
+      if (hierarchy.version === 2 || !isAskedOf(hierarchy, resources)) continue;
+      if (this.#places.some((place) => place.hierarchy === hierarchy)) continue;
+      makeDirectory(hierarchy.mountPoint, this.path);
+      late.push({ hierarchy, directory: `${hierarchy.mountPoint}${this.path}` });
+      this.#places = [...this.#places, ...late.slice(-1)];
+    }
+    return late;
+  }
+
+  /** Everybody, those too that are forked meanwhile. Throws `unavailable` if some process cannot be moved. */
+  #moveInto(directory: string): void {
+    let left = this.pids();
+    for (let round = 0; left.length > 0; round++) {
+      if (round === MOVE_ROUNDS)
+        throw new CtrError("unavailable", `process ${left[0]} cannot be moved into ${directory}`);
+      for (const pid of left) tryMove(directory, pid);
+      const inside = new Set(treePids(directory));
+      left = this.pids().filter((pid) => !inside.has(pid));
+    }
+  }
+
   /** The place that is asked for processes: the freezer's in v1, because killing needs both to agree. */
   get #main(): Place {
     const place = this.#places.find(({ hierarchy }) => hierarchy.controllers.includes("freezer")) ?? this.#places[0];
@@ -294,9 +327,9 @@ function createV1(path: string, resources: Resources, layout: Layout): Cgroup {
       makeDirectory(hierarchy.mountPoint, path);
       made.push({ hierarchy, directory });
     }
-    return new Cgroup(path, made);
+    return new Cgroup(path, made, layout);
   } catch (error) {
-    new Cgroup(path, made).remove();
+    new Cgroup(path, made, layout).remove();
     throw withContext(`make cgroup ${path}`, error);
   }
 }
@@ -305,9 +338,13 @@ function isNeeded(hierarchy: Hierarchy, resources: Resources): boolean {
   // Otherwise the container would end with the service or session that `ctr` was called from.
   if (hierarchy.version === 2) return isTracked("");
   if (hierarchy.controllers.includes("name=systemd")) return isTracked("name=systemd");
+  if (isAskedOf(hierarchy, resources)) return true;
+  return V1_CONTROLLERS.some(({ name, isAlwaysMade }) => isAlwaysMade && hierarchy.controllers.includes(name));
+}
+
+function isAskedOf(hierarchy: Hierarchy, resources: Resources): boolean {
   return V1_CONTROLLERS.some(
-    (controller) =>
-      hierarchy.controllers.includes(controller.name) && (controller.isAlwaysMade || controller.isAsked(resources)),
+    (controller) => hierarchy.controllers.includes(controller.name) && controller.isAsked(resources),
   );
 }
 
@@ -317,23 +354,15 @@ function isTracked(hierarchy: "" | "name=systemd"): boolean {
   return own !== undefined && own !== "/";
 }
 
-function createV2(path: string, resources: Resources, layout: Layout): Cgroup {
+function createV2(path: string, layout: Layout): Cgroup {
   const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
   if (hierarchy === undefined) throw new CtrError("unsupported", "no cgroup v2 hierarchy is mounted");
-  const place = { hierarchy, directory: `${hierarchy.mountPoint}${path}` };
   try {
     makeDirectory(hierarchy.mountPoint, path);
   } catch (error) {
     throw withContext(`make cgroup ${path}`, error);
   }
-  const cgroup = new Cgroup(path, [place]);
-  try {
-    enableControllers(hierarchy.mountPoint, path, resources);
-    return cgroup;
-  } catch (error) {
-    cgroup.remove();
-    throw error;
-  }
+  return new Cgroup(path, [{ hierarchy, directory: `${hierarchy.mountPoint}${path}` }], layout);
 }
 
 /** In every directory from the root down to the parent, because a controller goes down one level at a time. */
@@ -373,6 +402,15 @@ function applyUnified(directory: string, { unified = {} }: Resources): void {
   for (const [file, value] of Object.entries(unified)) {
     if (file.includes("/") || !file.includes(".")) throw new CtrError("invalid", `${file} is no cgroup file`);
     for (const line of value.split("\n")) writeControl(directory, file, line, file);
+  }
+}
+
+function tryMove(directory: string, pid: number): void {
+  try {
+    writeControl(directory, "cgroup.procs", pid, "move the process");
+  } catch (error) {
+    // It has ended meanwhile.
+    if (!(error instanceof CtrError) || !isErrno(error.cause, ESRCH)) throw error;
   }
 }
 
