@@ -11,10 +11,11 @@
  */
 import type { Protocol } from "../ipc/netd.ts";
 
-/** A bridge and its subnet, `172.17.0.0/16`. */
+/** A bridge, its subnet, `172.17.0.0/16`, and the host's address in it. */
 export interface FilteredBridge {
   readonly device: string;
   readonly subnet: string;
+  readonly gateway: string;
 }
 
 /** A published port; `hostIp` 0.0.0.0 is every address of the host. */
@@ -147,11 +148,13 @@ function acceptRule(prefix: string, { device, address, protocol, containerPort }
   );
 }
 
-function sourceRules(prefix: string, { device, subnet }: FilteredBridge): string[] {
+function sourceRules(prefix: string, { device, subnet, gateway }: FilteredBridge): string[] {
+  const within = `-A ${prefix}-POSTROUTING -s ${subnet} -d ${subnet} -o ${device} -m conntrack`;
   return [
     `-A ${prefix}-POSTROUTING -s ${subnet} ! -o ${device} -j MASQUERADE`,
-    // A container that called a published port: the answer must come back through the host to be put right.
-    `-A ${prefix}-POSTROUTING -s ${subnet} -d ${subnet} -o ${device} -m conntrack ! --ctorigdst ${subnet} -j MASQUERADE`,
+    // A container that called a published port of any host address: the answer must come back here to be put right.
+    `${within} ! --ctorigdst ${subnet} -j MASQUERADE`,
+    `${within} --ctorigdst ${gateway} -j MASQUERADE`,
     // This host called 127.0.0.1: no container can answer that.
     `-A ${prefix}-POSTROUTING -s 127.0.0.0/8 -o ${device} -j MASQUERADE`,
   ];

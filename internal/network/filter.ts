@@ -52,10 +52,10 @@ function filterState(store: Store, dropsForwarded: boolean): FilterState {
   const [first] = networks.flatMap(({ device }) => (device === null ? [] : [device]));
   return {
     prefix: chainPrefix(first ?? ""),
-    bridges: networks.flatMap(({ device, subnet, prefix_length }) =>
-      device === null || subnet === null || prefix_length === null
+    bridges: networks.flatMap(({ device, subnet, prefix_length: prefixLength, gateway }) =>
+      device === null || subnet === null || prefixLength === null || gateway === null
         ? []
-        : [{ device, subnet: formatSubnet({ network: subnet, prefixLength: prefix_length }) }],
+        : [{ device, subnet: formatSubnet({ network: subnet, prefixLength }), gateway: formatIpv4(gateway) }],
     ),
     ports: listEndpoints(store).flatMap(({ state, address, networkId, ports }) => {
       const device = devices.get(networkId);

@@ -66,7 +66,7 @@ export interface DriverContext {
 const INTERFACE = "eth0";
 const VETH_NAME = /^veth[0-9a-f]{7}$/;
 /** How long a container's namespace may take to end and with it the veth, before the veth is removed by hand. */
-const LINGER_MS = 1000;
+const LINGER_MS = 400;
 
 /** A network whose device is there. */
 interface Bridge {

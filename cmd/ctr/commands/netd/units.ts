@@ -24,7 +24,7 @@ function socketUnit({ state }: UnitSettings): string {
 Description=Socket of the ctr network daemon
 
 [Socket]
-ListenStream=${escape(`${state}/netd.sock`)}
+ListenStream=${word(`${state}/netd.sock`)}
 SocketMode=0600
 DirectoryMode=0711
 RemoveOnStop=yes
@@ -46,7 +46,7 @@ After=${SOCKET}
 
 [Service]
 Type=exec
-ExecStart=${escape(executable)} netd
+ExecStart=${word(executable)} netd
 Environment=${quote(`CTR_ROOT=${root}`)} ${quote(`CTR_STATE=${state}`)}
 Restart=on-failure
 KillMode=process
@@ -76,7 +76,7 @@ Also=${SOCKET}
 }
 
 /** A path as one word: blanks and specifiers written as systemd.syntax(7) and systemd.unit(5) want them. */
-function escape(path: string): string {
+function word(path: string): string {
   return checked(path).replaceAll("%", "%%").replaceAll("\\", "\\\\").replaceAll(" ", "\\x20");
 }
 
