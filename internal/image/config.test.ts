@@ -1,0 +1,49 @@
+import { expect, test } from "bun:test";
+import { parseImageConfig } from "./config.ts";
+
+const diffId = `sha256:${"0".repeat(64)}`;
+
+test("a full configuration keeps what is known and drops the rest", () => {
+  const text = JSON.stringify({
+    created: "2026-01-01T00:00:00Z",
+    architecture: "amd64",
+    os: "linux",
+    docker_version: "x",
+    config: {
+      Env: ["A=b"],
+      Cmd: null,
+      Entrypoint: [],
+      User: "",
+      ExposedPorts: { "80/tcp": { x: 1 } },
+      Labels: { a: "b" },
+      Unknown: 1,
+    },
+    rootfs: { type: "layers", diff_ids: [diffId] },
+    history: [{ created_by: "x", empty_layer: true }],
+  });
+  expect(parseImageConfig(text)).toEqual({
+    created: "2026-01-01T00:00:00Z",
+    architecture: "amd64",
+    os: "linux",
+    config: { Env: ["A=b"], Entrypoint: [], ExposedPorts: { "80/tcp": {} }, Labels: { a: "b" } },
+    rootfs: { type: "layers", diff_ids: [diffId] },
+    history: [{ created_by: "x", empty_layer: true }],
+  });
+});
+
+test("an empty object is an image without anything", () => {
+  const empty = { architecture: "", os: "", config: {}, rootfs: { type: "layers", diff_ids: [] }, history: [] };
+  expect(parseImageConfig("{}") as unknown).toEqual(empty);
+});
+
+test.each([
+  ["not json", "image config is not JSON"],
+  ["[]", "image config is not what it should be"],
+  ["null", "image config is not what it should be"],
+  ['{"config":{"Env":"A"}}', "Env is not what it should be"],
+  ['{"config":{"Env":[1]}}', "Env is not what it should be"],
+  ['{"config":{"Labels":{"a":1}}}', "Labels is not what it should be"],
+  ['{"config":{"Volumes":[]}}', "Volumes is not what it should be"],
+  ['{"rootfs":{"diff_ids":["../../etc/passwd"]}}', "rootfs.diff_ids is not what it should be"],
+  ['{"history":{}}', "history is not what it should be"],
+])("%s is refused", (text, message) => expect(() => parseImageConfig(text)).toThrow(message));
