@@ -8,7 +8,7 @@ import { cgroupLayout } from "../cgroups/layout.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../ipc/supervisor.ts";
-import { allCapabilities, capabilitiesFromFlags } from "../security/capabilities.ts";
+import { allCapabilities, capabilitiesFromFlags, capabilityNames } from "../security/capabilities.ts";
 import {
   ALL_DEVICE_RULES,
   DEFAULT_DEVICE_RULES,
@@ -33,7 +33,7 @@ import type {
   Spec,
 } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { exists } from "../sys/file.ts";
+import { exists, readText } from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
 import { makeSources } from "../volume/store.ts";
 import { hostDevices } from "./devices.ts";
@@ -177,9 +177,18 @@ function userOf(record: ContainerRecord, user: string): Process["user"] {
 }
 
 function capabilities(hostConfig: HostConfig): readonly string[] {
-  return hostConfig.Privileged
-    ? allCapabilities()
-    : capabilitiesFromFlags(hostConfig.CapAdd ?? [], hostConfig.CapDrop ?? []);
+  const { CapAdd, CapDrop, Privileged } = hostConfig;
+  if (Privileged) return availableCapabilities(allCapabilities());
+  const names = capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
+  const isAll = (CapAdd ?? []).some((name) => /^(CAP_)?ALL$/i.test(name.trim()));
+  return isAll ? availableCapabilities(names) : names;
+}
+
+/** "All" is all that there are to give: in a container or a locked down host our own bounding set lacks some. */
+function availableCapabilities(names: readonly string[]): readonly string[] {
+  const [, mask = "0"] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status")) ?? [];
+  const own = capabilityNames(BigInt(`0x${mask}`));
+  return names.filter((name) => own.includes(name));
 }
 
 /** Inheritable and ambient stay empty. */
@@ -190,7 +199,7 @@ function capabilitySets(names: readonly string[]): Capabilities {
 /** A further process in a running container (`exec`): the container's own where the request says nothing. */
 export function execProcess(record: ContainerRecord, exec: ExecProcess): Process {
   const { config, hostConfig } = record;
-  const names = exec.privileged ? allCapabilities() : capabilities(hostConfig);
+  const names = exec.privileged ? availableCapabilities(allCapabilities()) : capabilities(hostConfig);
   return {
     ...commonProcess(record),
     terminal: exec.terminal,
@@ -244,7 +253,8 @@ function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecor
       shmSize: hostConfig.ShmSize,
       isPrivileged: hostConfig.Privileged,
       isIpcShared: false,
-      isNetworkShared: hostConfig.NetworkMode === "host" || donor !== undefined,
+      // Root may mount sysfs anew for any network namespace; only a user namespace would have to bind the host's.
+      isNetworkShared: false,
     }),
     ...etcMounts(engine, record, donor),
   ].filter((mount) => !taken.has(mount.destination));
