@@ -1,7 +1,5 @@
-/** The flags of `run` and `create`, and what a container is to be made from. */
-import { type ContainerFlags, type FlagSpec, specFromFlags } from "../../internal/container/spec-from-flags.ts";
+/** The flags of `run` and `create`. */
 import type { FlagDefinitions } from "./command.ts";
-import { asUsageError } from "./option-errors.ts";
 
 export const CONTAINER_FLAGS = {
   "add-host": {
@@ -97,9 +95,10 @@ export const CONTAINER_FLAGS = {
   workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
 } as const satisfies FlagDefinitions;
 
-/** The flags, read. Throws UsageError for a value a flag cannot have; `command` is `run` or `create`. */
-export function readContainerFlags(flags: ContainerFlags, command: string, isDetached: boolean): FlagSpec {
-  return asUsageError(command, CONTAINER_FLAGS, () =>
-    specFromFlags(flags, { variables: process.env, directory: process.cwd(), isDetached }),
-  );
-}
+/** Those of `run`. */
+export const RUN_FLAGS = {
+  ...CONTAINER_FLAGS,
+  detach: { type: "boolean", alias: "d", description: "Run container in background and print container ID" },
+  "detach-keys": { type: "string", description: "Override the key sequence for detaching a container" },
+  "sig-proxy": { type: "boolean", default: true, description: "Proxy received signals to the process" },
+} as const satisfies FlagDefinitions;

@@ -27,6 +27,8 @@ export interface CreateOptions {
   readonly flags: FlagSpec;
   /** The supervisor that will start it at once. */
   readonly keeper?: Keeper;
+  /** The id it was promised; a new one otherwise. */
+  readonly id?: string;
   /** Called, with the image's name as it is shown, before a missing one is an error. */
   onImageMissing?(name: string): void;
 }
@@ -45,7 +47,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
   const hostConfig = { ...flags.hostConfig, NetworkMode: networkOf(engine, flags.hostConfig.NetworkMode) };
   const image = imageOf(engine, options);
-  const id = generateId();
+  const id = options.id ?? generateId();
   const config = mergeConfig(image.config.config, flags.config, options.args, {
     image: options.image,
     hostname: defaultHostname(id, hostConfig),

@@ -11,14 +11,30 @@ export interface NewSupervisor {
   readonly socket: Fd;
 }
 
-/** Starts a supervisor, detached from the caller's session, directory, streams and environment. */
-export function spawnSupervisor(directories: { readonly root: string; readonly state: string }): NewSupervisor {
+/** What is known of a container before it is recorded: enough for its supervisor to start init at once. */
+export interface EarlyContainer {
+  readonly id: string;
+  readonly cgroupParent: string;
+  /** A network namespace of its own. */
+  readonly hasNetwork: boolean;
+  readonly hasInput: boolean;
+}
+
+/**
+ * Starts a supervisor, detached from the caller's session, directory, streams and environment. With `early` it starts
+ * init in the namespaces of that container while the caller is still finding out what is to run in them.
+ */
+export function spawnSupervisor(
+  directories: { readonly root: string; readonly state: string },
+  early?: EarlyContainer,
+): NewSupervisor {
   using nothing = open("/dev/null", O_RDWR);
   const [ours, theirs] = socketpair();
   try {
     const stdio = [nothing.number, nothing.number, nothing.number];
     const settings = { CTR_ROOT: directories.root, CTR_STATE: directories.state };
-    const spawned = spawnRole("supervisor", [], settings, { fds: [...stdio, theirs.number], newSession: true });
+    const words = early === undefined ? [] : earlyWords(early);
+    const spawned = spawnRole("supervisor", words, settings, { fds: [...stdio, theirs.number], newSession: true });
     using _ = spawned.pidfd;
     return { keeper: { pid: spawned.pid, startTime: processStartTime(spawned.pid) ?? 0 }, socket: ours };
   } catch (error) {
@@ -27,4 +43,9 @@ export function spawnSupervisor(directories: { readonly root: string; readonly s
   } finally {
     theirs.close();
   }
+}
+
+/** The supervisor's arguments; cmd/supervisor/early.ts reads them. */
+function earlyWords({ id, cgroupParent, hasNetwork, hasInput }: EarlyContainer): string[] {
+  return [id, cgroupParent, hasNetwork ? "network" : "host-network", ...(hasInput ? ["stdin"] : [])];
 }

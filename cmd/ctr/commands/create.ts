@@ -3,8 +3,9 @@ import { createContainer } from "../../../internal/container/create.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { checkCidFile, writeCidFile } from "../cid-file.ts";
 import { defineCommand } from "../command.ts";
-import { CONTAINER_FLAGS, readContainerFlags } from "../container-flags.ts";
+import { CONTAINER_FLAGS } from "../container-flags.ts";
 import { printError, printLine } from "../output.ts";
+import { readContainerFlags } from "../read-container-flags.ts";
 
 export const command = defineCommand({
   meta: { name: "create", description: "Create a new container" },

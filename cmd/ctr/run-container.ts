@@ -1,0 +1,65 @@
+/** The second half of `ctr run`, loaded while the container's interpreters start. */
+import { collect } from "../../internal/container/collect.ts";
+import { createContainer } from "../../internal/container/create.ts";
+import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts";
+import { sendStart, whenStarted } from "../../internal/container/start.ts";
+import { openEngine } from "../../internal/db/engine.ts";
+import { checkCidFile, writeCidFile } from "./cid-file.ts";
+import type { Call } from "./command.ts";
+import type { RUN_FLAGS } from "./container-flags.ts";
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./detach-keys.ts";
+import { printError, printLine } from "./output.ts";
+import { readContainerFlags } from "./read-container-flags.ts";
+import { attachedSession } from "./stream.ts";
+import { checkInputTerminal, terminalSize } from "./terminal.ts";
+
+/** Records the container with `id`, has the supervisor start it, and carries its streams; the exit status. */
+export async function runContainer(
+  call: Call<typeof RUN_FLAGS>,
+  supervisor: NewSupervisor,
+  id: string,
+): Promise<number> {
+  const { flags, operands } = call;
+  const [image = "", ...args] = operands;
+  const spec = readContainerFlags(flags, "run", flags.detach);
+  const detachKeys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
+  const { streams, isTty, isStdinOpen } = spec.config;
+  const attached = { ...streams, stdin: streams.stdin && isStdinOpen };
+  if (isTty && attached.stdin) checkInputTerminal();
+  checkCidFile(flags.cidfile);
+  using engine = openEngine(call.directories);
+  const { record, warnings } = createContainer(engine, {
+    image,
+    args,
+    flags: spec,
+    keeper: supervisor.keeper,
+    id,
+    onImageMissing: (name) => printError(`Unable to find image '${name}' locally`),
+  });
+  writeCidFile(flags.cidfile, record.id);
+  for (const warning of warnings) printError(`WARNING: ${warning}`);
+  const isAttached = attached.stdin || attached.stdout || attached.stderr;
+  const connection = await sendStart(supervisor, record.id, {
+    ...(isAttached ? { streams: attached } : {}),
+    ...(isTty ? { size: terminalSize() } : {}),
+  });
+  if (flags.detach || !(attached.stdout || attached.stderr)) printLine(record.id);
+  if (!isAttached) {
+    for (const warning of await whenStarted(connection)) printError(`WARNING: ${warning}`);
+    connection.end();
+    collect(engine);
+    return 0;
+  }
+  const ending = await attachedSession(connection, {
+    streams: attached,
+    isTty,
+    proxiesSignals: flags["sig-proxy"],
+    detachKeys,
+    onStarted(more) {
+      for (const warning of more) printError(`WARNING: ${warning}`);
+      // The container runs: now is the time to look after what others left behind.
+      collect(engine);
+    },
+  });
+  return ending.kind === "exited" ? ending.status : 0;
+}
