@@ -292,7 +292,8 @@ export function readFd(fd: number, maxBytes = 1 << 20): Uint8Array {
   const chunks: Uint8Array[] = [];
   let total = 0;
   for (;;) {
-    const chunk = new Uint8Array(Math.min(65536, maxBytes - total + 1));
+    // Most files are small ones of procfs: a large buffer costs more than reading them.
+    const chunk = new Uint8Array(Math.min(chunks.length === 0 ? 4096 : 65536, maxBytes - total + 1));
     const size = read(fd, chunk);
     if (size === 0) break;
     total += size;

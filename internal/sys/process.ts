@@ -1,7 +1,6 @@
 /** Processes: signals by pidfd, waiting, limits, names and flags of our own. */
 import { ECHILD, ESRCH, isErrno } from "../errors/error.ts";
-import { Fd } from "./fd.ts";
-import { readText } from "./file.ts";
+import { Fd, O_RDONLY, open, read } from "./fd.ts";
 import { check, cstr, lib } from "./lib.ts";
 
 export const PR_SET_PDEATHSIG = 1;
@@ -65,10 +64,15 @@ export function reapChild(pid: number): ChildExit | undefined {
   }
 }
 
+const decoder = new TextDecoder();
+// `ps` asks for every container: one buffer for all. The line is at most some 500 bytes.
+const statBuffer = new Uint8Array(1024);
+
 /** Start time of a process in clock ticks since boot (proc(5), stat field 22), or undefined if it is gone or a zombie. */
 export function processStartTime(pid: number): number | undefined {
   try {
-    const stat = readText(`/proc/${pid}/stat`);
+    using fd = open(`/proc/${pid}/stat`, O_RDONLY);
+    const stat = decoder.decode(statBuffer.subarray(0, read(fd.number, statBuffer)));
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     if (fields[0] === "Z" || fields[0] === "X") return undefined;
     return Number(fields[19]);
