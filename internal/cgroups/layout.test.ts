@@ -49,7 +49,7 @@ test.each<[string, number[]]>([
 });
 
 test.each(["", "a", "2-1", "0-", "0-99999", "1,,2", "-1"])("cpu list %p is refused", (list) => {
-  expect(() => parseCpuList(list)).toThrow("Invalid value");
+  expect(() => parseCpuList(list)).toThrow("invalid value");
 });
 
 test("a CPU that is not there is refused in Docker's words", () => {

@@ -1,0 +1,348 @@
+/** Limits: in the kernel's own files, and effective. First the room itself, then `ctr run`. */
+import { afterEach, describe, expect } from "bun:test";
+import { existsSync } from "node:fs";
+import { type Cgroup, createCgroup, listCgroups, openCgroup, orphanCgroups } from "../../internal/cgroups/cgroup.ts";
+import { cgroupLayout, type Layout } from "../../internal/cgroups/layout.ts";
+import { ALL_DEVICE_RULES, DEFAULT_DEVICE_RULES } from "../../internal/security/paths.ts";
+import type { Resources } from "../../internal/spec/runtime.ts";
+import { type Fd, O_PATH, open } from "../../internal/sys/fd.ts";
+import { waitChild } from "../../internal/sys/process.ts";
+import { type Spawned, spawnExecutable } from "../../internal/sys/spawn.ts";
+import { tempEngine } from "../lib/engine.ts";
+import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
+import { isDocker, needs } from "../lib/needs.ts";
+import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
+
+const engine = tempEngine();
+const image = await engine.image("minimal");
+const parent = cgroupParent();
+
+/** The v2 hierarchy of a hybrid machine has no controllers, but everything else that v2 does. */
+function v2Layout(): Layout | undefined {
+  const hierarchy = cgroupLayout().hierarchies.find(({ version }) => version === 2);
+  return hierarchy === undefined ? undefined : { mode: "v2", hierarchies: [hierarchy] };
+}
+
+describe("the room", () => {
+  const made: Cgroup[] = [];
+  let count = 0;
+  afterEach(() => {
+    for (const cgroup of made.splice(0)) cgroup.destroy();
+  });
+
+  function make(resources: Resources, layout: Layout = cgroupLayout()): Cgroup {
+    const cgroup = createCgroup(`${parent}/room-${count++}`, resources, layout);
+    made.push(cgroup);
+    return cgroup;
+  }
+
+  /** A shell inside, which is ours to reap. */
+  function start(cgroup: Cgroup, script: string): Spawned {
+    using executable: Fd = open("/bin/sh", O_PATH);
+    using input = open("/dev/null", 0);
+    using entrance = cgroup.entrance();
+    return spawnExecutable(executable.number, ["sh", "-c", script], ["PATH=/usr/bin:/bin"], {
+      fds: [input.number, 1, 2],
+      ...entrance,
+    });
+  }
+
+  const layouts: readonly (readonly [string, () => Layout | undefined])[] = [
+    ["the machine's layout", cgroupLayout],
+    ["the v2 hierarchy", v2Layout],
+  ];
+  for (const [name, layout] of layouts) {
+    const there = layout();
+    const onlyIf = test.if(there !== undefined);
+
+    onlyIf(`${name}: what a process starts is inside, and all of it is killed`, async () => {
+      const cgroup = make({ devices: DEFAULT_DEVICE_RULES }, there);
+      const child = start(cgroup, "sleep 1000 & sh -c 'sleep 1001 & sleep 1002' & wait");
+      await waitFor("five processes", () => cgroup.pids().length === 5);
+      expect(cgroup.pids()).toContain(child.pid);
+      const path = `${parent}/room-${count - 1}`;
+      for (const pid of cgroup.pids()) expect(kernelFile(`/proc/${pid}/cgroup`)).toContain(`:${path}\n`);
+      cgroup.killAll();
+      expect(cgroup.pids()).toEqual([]);
+      expect(waitChild(child.pid, true)).toEqual({ status: 137, signal: 9 });
+      cgroup.remove();
+      expect(cgroup.directories.filter(({ directory }) => existsSync(directory))).toEqual([]);
+    });
+
+    onlyIf(`${name}: frozen, nothing runs; killed while frozen, nothing is left`, async () => {
+      const cgroup = make({}, there);
+      const child = start(cgroup, "while :; do sleep 0.01; done");
+      cgroup.freeze();
+      const ticks = () => kernelFile(`/proc/${child.pid}/stat`).split(" ").slice(13, 17).join(" ");
+      const before = ticks();
+      await Bun.sleep(60); // the one thing to see is that nothing happens meanwhile
+      expect(ticks()).toBe(before);
+      cgroup.thaw();
+      await waitFor("it to run on", () => ticks() !== before);
+      cgroup.freeze();
+      cgroup.killAll();
+      expect(waitChild(child.pid, true)?.signal).toBe(9);
+    });
+
+    onlyIf(`${name}: a process that runs already can be moved in`, () => {
+      const cgroup = make({}, there);
+      const child = Bun.spawn(["sleep", "1000"]);
+      cgroup.addProcess(child.pid);
+      expect(cgroup.pids()).toEqual([child.pid]);
+    });
+
+    onlyIf(`${name}: a cgroup with a living process is not removed, and one with children is`, async () => {
+      const cgroup = make({}, there);
+      const child = start(cgroup, "sleep 1000");
+      expect(() => cgroup.remove(50)).toThrow(`process ${child.pid} is still inside`);
+      cgroup.killAll();
+      waitChild(child.pid, true);
+      for (const { directory } of cgroup.directories) Bun.spawnSync(["mkdir", "-p", `${directory}/a/b`]);
+      cgroup.remove();
+      expect(cgroup.directories.filter(({ directory }) => existsSync(directory))).toEqual([]);
+    });
+
+    onlyIf(`${name}: a fork bomb is killed as a whole`, async () => {
+      const cgroup = make({}, there);
+      const child = start(cgroup, "f() { f & sleep 0.05; f; }; f 2>/dev/null");
+      await waitFor("it to spread", () => cgroup.pids().length > 30);
+      cgroup.killAll();
+      expect(cgroup.pids()).toEqual([]);
+      waitChild(child.pid, true);
+    });
+
+    onlyIf(`${name}: devices are refused unless a rule allows them, and rules are replaced as a whole`, () => {
+      const cgroup = make({ devices: DEFAULT_DEVICE_RULES }, there);
+      const tries = () =>
+        waitChild(start(cgroup, "exec 2>/dev/null; head -c1 </dev/zero >/dev/null && exec 3</dev/kmsg").pid, true)
+          ?.status;
+      // The shell's own status for a redirection that fails.
+      expect(tries()).toBe(2);
+      cgroup.update({ devices: ALL_DEVICE_RULES });
+      expect(tries()).toBe(0);
+      cgroup.update({ devices: DEFAULT_DEVICE_RULES });
+      expect(tries()).toBe(2);
+    });
+  }
+
+  test("orphans are the cgroups whose container is gone", () => {
+    const [one, two] = [make({}), make({})].map(({ path }) => path.slice(parent.length + 1));
+    expect(listCgroups(parent)).toContain(one ?? "");
+    const orphans = orphanCgroups(new Set([one ?? ""]), parent).map(({ path }) => path);
+    expect(orphans).toContain(`${parent}/${two}`);
+    expect(orphans).not.toContain(`${parent}/${one}`);
+    expect(openCgroup(`${parent}/nobody`).pids()).toEqual([]);
+  });
+
+  test("a leftover of the same name without a process gives way, with one it does not", () => {
+    const first = make({ pids: { limit: 7 } });
+    const second = createCgroup(first.path, {});
+    expect(second.stats().pidsLimit).toBeUndefined();
+    const child = start(second, "sleep 1000");
+    expect(() => createCgroup(first.path, {})).toThrow("is still inside");
+    second.killAll();
+    waitChild(child.pid, true);
+  });
+
+  test.if(cgroupLayout().mode !== "v2")("v1: a cpuset that is asked for later takes those who run in", async () => {
+    const cgroup = make({});
+    const child = start(cgroup, "sleep 1000 & wait");
+    await waitFor("two processes", () => cgroup.pids().length === 2);
+    cgroup.update({ cpu: { cpus: "0" } });
+    for (const pid of cgroup.pids()) expect(kernelFile(`/proc/${pid}/status`)).toContain("Cpus_allowed_list:\t0\n");
+    expect(() => cgroup.update({ cpu: { cpus: "4095" } })).toThrow("Requested CPUs are not available");
+    cgroup.killAll();
+    waitChild(child.pid, true);
+  });
+
+  test.if(needs("cgroup-v1"))("v1: memory and swap limits go up and down in either order", () => {
+    const cgroup = make({ memory: { limit: 16 << 20, swap: 32 << 20 } });
+    const directory = cgroup.directoryOf("memory") ?? "";
+    const limits = () => [
+      Number(kernelFile(`${directory}/memory.limit_in_bytes`)),
+      Number(kernelFile(`${directory}/memory.memsw.limit_in_bytes`)),
+    ];
+    expect(limits()).toEqual([16 << 20, 32 << 20]);
+    cgroup.update({ memory: { limit: 64 << 20, swap: 128 << 20 } });
+    expect(limits()).toEqual([64 << 20, 128 << 20]);
+    cgroup.update({ memory: { limit: 8 << 20, swap: 8 << 20 } });
+    expect(limits()).toEqual([8 << 20, 8 << 20]);
+    cgroup.update({ memory: { limit: -1, swap: -1 } });
+    expect(cgroup.stats().memoryLimit).toBeUndefined();
+  });
+
+  test("what was used is counted", async () => {
+    const cgroup = make({ pids: { limit: 50 } });
+    const child = start(cgroup, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 1000");
+    await waitFor("the loop", () => (cgroup.stats().cpuUsageNs ?? 0) > 1e6);
+    const stats = cgroup.stats();
+    expect(stats.memoryUsage).toBeGreaterThan(0);
+    expect(stats.pids).toBeGreaterThan(0);
+    expect(stats.pidsLimit).toBe(50);
+    cgroup.killAll();
+    waitChild(child.pid, true);
+  });
+});
+
+/** The text of one file of the one container that runs; v1's name or v2's. */
+function file(id: string, v1: string, v2: string): string {
+  const [controller = ""] = v1.split("/");
+  for (const path of cgroupsBelow(parent)) {
+    if (!path.endsWith(`/${id}`)) continue;
+    const text = kernelFile(
+      path.includes(`/${controller}/`) ? `${path}/${v1.slice(controller.length + 1)}` : `${path}/${v2}`,
+    );
+    if (text !== "") return text.trim();
+  }
+  return "";
+}
+
+async function limited(flags: readonly string[], body: (id: string) => void | Promise<void>): Promise<void> {
+  const id = await engine.ok("run", "-d", "--network", "none", ...flags, image, "probe", "pause");
+  try {
+    await body(id);
+  } finally {
+    await engine.ok("rm", "-f", id);
+  }
+}
+
+describe("run", () => {
+  test("every process of a container is in its cgroup, those of exec and those without a parent too", async () => {
+    await limited([], async (id) => {
+      const own = await engine.ok("exec", id, "probe", "cgroup");
+      const first = await engine.ok("exec", id, "cat", "/proc/1/cgroup");
+      expect(own).toBe(first);
+      await engine.ok("exec", id, "sh", "-c", "(sleep 1000 >/dev/null 2>&1 &) & wait");
+      const pids = file(id, "pids/cgroup.procs", "cgroup.procs").split("\n");
+      expect(pids.length).toBe(2);
+      for (const pid of pids) expect(kernelFile(`/proc/${pid}/cgroup`)).toContain(`/${id}\n`);
+    });
+  });
+
+  test("-m: swap may be given, and -1 is none", async () => {
+    if (file("", "memory/memory.memsw.limit_in_bytes", "memory.swap.max") === "" && !needs("cgroup-v1")) return;
+    await limited(["-m", "32m", "--memory-swap", "48m"], (id) => {
+      expect(file(id, "memory/memory.memsw.limit_in_bytes", "memory.swap.max")).toMatch(/^(50331648|16777216)$/);
+    });
+    await limited(["-m", "32m", "--memory-swap", "-1"], (id) => {
+      expect(file(id, "memory/memory.memsw.limit_in_bytes", "memory.swap.max")).toMatch(/^(9223372036854771712|max)$/);
+    });
+  });
+
+  test("--memory-reservation: in the kernel's file", async () => {
+    await limited(["-m", "64m", "--memory-reservation", "16m"], (id) => {
+      expect(file(id, "memory/memory.soft_limit_in_bytes", "memory.low")).toBe("16777216");
+    });
+  });
+
+  test("-m: a child that exceeds it is killed, the container lives on, and OOMKilled is told", async () => {
+    const name = await engine.ok("create", "-m", "16m", "--network", "none", image, "probe", "child-alloc", "200");
+    const result = await engine.ctr("start", "-a", name);
+    expect(result.stdout).toBe("child 137\n");
+    expect(result.status).toBe(0);
+    expect(await engine.ok("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", name)).toBe("true 0");
+    await engine.ok("rm", name);
+  });
+
+  test("without a memory limit nothing says OOMKilled", async () => {
+    const name = await engine.ok("create", "--network", "none", image, "sh", "-c", "kill -9 $$; exit 3");
+    await engine.ctr("start", "-a", name);
+    expect(await engine.ok("inspect", "-f", "{{.State.OOMKilled}}", name)).toBe("false");
+    await engine.ok("rm", name);
+  });
+
+  test("--cpus: a busy program is throttled by the kernel", async () => {
+    const id = await engine.ok(
+      "run",
+      "-d",
+      "--network",
+      "none",
+      "--cpus",
+      "0.2",
+      image,
+      "sh",
+      "-c",
+      "while :; do :; done",
+    );
+    try {
+      await waitFor("throttling", () => {
+        const throttled = /nr_throttled (\d+)/.exec(file(id, "cpu/cpu.stat", "cpu.stat"))?.[1];
+        return Number(throttled) >= 3;
+      });
+    } finally {
+      await engine.ok("rm", "-f", id);
+    }
+  });
+
+  test("--cpuset-cpus: a CPU that is not there is refused before anything is made", async () => {
+    const stderr = await engine.fails(
+      125,
+      "run",
+      "--name",
+      "no-cpu",
+      "--cpuset-cpus",
+      "4095",
+      "--network",
+      "none",
+      image,
+      "true",
+    );
+    expect(stderr).toContain("Requested CPUs are not available - requested 4095, available: ");
+  });
+
+  test("--pids-limit: a fork bomb stays in it, and rm -f ends it all", async () => {
+    const bomb = "f() { f & f; }; f 2>/dev/null; wait; exec sleep 1000";
+    const id = await engine.ok("run", "-d", "--network", "none", "--pids-limit", "40", image, "sh", "-c", bomb);
+    await waitFor("the limit to be met", () => /max [1-9]/.test(file(id, "pids/pids.events", "pids.events")));
+    expect(Number(file(id, "pids/pids.current", "pids.current"))).toBeLessThanOrEqual(40);
+    await engine.ok("rm", "-f", id);
+    expect(cgroupsBelow(parent).filter((path) => path.includes(id))).toEqual([]);
+  });
+
+  test("pause: the cgroup is frozen, and rm -f of a paused container works", async () => {
+    await limited([], async (id) => {
+      await engine.ok("pause", id);
+      expect(file(id, "freezer/freezer.state", "cgroup.freeze")).toMatch(/^(FROZEN|1)$/);
+      await engine.ok("unpause", id);
+      expect(file(id, "freezer/freezer.state", "cgroup.freeze")).toMatch(/^(THAWED|0)$/);
+      await engine.ok("pause", id);
+    });
+  });
+
+  test.if(!isDocker())("a container sees its own cgroup read-only, and only its own", async () => {
+    await limited([], async (id) => {
+      const mounts = (await engine.ok("exec", id, "probe", "mounts"))
+        .split("\n")
+        .filter((line) => / - cgroup2? /.test(line));
+      expect(mounts.length).toBeGreaterThan(0);
+      for (const line of mounts) {
+        const [, , , root = "", , options = ""] = line.split(" ");
+        expect(options.split(",")).toContain("ro");
+        expect(root === "/" ? cgroupLayout().mode : root).toMatch(new RegExp(`^(v2|.*/${id})$`));
+      }
+    });
+  });
+
+  const REFUSED: readonly (readonly [string, readonly string[], string])[] = [
+    ["-m 1k", ["-m", "1k"], "Minimum memory limit allowed is 6MB"],
+    [
+      "-m 64m --memory-swap 32m",
+      ["-m", "64m", "--memory-swap", "32m"],
+      "Minimum memoryswap limit should be larger than memory limit",
+    ],
+    [
+      "--memory-swap without -m",
+      ["--memory-swap", "64m"],
+      "You should always set the Memory limit when using Memoryswap limit",
+    ],
+    ["--cpus 1000", ["--cpus", "1000"], "range of CPUs is from 0.01 to"],
+    ["--cpuset-cpus x", ["--cpuset-cpus", "x"], "invalid value x for cpuset cpus"],
+    ["--cpu-shares x", ["--cpu-shares", "x"], 'invalid argument "x" for "-c, --cpu-shares" flag'],
+  ];
+  test.each(REFUSED)("%s is refused in Docker's words", async (_, flags, words) => {
+    const stderr = await engine.fails(125, "run", "--rm", "--network", "none", ...flags, image, "true");
+    // Engines before 25 began with a capital.
+    expect(stderr.toLowerCase()).toContain(words.toLowerCase());
+  });
+});
