@@ -9,24 +9,25 @@ export function layoutTable(rows: readonly (readonly string[])[], leastWidth = L
   const widths: number[] = [];
   for (const row of rows) {
     for (let column = 0; column < row.length - 1; column++) {
-      const width = Math.max(leastWidth, textWidth(row[column] ?? "") + PADDING);
-      if (width > (widths[column] ?? 0)) widths[column] = width;
+      const cell = row[column] ?? "";
+      const width = cell.length - surrogates(cell) + PADDING;
+      if (width > (widths[column] ?? leastWidth)) widths[column] = width;
     }
   }
   let text = "";
   for (const row of rows) {
     for (let column = 0; column < row.length; column++) {
       const cell = row[column] ?? "";
-      text += column === row.length - 1 ? cell : cell + " ".repeat((widths[column] ?? 0) - textWidth(cell));
+      text += column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? leastWidth) + surrogates(cell));
     }
     text += "\n";
   }
   return text;
 }
 
-/** In code points, as tabwriter counts. */
-function textWidth(text: string): number {
-  let width = text.length;
-  for (let at = 0; at < text.length; at++) if ((text.charCodeAt(at) & 0xfc00) === 0xdc00) width--;
-  return width;
+const HIGH_SURROGATE = /[\ud800-\udbff]/g;
+
+/** How many code units more than code points: tabwriter counts code points. */
+function surrogates(text: string): number {
+  return text.search(HIGH_SURROGATE) < 0 ? 0 : (text.match(HIGH_SURROGATE)?.length ?? 0);
 }
