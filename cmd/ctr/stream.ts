@@ -42,9 +42,9 @@ export async function attachedSession(connection: ToContainer, session: Session)
   const ending = await Promise.race([output, detached]);
   if (ending !== "detached") return ending;
   connection.end();
-  // A raw terminal would not return to the start of the line.
+  // The program has left the cursor anywhere in the line.
   cleanup.dispose();
-  printError(`${session.isTty ? "\r\n" : ""}read escape sequence`);
+  printError(`${session.isTty ? "\n" : ""}read escape sequence`);
   return { kind: "detached" };
 }
 
