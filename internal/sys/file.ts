@@ -3,8 +3,10 @@ import { EEXIST, ENODATA, EOPNOTSUPP, ERANGE, isErrno } from "../errors/error.ts
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   Fd,
+  lseek,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -332,24 +334,51 @@ export function replaceFile(path: string, content: string | Uint8Array, mode = 0
   renameat2(AT_FDCWD, aside, AT_FDCWD, path);
 }
 
-/** Removes a directory tree below descriptors, never through a link and never into another mount. Missing is fine. */
+/**
+ * Removes a directory tree below descriptors, never through a link and never into another mount; `path` itself may lead
+ * through both. Missing is fine. However deep the tree is, few descriptors are open at a time.
+ */
 export function removeTree(dirfd: number, path: PathBytes): void {
-  using directory = openDirectory(dirfd, path);
-  if (directory !== undefined) {
-    for (const entry of getdents64(directory.number)) {
-      if (entry.kind === S_IFDIR || entry.kind === 0) removeTree(directory.number, entry.name);
-      else unlinkQuietly(directory.number, entry.name, 0);
-    }
+  const bytes = typeof path === "string" ? new TextEncoder().encode(path) : path;
+  const slash = bytes.lastIndexOf(0x2f);
+  if (slash < 0) {
+    removeBelow(dirfd, bytes, undefined, 0);
+    return;
   }
-  unlinkQuietly(dirfd, path, directory === undefined ? 0 : 0x200);
+  const parent = openDirectory(dirfd, slash === 0 ? "/" : bytes.subarray(0, slash), 0);
+  if (parent === undefined) return;
+  using opened = parent;
+  removeBelow(opened.number, bytes.subarray(slash + 1), undefined, 0);
 }
 
-function openDirectory(dirfd: number, path: PathBytes): Fd | undefined {
-  const how = new BigUint64Array([
-    BigInt(O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-    0n,
-    BigInt(RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV),
-  ]);
+const MAX_OPEN_DEPTH = 64;
+
+/** `top` is the tree's own directory: what lies too deep is moved up into it, and its turn comes there. */
+function removeBelow(dirfd: number, name: PathBytes, top: Fd | undefined, depth: number): void {
+  using directory = openDirectory(dirfd, name, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+  if (directory !== undefined) {
+    let entries = getdents64(directory.number);
+    while (entries.length > 0) {
+      for (const entry of entries) {
+        const mayBeDirectory = entry.kind === S_IFDIR || entry.kind === 0;
+        if (!mayBeDirectory) unlinkQuietly(directory.number, entry.name, 0);
+        else if (top !== undefined && depth >= MAX_OPEN_DEPTH) moveUp(directory, entry.name, top);
+        else removeBelow(directory.number, entry.name, top ?? directory, depth + 1);
+      }
+      if (top !== undefined) break;
+      lseek(directory.number, 0, 0);
+      entries = getdents64(directory.number);
+    }
+  }
+  unlinkQuietly(dirfd, name, directory === undefined ? 0 : AT_REMOVEDIR);
+}
+
+function moveUp(from: Fd, name: Uint8Array, top: Fd): void {
+  renameat2(from.number, name, top.number, `.removing-${crypto.randomUUID()}`);
+}
+
+function openDirectory(dirfd: number, path: PathBytes, resolve: number): Fd | undefined {
+  const how = new BigUint64Array([BigInt(O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0n, BigInt(resolve)]);
   const result = Number(lib.ctr_openat2(dirfd, cstr(path), how, 24));
   if (result >= 0) return new Fd(result);
   const [ENOENT, ENOTDIR, ELOOP] = [2, 20, 40];

@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { AT_FDCWD, type Fd, O_DIRECTORY, O_RDONLY, open, openat } from "./fd.ts";
+import { mkdirat, removeTree } from "./file.ts";
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync("/tmp/ctr-remove-");
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+test("a tree goes with everything in it, what its links point to stays", () => {
+  mkdirSync(`${directory}/tree/a/b`, { recursive: true });
+  mkdirSync(`${directory}/kept`);
+  writeFileSync(`${directory}/kept/file`, "");
+  writeFileSync(`${directory}/tree/a/file`, "");
+  symlinkSync(`${directory}/kept`, `${directory}/tree/a/link`);
+  removeTree(AT_FDCWD, `${directory}/tree`);
+  expect(readdirSync(directory)).toEqual(["kept"]);
+  expect(existsSync(`${directory}/kept/file`)).toBe(true);
+});
+
+test("the way to the tree may lead through a link, the tree itself is a link only by its name", () => {
+  mkdirSync(`${directory}/real/tree/a`, { recursive: true });
+  symlinkSync("real", `${directory}/link`);
+  removeTree(AT_FDCWD, `${directory}/link/tree`);
+  expect(readdirSync(`${directory}/real`)).toEqual([]);
+  removeTree(AT_FDCWD, `${directory}/link`);
+  expect(readdirSync(directory)).toEqual(["real"]);
+});
+
+test("what is missing is fine", () => {
+  removeTree(AT_FDCWD, `${directory}/no`);
+  removeTree(AT_FDCWD, `${directory}/no/way`);
+});
+
+test("a tree deeper than descriptors last goes too", () => {
+  let at = open(directory, O_RDONLY | O_DIRECTORY);
+  for (let depth = 0; depth < 1500; depth++) {
+    mkdirat(at.number, "d", 0o700);
+    const next: Fd = openat(at.number, "d", O_RDONLY | O_DIRECTORY);
+    at.close();
+    at = next;
+  }
+  at.close();
+  removeTree(AT_FDCWD, `${directory}/d`);
+  expect(readdirSync(directory)).toEqual([]);
+});
