@@ -32,7 +32,7 @@ import {
 } from "./publish.ts";
 import { familiar, formatReference, parseReference, parseTarget, withDefaultTag } from "./reference.ts";
 import { readSource } from "./source.ts";
-import { unpackBlob } from "./unpack-blob.ts";
+import { diffIdOf, unpackBlob } from "./unpack-blob.ts";
 
 export interface LoadedImage {
   readonly id: string;
@@ -235,15 +235,15 @@ async function prepareOne(
   const mediaType = LAYER_TYPES[detectCompression(headOf(file))];
   const blob = { digest: file.digest, size: file.size, path: file.path };
   const known = loading.unpacked.get(chainId);
-  if (known !== undefined) return { chainId, diffId, blob, mediaType, unpacked: known };
-  if (hasLayer(loading.engine, chainId)) return { chainId, diffId, blob, mediaType, unpacked: undefined };
+  const isInstalled = known === undefined && hasLayer(loading.engine, chainId);
   using fd = open(file.path, O_RDONLY);
-  const unpacked = await unpackBlob(readChunks(fd.number), loading.workspace, lower);
-  if (unpacked.diffId !== diffId) {
-    throw new CtrError("invalid", `invalid diffID for layer: expected ${diffId}, got ${unpacked.diffId}`);
-  }
-  loading.unpacked.set(chainId, unpacked.layer);
-  return { chainId, diffId, blob, mediaType, unpacked: unpacked.layer };
+  const source = readChunks(fd.number);
+  // Unpacked before or not, the blob that is kept must be what the config says: it is saved again one day.
+  const fresh = known === undefined && !isInstalled ? await unpackBlob(source, loading.workspace, lower) : undefined;
+  const found = fresh?.diffId ?? (await diffIdOf(source));
+  if (found !== diffId) throw new CtrError("invalid", `invalid diffID for layer: expected ${diffId}, got ${found}`);
+  if (fresh !== undefined) loading.unpacked.set(chainId, fresh.layer);
+  return { chainId, diffId, blob, mediaType, unpacked: known ?? fresh?.layer };
 }
 
 function headOf(file: ArchiveFile): Uint8Array {

@@ -15,6 +15,9 @@ const ARCHITECTURES: { readonly [name: string]: string } = {
   i386: "386",
 };
 
+/** GOARCH of linux, as far as images exist for it. */
+const KNOWN = new Set(["386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"]);
+
 /** The platform this executable runs on. */
 export function hostPlatform(): Platform {
   return { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch, variant: undefined };
@@ -27,7 +30,7 @@ export function parsePlatform(text: string): Platform {
     throw new CtrError("invalid", `${JSON.stringify(text)} is an invalid platform: it is os[/arch[/variant]]`);
   }
   const [first = "", second, variant] = parts.map((part) => part.toLowerCase());
-  const isArchitectureOnly = second === undefined && first !== "linux";
+  const isArchitectureOnly = second === undefined && (KNOWN.has(first) || first in ARCHITECTURES);
   const os = isArchitectureOnly ? "linux" : first;
   if (os !== "linux") throw new CtrError("unsupported", `operating system ${JSON.stringify(os)} is not supported`);
   const named = isArchitectureOnly ? first : second;

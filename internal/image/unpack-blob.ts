@@ -27,6 +27,13 @@ export async function unpackBlob(
   return { layer, diffId: parseDigest(`sha256:${hasher.digest("hex")}`), compression };
 }
 
+/** The diff id of a layer's tar stream, without unpacking it. */
+export async function diffIdOf(source: AsyncIterable<Uint8Array>): Promise<Digest> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of decompress(source)) hasher.update(chunk);
+  return parseDigest(`sha256:${hasher.digest("hex")}`);
+}
+
 async function* hashed(
   source: AsyncIterable<Uint8Array>,
   hasher: Bun.CryptoHasher,
