@@ -21,7 +21,7 @@ import { pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
 import type { Controller, Stats } from "./controller.ts";
 import { V1_CONTROLLERS, V2_CONTROLLERS, V2_DEVICES } from "./controllers.ts";
 import { readControl, writeControl } from "./file.ts";
-import { cgroupLayout, type Hierarchy, type Layout, ownPath } from "./layout.ts";
+import { cgroupLayout, type Hierarchy, type Layout } from "./layout.ts";
 import * as v1Freezer from "./v1/freezer.ts";
 import { oomKills as v1OomKills } from "./v1/memory.ts";
 import * as v2Freezer from "./v2/freezer.ts";
@@ -63,7 +63,8 @@ export function createCgroup(path: string, resources: Resources, layout: Layout 
   const normal = normalPath(path);
   const cgroup = layout.mode === "v2" ? createV2(normal, layout) : createV1(normal, resources, layout);
   try {
-    cgroup.update(resources);
+    // On v2 there is always something to switch on.
+    if (layout.mode === "v2" || Object.keys(resources).length > 0) cgroup.update(resources);
     return cgroup;
   } catch (error) {
     cgroup.remove();
@@ -132,15 +133,25 @@ export class Cgroup {
 
   /** The way in for a process that is started now. */
   entrance(): Entrance {
-    using opened = new DisposableStack();
-    const taskFds: number[] = [];
-    let cgroupFd: number | undefined;
-    for (const { hierarchy, directory } of this.#places) {
-      if (hierarchy.version === 2) cgroupFd = opened.use(open(directory, O_PATH | O_DIRECTORY)).number;
-      else taskFds.push(opened.use(open(`${directory}/tasks`, O_WRONLY)).number);
+    const opened: Fd[] = [];
+    const dispose = () => {
+      for (const fd of opened) fd.close();
+    };
+    try {
+      const taskFds: number[] = [];
+      let cgroupFd: number | undefined;
+      for (const { hierarchy, directory } of this.#places) {
+        const isV2 = hierarchy.version === 2;
+        const fd = isV2 ? open(directory, O_PATH | O_DIRECTORY) : open(`${directory}/tasks`, O_WRONLY);
+        opened.push(fd);
+        if (isV2) cgroupFd = fd.number;
+        else taskFds.push(fd.number);
+      }
+      return { taskFds, ...(cgroupFd === undefined ? {} : { cgroupFd }), [Symbol.dispose]: dispose };
+    } catch (error) {
+      dispose();
+      throw error;
     }
-    const owned = opened.move();
-    return { taskFds, ...(cgroupFd === undefined ? {} : { cgroupFd }), [Symbol.dispose]: () => owned.dispose() };
   }
 
   /** Moves a process that runs already. Slower than `entrance`: up to some milliseconds for the first hierarchy. */
@@ -193,9 +204,8 @@ export class Cgroup {
    */
   killAll(timeoutMs = 5000): void {
     const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
-    while (this.pids().length > 0) {
+    for (let left = this.#everyone(); left.length > 0; left = this.#everyone()) {
       if (Bun.nanoseconds() > deadline) {
-        const left = this.pids();
         throw new CtrError("unavailable", `kill: ${left.length} processes are still there (such as ${left[0]})`);
       }
       this.#killOnce();
@@ -237,10 +247,18 @@ export class Cgroup {
     if (problems.length > 0) throw withContext(`remove cgroup ${this.path}`, problems[0]);
   }
 
-  /** Ends every process and removes it: for what a crash left behind. */
+  /** Ends every process and removes it. */
   destroy(): void {
+    // Most often nobody is left, and rmdir(2) is the quickest way to ask.
+    const left = this.#places.filter(({ directory }) => !tryRemove(directory));
+    if (left.length === 0) return;
     this.killAll();
     this.remove();
+  }
+
+  /** A privileged container may have moved a process in one hierarchy and not in another. */
+  #everyone(): readonly number[] {
+    return [...new Set(this.#places.flatMap(({ directory }) => treePids(directory)))];
   }
 
   get #isV2(): boolean {
@@ -304,7 +322,7 @@ export class Cgroup {
       if (!(error instanceof CtrError)) throw error;
     }
     try {
-      signalAll(() => this.pids(), SIGKILL);
+      signalAll(() => this.#everyone(), SIGKILL);
     } finally {
       this.thaw();
     }
@@ -313,7 +331,7 @@ export class Cgroup {
   #waitEmpty(timeoutMs: number): void {
     if (timeoutMs <= 0) return;
     if (this.#isV2) v2Freezer.waitForEvent(this.#main.directory, "populated", 0, timeoutMs);
-    else waitForProcesses(this.pids(), timeoutMs);
+    else waitForProcesses(this.#everyone(), timeoutMs);
   }
 }
 
@@ -334,24 +352,19 @@ function createV1(path: string, resources: Resources, layout: Layout): Cgroup {
   }
 }
 
+const ALWAYS_MADE = new Set<string>(V1_CONTROLLERS.filter((row) => row.isAlwaysMade).map((row) => row.name));
+
 function isNeeded(hierarchy: Hierarchy, resources: Resources): boolean {
-  // Otherwise the container would end with the service or session that `ctr` was called from.
-  if (hierarchy.version === 2) return isTracked("");
-  if (hierarchy.controllers.includes("name=systemd")) return isTracked("name=systemd");
-  if (isAskedOf(hierarchy, resources)) return true;
-  return V1_CONTROLLERS.some(({ name, isAlwaysMade }) => isAlwaysMade && hierarchy.controllers.includes(name));
+  // By these systemd tracks services and sessions: the container would end with the one that `ctr` was called from.
+  const isTracking = hierarchy.version === 2 || hierarchy.controllers.includes("name=systemd");
+  if (isTracking) return hierarchy.own !== undefined && hierarchy.own !== "/";
+  return hierarchy.controllers.some((name) => ALWAYS_MADE.has(name)) || isAskedOf(hierarchy, resources);
 }
 
 function isAskedOf(hierarchy: Hierarchy, resources: Resources): boolean {
   return V1_CONTROLLERS.some(
     (controller) => hierarchy.controllers.includes(controller.name) && controller.isAsked(resources),
   );
-}
-
-/** True if somebody put us into a cgroup of this hierarchy. */
-function isTracked(hierarchy: "" | "name=systemd"): boolean {
-  const own = ownPath(readControl("/proc/self", "cgroup"), hierarchy);
-  return own !== undefined && own !== "/";
 }
 
 function createV2(path: string, layout: Layout): Cgroup {
@@ -422,7 +435,9 @@ function missing(name: string): CtrError {
 /** One path, checked: nothing may climb out of the hierarchy. */
 function normalPath(path: string): string {
   const parts = path.split("/").filter((part) => part !== "");
-  const isBad = parts.length === 0 || parts.some((part) => part === "." || part === ".." || /[\0\n]/.test(part));
+  const isBad =
+    parts.length === 0 ||
+    parts.some((part) => part === "." || part === ".." || part.includes("\0") || part.includes("\n"));
   if (isBad) throw new CtrError("invalid", `cgroup path ${JSON.stringify(path)} is not usable`);
   return `/${parts.join("/")}`;
 }
