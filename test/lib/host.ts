@@ -108,3 +108,12 @@ export function requirePrivateHost(): void {
   if (process.env["CTR_PRIVATE_HOST"] === "1") return;
   throw new Error("kernel tests run in a host of their own: scripts/test test/kernel/NAME.test.ts");
 }
+
+/** Everything below a directory, links not followed; nothing if it is not there. */
+export function filesBelow(directory: string, depth = 100): readonly string[] {
+  const found = Bun.spawnSync(["find", directory, "-mindepth", "1", "-maxdepth", String(depth)], { stderr: "ignore" });
+  return found.stdout
+    .toString()
+    .split("\n")
+    .filter((path) => path !== "");
+}

@@ -1,7 +1,6 @@
 /** What an engine may not leave behind once all its containers are removed: compared before and after. */
 import { Database } from "bun:sqlite";
-import { existsSync, readdirSync } from "node:fs";
-import { cgroupParent, cgroupsBelow, links, mounts, processes, rules } from "./host.ts";
+import { cgroupParent, cgroupsBelow, filesBelow, links, mounts, processes, rules } from "./host.ts";
 
 export interface Snapshot {
   readonly processes: ReadonlySet<number>;
@@ -72,21 +71,19 @@ export function leaksSince(
 
 /** Rows of netd's tables that stand for a running container: leases, endpoints, ports. */
 export function leases(directory: string): readonly string[] {
-  if (!existsSync(directory)) return [];
-  const names = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) =>
-    /^(netd|network)[^/]*\.db$|\/(netd|network)[^/]*\.db$/.test(name),
-  );
-  return names.flatMap((name) => {
-    using db = new Database(`${directory}/${name}`, { readonly: true });
-    return db
-      .query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type = 'table'")
-      .all()
-      .filter((table) => /lease|endpoint|port|binding/.test(table.name))
-      .flatMap((table) =>
-        db
-          .query(`SELECT * FROM "${table.name}"`)
-          .all()
-          .map((row) => `row of ${name} ${table.name} ${JSON.stringify(row)}`),
-      );
-  });
+  return filesBelow(directory, 2)
+    .filter((path) => /(netd|network)[^/]*\.db$/.test(path))
+    .flatMap((path) => {
+      using db = new Database(path, { readonly: true });
+      return db
+        .query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type = 'table'")
+        .all()
+        .filter((table) => /lease|endpoint|port|binding/.test(table.name))
+        .flatMap((table) =>
+          db
+            .query(`SELECT * FROM "${table.name}"`)
+            .all()
+            .map((row) => `row of ${path} ${table.name} ${JSON.stringify(row)}`),
+        );
+    });
 }
