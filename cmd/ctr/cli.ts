@@ -1,4 +1,5 @@
 /** The role of a person's command: global flags, the command's name, its flags, its action, its exit status. */
+import { CtrError } from "../../internal/errors/error.ts";
 import type { Directories } from "./command.ts";
 import { COMMANDS, type Entry, type Table } from "./commands.ts";
 import { reportFailure } from "./fail.ts";
@@ -49,6 +50,9 @@ async function main(words: readonly string[]): Promise<number> {
       return 0;
     }
     checkOperands(path, command.operands, outcome.operands.length);
+    if (found.entry.isForEverybody !== true && process.geteuid?.() !== 0) {
+      throw new CtrError("denied", "permission denied: the engine is root's, and so are its commands");
+    }
     const call = { flags: outcome.values, operands: outcome.operands, directories: directories(globals.values) };
     // The flags were parsed by the command's own definitions: that is the type its action takes.
     return await command.run(call as never);

@@ -20,6 +20,8 @@ export interface Entry {
   readonly load: () => Promise<{ readonly command: AnyCommand }>;
   /** Words put before the user's: `container inspect` is `inspect --type=container`. */
   readonly preset?: readonly string[];
+  /** True if it does not touch the engine, which is root's. */
+  readonly isForEverybody?: true;
 }
 
 export interface Group {
@@ -58,7 +60,7 @@ const stop: Entry = { load: () => import("./commands/stop.ts") };
 const tag: Entry = { load: () => import("./commands/tag.ts") };
 const top: Entry = { load: () => import("./commands/top.ts") };
 const unpause: Entry = { load: () => import("./commands/unpause.ts") };
-const version: Entry = { load: () => import("./commands/version.ts") };
+const version: Entry = { load: () => import("./commands/version.ts"), isForEverybody: true };
 const wait: Entry = { load: () => import("./commands/wait.ts") };
 
 const container: Group = {
