@@ -10,6 +10,7 @@ import { listenAt } from "../../internal/ipc/netd-client.ts";
 import { type Controller, openController } from "../../internal/network/controller.ts";
 import { dup, Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
+import { dozeWhenIdle } from "../../internal/sys/idle.ts";
 import { umask } from "../../internal/sys/process.ts";
 
 declare const CTR_VERSION: string | undefined;
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
   process.on("SIGINT", end);
   // What the start needed is not needed again.
   Bun.gc(true);
+  dozeWhenIdle(controller.watched);
 }
 
 /** Held for life: the kernel drops it with its process. Throws CtrError `conflict` when another netd has it. */

@@ -41,6 +41,8 @@ export interface FilterState {
 /** The administrator's chain: its rules come before all of ours, and no change of ours touches it. */
 export const USER_CHAIN = "CTR-USER";
 
+const USER_JUMP = `filter FORWARD ${USER_CHAIN}`;
+
 type TableName = "filter" | "nat" | "raw";
 
 /** A rule of ours in a chain that is not ours. */
@@ -87,6 +89,9 @@ export function parsePresent(saved: string): Present {
 export function renderRules(state: FilterState, present: Present): string {
   const { prefix } = state;
   const missing = jumps(prefix).filter(({ table, chain, target }) => !present.has(`${table} ${chain} ${target}`));
+  // The administrator's chain comes before ours also when only ours was missing.
+  const isMisplaced = missing.some(({ target }) => target === `${prefix}-FORWARD`) && present.has(USER_JUMP);
+  if (isMisplaced) missing.push(...jumps(prefix).filter(({ target }) => target === USER_CHAIN));
   const inserted = (table: TableName) =>
     missing
       .filter((jump) => jump.table === table)
@@ -120,6 +125,7 @@ export function renderRules(state: FilterState, present: Present): string {
     ]),
     // After the drops of all bridges, so that one bridge is no way into another.
     ...state.bridges.map(({ device }) => `-A ${prefix}-FORWARD -i ${device} -j ACCEPT`),
+    ...(isMisplaced ? [`-D FORWARD -j ${USER_CHAIN}`] : []),
     ...inserted("filter"),
     "COMMIT",
     "",

@@ -1,10 +1,13 @@
 /** The controller: networks and endpoints as netd's clients know them, kept true to what the kernel has. */
-import { CtrError, withContext } from "../errors/error.ts";
+import { CtrError, ENOSYS, ESRCH, isErrno, withContext } from "../errors/error.ts";
 import type { AttachRequest, Endpoint, NetworkRecord } from "../ipc/netd.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
 import { decodeLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
 import { decodeMessages } from "../netlink/message.ts";
 import { NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
+import type { Fd } from "../sys/fd.ts";
+import type { Watched } from "../sys/idle.ts";
+import { isRunning, pidfdOpen } from "../sys/process.ts";
 import { readConfig } from "./config.ts";
 import type { Driver } from "./drivers/driver.ts";
 import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
@@ -29,6 +32,8 @@ export interface Controller extends Disposable {
   detach(containerId: string): Promise<void>;
   endpoints(containerId?: string): Endpoint[];
   networks(): NetworkRecord[];
+  /** For `dozeWhenIdle`: our timers, and the processes whose end is the end of a sandbox. */
+  readonly watched: Watched;
 }
 
 /**
@@ -53,9 +58,11 @@ export async function openController(root: string, log: (line: string) => void):
   };
   const detachEndpoint = async (endpoint: EndpointRecord): Promise<void> => {
     const { network, driver } = networkOf(endpoint);
+    ends.forget(endpoint.id);
     await driver.detach(network, endpoint, "later");
   };
   const inTurn = createTurns();
+  const ends = undo.use(createEndWatch());
 
   /** Attached endpoints whose sandbox ended without a word. */
   const gone = (isWanted: (endpoint: EndpointRecord) => boolean = () => true): EndpointRecord[] =>
@@ -70,6 +77,7 @@ export async function openController(root: string, log: (line: string) => void):
         if (current !== undefined) await detachEndpoint(current);
       }).catch((error: unknown) => log(withContext(`release the endpoint of ${endpoint.name}`, error).message)),
     );
+  const watchEnd = (endpoint: EndpointRecord): void => ends.watch(endpoint, () => collect([endpoint]));
   const onLinkGone = (name: string): void => {
     const endpoint = endpointOfInterface(store, name);
     if (endpoint !== undefined && endpoint.state !== "released") collect([endpoint]);
@@ -82,6 +90,7 @@ export async function openController(root: string, log: (line: string) => void):
       const { network, driver } = networkOf(endpoint);
       try {
         driver.adopt(network, endpoint);
+        watchEnd(endpoint);
       } catch (error) {
         // It is tried again by the next attach, which hears the reason; the container's traffic needs none of it.
         log(withContext(`take over the endpoint of ${endpoint.name}`, error).message);
@@ -110,11 +119,15 @@ export async function openController(root: string, log: (line: string) => void):
         driver.validate(network, request);
         for (const endpoint of endpointsOf(store, request.containerId)) {
           if (endpoint.networkId !== network.id) continue;
+          ends.forget(endpoint.id);
           // A request sent again after netd was killed: the interface of the first is still in the sandbox.
           await driver.detach(network, endpoint, isAlive(endpoint.sandbox, bootId) ? "now" : "later");
         }
         if (request.ports.length > 0) await Promise.all(collect(gone(({ ports }) => ports.length > 0)));
-        return await driver.attach(network, request);
+        const attached = await driver.attach(network, request);
+        for (const endpoint of endpointsOf(store, request.containerId))
+          if (endpoint.id === attached.id) watchEnd(endpoint);
+        return attached;
       }),
     detach: (containerId) =>
       inTurn(containerId, async () => {
@@ -132,7 +145,60 @@ export async function openController(root: string, log: (line: string) => void):
           return driver.describe(network, endpoint);
         }),
     networks: () => listNetworks(store).map(describeNetwork),
+    watched: {
+      mayDoze: () => ![...drivers.values()].some((driver) => driver.isWaiting()),
+      descriptors: ends.descriptors,
+    },
     [Symbol.dispose]: () => owned.dispose(),
+  };
+}
+
+interface EndWatch extends Disposable {
+  readonly descriptors: Map<number, () => void>;
+  watch(endpoint: EndpointRecord, onEnd: () => void): void;
+  forget(endpointId: string): void;
+}
+
+/**
+ * Hears of the end of sandboxes' processes by pidfd: also when their namespace lives on in another process, and nobody is
+ * left to say detach.
+ */
+function createEndWatch(): EndWatch {
+  const pidfds = new Map<string, Fd>();
+  const descriptors = new Map<number, () => void>();
+  const forget = (endpointId: string): void => {
+    const pidfd = pidfds.get(endpointId);
+    if (pidfd === undefined) return;
+    pidfds.delete(endpointId);
+    descriptors.delete(pidfd.number);
+    pidfd.close();
+  };
+  const watch = ({ id, sandbox }: EndpointRecord, onEnd: () => void): void => {
+    const { pid, startTime } = sandbox;
+    if (pid === undefined || startTime === undefined) return;
+    let pidfd: Fd;
+    try {
+      pidfd = pidfdOpen(pid);
+    } catch (error) {
+      if (isErrno(error, ENOSYS)) return; // before kernel 5.3: the link's end and the next netd still tell
+      if (!isErrno(error, ESRCH)) throw error;
+      onEnd();
+      return;
+    }
+    pidfds.set(id, pidfd);
+    descriptors.set(pidfd.number, () => {
+      forget(id);
+      onEnd();
+    });
+    if (!isRunning(pid, startTime)) onEnd();
+  };
+  return {
+    descriptors,
+    watch,
+    forget,
+    [Symbol.dispose]: () => {
+      for (const pidfd of pidfds.values()) pidfd.close();
+    },
   };
 }
 

@@ -230,6 +230,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
     attach,
     detach,
     describe,
+    isWaiting: () => isLingering,
     linkGone: (name) => {
       for (const [id, { device }] of bridges) {
         if (device !== name) continue;

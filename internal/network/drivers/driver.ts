@@ -18,4 +18,6 @@ export interface Driver {
   describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint;
   /** A link of this name has gone from the host. */
   linkGone(name: string): void;
+  /** True while a timer of this driver runs. */
+  isWaiting(): boolean;
 }

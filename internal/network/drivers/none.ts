@@ -14,5 +14,6 @@ export function createEndpointlessDriver(): Driver {
     detach: async (network) => refuse(network),
     describe: refuse,
     linkGone: () => {},
+    isWaiting: () => false,
   };
 }

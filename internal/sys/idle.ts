@@ -1,0 +1,56 @@
+/**
+ * Real idleness. Bun's event loop wakes every second or so for timers of its own (garbage collection, socket timeouts)
+ * though nothing happens. A process with nothing to do waits outside it instead: in poll(2) on the loop's own epoll
+ * descriptor, which becomes readable exactly when the loop has something to do (epoll(7): an epoll descriptor can be
+ * polled). Signals, sockets and children all arrive there; JavaScript timers do not.
+ */
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY, openat, POLLIN } from "./fd.ts";
+import { getdents64, readlinkat } from "./file.ts";
+import { pollAny } from "./watch.ts";
+
+/** How long nothing has to happen before the loop is left. */
+const QUIET_MS = 100;
+
+/** What a dozing process waits for besides its event loop. */
+export interface Watched {
+  /** False while a JavaScript timer is waited for. */
+  mayDoze(): boolean;
+  /** Descriptors the loop does not know (a pidfd), and what to do once when one is readable. */
+  readonly descriptors: Map<number, () => void>;
+}
+
+/**
+ * From now on sleeps outside the event loop whenever nothing happens. Where Bun's epoll descriptor cannot be found the
+ * loop is not left: then the process merely wakes more often.
+ */
+export function dozeWhenIdle({ mayDoze, descriptors }: Watched): void {
+  const epoll = findEventLoop();
+  const doze = () => {
+    const fds = [...(epoll === undefined ? [] : [epoll]), ...descriptors.keys()];
+    const events = pollAny(
+      fds.map((fd) => ({ fd, events: POLLIN })),
+      epoll !== undefined && mayDoze() ? -1 : 0,
+    );
+    for (const [at, fd] of fds.entries()) {
+      const react = descriptors.get(fd);
+      if (react === undefined || events[at] === 0) continue;
+      descriptors.delete(fd);
+      react();
+    }
+    setTimeout(doze, QUIET_MS);
+  };
+  setTimeout(doze, QUIET_MS);
+}
+
+/** The lowest epoll descriptor: the event loop's is made before any other. */
+function findEventLoop(): number | undefined {
+  using directory = openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  const decoder = new TextDecoder();
+  const numbers = getdents64(directory.number)
+    .map(({ name }) => Number(typeof name === "string" ? name : decoder.decode(name)))
+    .filter((number) => number !== directory.number)
+    .sort((a, b) => a - b);
+  return numbers.find(
+    (number) => decoder.decode(readlinkat(directory.number, String(number))) === "anon_inode:[eventpoll]",
+  );
+}

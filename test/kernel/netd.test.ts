@@ -1,0 +1,353 @@
+/** netd's life: killed, started again, started by two at once, asked nonsense; and what it leaves behind (nothing). */
+import { Database } from "bun:sqlite";
+import { expect } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { encodeFrame } from "../../internal/ipc/frame.ts";
+import { NETD_VERSION, netdSocket } from "../../internal/ipc/netd.ts";
+import { connectNetd } from "../../internal/ipc/netd-client.ts";
+import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../../internal/sys/socket.ts";
+import { links, processes, requirePrivateHost, rules } from "../lib/host.ts";
+import { leases } from "../lib/leaks.ts";
+import { binary } from "../lib/needs.ts";
+import { attach, call, host, makeSandbox, type RunningNetd, serve, startNetd } from "../lib/sandbox.ts";
+import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
+
+requirePrivateHost();
+const home = mkdtempSync("/tmp/ctr-t-");
+const directories = { root: `${home}/root`, state: `${home}/state` };
+let netd: RunningNetd = await startNetd(directories);
+
+const veths = () => links().filter((name) => name.startsWith("veth"));
+const published = () => rules().filter((rule) => rule.includes("DNAT"));
+
+/** SIGKILL, and wait until it is gone. */
+async function killNetd(): Promise<void> {
+  netd.process.kill("SIGKILL");
+  await netd.process.exited;
+}
+
+async function restartNetd(): Promise<void> {
+  await killNetd();
+  netd = await startNetd(directories);
+}
+
+async function nothingLeft(): Promise<void> {
+  await waitFor("everything to be collected", () => {
+    return veths().length === 0 && published().length === 0 && leases(directories.root).length === 0;
+  });
+}
+
+test("a container gets the lowest free address, a MAC, a default route; the bridge has the first address", async () => {
+  const first = await makeSandbox();
+  const second = await makeSandbox();
+  const a = await attach(netd.client, first, { containerId: "a" });
+  const b = await attach(netd.client, second, { containerId: "b", macAddress: "02:42:ac:11:00:99" });
+  expect(a.interface).toMatchObject({ name: "eth0", address: "172.17.0.2", prefixLength: 16 });
+  expect(b.interface.address).toBe("172.17.0.3");
+  expect(b.macAddress).toBe("02:42:ac:11:00:99");
+  const inside = (...words: string[]) => host("nsenter", "--net", "-t", String(second.pid), "--", ...words);
+  expect(inside("ip", "-brief", "link", "show", "eth0")).toContain("02:42:ac:11:00:99");
+  expect(inside("ip", "-4", "-brief", "address", "show", "eth0")).toContain("172.17.0.3/16");
+  expect(inside("ip", "route")).toContain("default via 172.17.0.1 dev eth0");
+  expect(inside("ip", "-6", "-brief", "address", "show", "eth0").trim()).toBe("");
+  expect(host("ip", "-4", "-brief", "address", "show", "ctr0")).toContain("172.17.0.1/16");
+  await netd.client.detach("a");
+  await first.end();
+  const third = await makeSandbox();
+  expect((await attach(netd.client, third, { containerId: "c" })).interface.address).toBe("172.17.0.2");
+  await Promise.all([netd.client.detach("b"), netd.client.detach("c")]);
+  await netd.client.detach("c"); // what is gone is fine
+  await Promise.all([second.end(), third.end()]);
+  await nothingLeft();
+});
+
+test("a sandbox that ends without a detach: address, port, rules and link are collected", async () => {
+  const sandbox = await makeSandbox();
+  const ports = [{ containerPort: 80, protocol: "tcp" as const, hostPort: 18080 }];
+  await attach(netd.client, sandbox, { containerId: "gone", ports });
+  expect(published()).toHaveLength(2);
+  await sandbox.end();
+  await nothingLeft();
+  expect(await netd.client.endpoints()).toEqual([]);
+});
+
+test("a sandbox that lives on after detach loses its interface", async () => {
+  const sandbox = await makeSandbox();
+  await attach(netd.client, sandbox, { containerId: "stays" });
+  await netd.client.detach("stays");
+  await nothingLeft();
+  expect(host("nsenter", "--net", "-t", String(sandbox.pid), "--", "ip", "link")).not.toContain("eth0");
+  await sandbox.end();
+});
+
+test("killed: traffic flows on, and the next netd keeps address, port and rules", async () => {
+  const sandbox = await makeSandbox();
+  const ports = [{ containerPort: 80, protocol: "tcp" as const, hostPort: 18080 }];
+  const before = await attach(netd.client, sandbox, { containerId: "web", ports });
+  await serve(sandbox.pid, "tcp", 80, "http");
+  await killNetd();
+  expect(await call(undefined, "tcp", "127.0.0.1", 18080)).toStartWith("http");
+  netd = await startNetd(directories);
+  expect(await netd.client.endpoints("web")).toEqual([before]);
+  expect(await call(undefined, "tcp", "127.0.0.1", 18080)).toStartWith("http");
+  // It holds the port again, and gives the next container another address.
+  expect(() => Bun.listen({ hostname: "127.0.0.1", port: 18080, socket: { data() {} } })).toThrow();
+  const next = await makeSandbox();
+  expect((await attach(netd.client, next, { containerId: "next" })).interface.address).toBe("172.17.0.3");
+  await Promise.all([sandbox.end(), next.end()]);
+  await nothingLeft();
+});
+
+test("killed, and then the containers too: the next netd collects everything", async () => {
+  const sandboxes = await Promise.all([makeSandbox(), makeSandbox(), makeSandbox()]);
+  for (const [index, sandbox] of sandboxes.entries()) {
+    const ports = [{ containerPort: 80, protocol: "tcp" as const }];
+    await attach(netd.client, sandbox, { containerId: `lost${index}`, ports });
+  }
+  await killNetd();
+  await Promise.all(sandboxes.map((sandbox) => sandbox.end()));
+  netd = await startNetd(directories);
+  await nothingLeft();
+});
+
+test("killed between its steps: an endpoint that was only reserved is collected, and asked for again succeeds", async () => {
+  const sandbox = await makeSandbox();
+  await attach(netd.client, sandbox, {
+    containerId: "half",
+    ports: [{ containerPort: 80, protocol: "tcp", hostPort: 18080 }],
+  });
+  await killNetd();
+  {
+    using db = new Database(`${directories.root}/netd.db`);
+    db.run("UPDATE endpoint SET state = 'reserved', interface_index = 0");
+  }
+  netd = await startNetd(directories);
+  const again = await attach(netd.client, sandbox, {
+    containerId: "half",
+    ports: [{ containerPort: 80, protocol: "tcp", hostPort: 18080 }],
+  });
+  expect(again.ports[0]?.hostPort).toBe(18080);
+  expect(veths()).toHaveLength(1);
+  // The same request once more, as after a lost answer.
+  await attach(netd.client, sandbox, {
+    containerId: "half",
+    ports: [{ containerPort: 80, protocol: "tcp", hostPort: 18080 }],
+  });
+  expect(veths()).toHaveLength(1);
+  await sandbox.end();
+  await nothingLeft();
+});
+
+test("killed at any moment of many attaches: nothing leaks", async () => {
+  for (let round = 0; round < 6; round++) {
+    const sandboxes = await Promise.all([makeSandbox(), makeSandbox(), makeSandbox()]);
+    const requests = sandboxes.map((sandbox, index) =>
+      netd.client
+        .attach({
+          containerId: `round${index}`,
+          name: `round${index}`,
+          sandbox: { pid: sandbox.pid },
+          network: "bridge",
+          ports: index === 1 ? [{ containerPort: 80, protocol: "tcp" }] : [],
+        })
+        .catch(() => undefined),
+    );
+    await Bun.sleep(round * 3);
+    await killNetd();
+    await Promise.all(requests);
+    if (round % 2 === 0) await Promise.all(sandboxes.map((sandbox) => sandbox.end()));
+    netd = await startNetd(directories);
+    await Promise.all(sandboxes.map((sandbox) => sandbox.end()));
+    await nothingLeft();
+  }
+});
+
+test("rules and bridge that somebody removed are put back by the next netd", async () => {
+  const sandbox = await makeSandbox();
+  await attach(netd.client, sandbox, {
+    containerId: "kept",
+    ports: [{ containerPort: 80, protocol: "tcp", hostPort: 18080 }],
+  });
+  host("iptables", "-A", "CTR-USER", "-s", "192.0.2.1", "-j", "DROP");
+  const before = rules();
+  await killNetd();
+  for (const chain of ["CTR", "CTR-POSTROUTING"]) host("iptables", "-t", "nat", "-F", chain);
+  host("iptables", "-D", "FORWARD", "-j", "CTR-FORWARD");
+  host("iptables", "-t", "raw", "-F");
+  netd = await startNetd(directories);
+  await waitFor("the rules", () => rules().toSorted().join("\n") === before.toSorted().join("\n"));
+  expect(rules().filter((rule) => rule.startsWith("-A FORWARD"))).toEqual(
+    before.filter((rule) => rule.startsWith("-A FORWARD")),
+  );
+  await sandbox.end();
+  await nothingLeft();
+  host("ip", "link", "delete", "ctr0");
+  const next = await makeSandbox();
+  await waitFor("netd to hear of it", async () => {
+    const endpoint = await attach(netd.client, next, { containerId: "next" }).catch(() => undefined);
+    return endpoint !== undefined;
+  });
+  await next.end();
+  await nothingLeft();
+});
+
+test("a second netd for the same directories refuses to start", async () => {
+  const second = Bun.spawn([binary(), "netd"], {
+    env: { ...process.env, CTR_ROOT: directories.root, CTR_STATE: directories.state },
+    stderr: "pipe",
+  });
+  expect(await second.stderr.text()).toBe(`netd: another netd holds ${directories.state}/netd.lock\n`);
+  expect(await second.exited).toBe(1);
+  expect((await netd.client.status()).pid).toBe(netd.process.pid);
+});
+
+test("the socket is for its owner only", () => {
+  expect(statSync(netdSocket(directories.state)).mode & 0o777).toBe(0o600);
+});
+
+/** Sends bytes to netd; resolves when it has ended the connection. */
+async function throwAt(bytes: Uint8Array): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const socket = await Bun.connect({
+    unix: netdSocket(directories.state),
+    socket: { data() {}, end: () => ended.resolve(), close: () => ended.resolve(), error: () => ended.resolve() },
+  });
+  socket.write(bytes);
+  socket.flush();
+  await ended.promise;
+  socket.end();
+}
+
+test("garbage ends its own connection only", async () => {
+  const hello = encodeFrame({ type: "hello", conversation: "netd", version: NETD_VERSION });
+  const after = (message: object) => Buffer.concat([hello, encodeFrame(message)]);
+  const attacks: readonly Uint8Array[] = [
+    new Uint8Array([255, 255, 255, 255, 1, 2, 3]),
+    new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"),
+    encodeFrame({ type: "status" }),
+    encodeFrame({ type: "hello", conversation: "netd", version: 999 }),
+    after({ type: "nonsense" }),
+    after({ type: "detach", containerId: "../../etc" }),
+    after({ type: "attach", containerId: "x", name: "x", sandbox: { pid: -1 }, network: "bridge", ports: [] }),
+    after({
+      type: "attach",
+      containerId: "x",
+      name: "x",
+      sandbox: { pid: 1 },
+      network: "bridge",
+      ports: [{ containerPort: 70000 }],
+    }),
+  ];
+  for (const attack of attacks) await throwAt(attack);
+  expect((await netd.client.status()).pid).toBe(netd.process.pid);
+  expect(await netd.client.endpoints()).toEqual([]);
+});
+
+test("what cannot be attached is refused in words", async () => {
+  const words = async (request: object) =>
+    await netd.client
+      .attach({ containerId: "x", name: "x", sandbox: { pid: process.pid }, network: "bridge", ports: [], ...request })
+      .then(
+        () => "attached",
+        (error: unknown) => (error instanceof Error ? error.message : ""),
+      );
+  expect(await words({ sandbox: { pid: 4_000_000 } })).toBe("no network namespace at /proc/4000000/ns/net");
+  expect(await words({ sandbox: { path: "/etc/passwd" } })).toBe("/etc/passwd is not a network namespace");
+  expect(await words({ network: "nosuch" })).toBe("network nosuch not found");
+  expect(await words({ network: "host" })).toBe("network host has no endpoints");
+  expect(await words({ macAddress: "01:00:5e:00:00:01" })).toBe("invalid MAC address: 01:00:5e:00:00:01");
+  expect(await netd.client.endpoints()).toEqual([]);
+});
+
+test("two engines in one network namespace have their own bridge, subnet and chains", async () => {
+  const second = await startNetd({ root: `${home}/root2`, state: `${home}/state2` });
+  const sandbox = await makeSandbox();
+  const endpoint = await attach(second.client, sandbox, {
+    containerId: "z",
+    ports: [{ containerPort: 80, protocol: "tcp" }],
+  });
+  expect(endpoint.interface.address).toBe("172.18.0.2");
+  expect(links()).toContain("ctr1");
+  expect(rules()).toContain("-A FORWARD -j CTR1-FORWARD");
+  await sandbox.end();
+  await waitFor("the second engine to collect", () => leases(`${home}/root2`).length === 0);
+  second.process.kill("SIGTERM");
+  expect(await second.process.exited).toBe(0);
+});
+
+test("netd.json: bip and mtu; a bad one stops the start with its reason", async () => {
+  const root = `${home}/root3`;
+  const state = `${home}/state3`;
+  host("mkdir", "-p", root);
+  writeFileSync(`${root}/netd.json`, '{"bip": "10.123.0.254/24", "mtu": 1400}');
+  const configured = await startNetd({ root, state });
+  const sandbox = await makeSandbox();
+  const endpoint = await attach(configured.client, sandbox, { containerId: "z" });
+  expect(endpoint).toMatchObject({
+    gateway: "10.123.0.254",
+    mtu: 1400,
+    interface: { address: "10.123.0.1", prefixLength: 24 },
+  });
+  expect(host("nsenter", "--net", "-t", String(sandbox.pid), "--", "ip", "link", "show", "eth0")).toContain("mtu 1400");
+  await sandbox.end();
+  configured.process.kill("SIGTERM");
+  await configured.process.exited;
+  writeFileSync(`${root}/netd.json`, '{"bridge_ip": 1}');
+  const bad = Bun.spawn([binary(), "netd"], {
+    env: { ...process.env, CTR_ROOT: root, CTR_STATE: state },
+    stderr: "pipe",
+  });
+  expect(await bad.stderr.text()).toBe(`netd: ${root}/netd.json: unknown key bridge_ip\n`);
+  expect(await bad.exited).toBe(1);
+});
+
+test("idle: little memory of its own", async () => {
+  await restartNetd();
+  const pid = netd.process.pid;
+  const dirty = /Private_Dirty:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1];
+  expect(Number(dirty)).toBeLessThan(20_000);
+});
+
+test("install --destdir: units that name this executable; uninstall takes them away", async () => {
+  const destination = `${home}/image`;
+  const run = (...words: string[]) =>
+    Bun.spawnSync([binary(), "--root", directories.root, "--state", directories.state, "netd", ...words]);
+  const installed = run("install", "--destdir", destination);
+  expect(installed.exitCode).toBe(0);
+  const units = `${destination}/etc/systemd/system`;
+  expect(readFileSync(`${units}/ctr-netd.socket`, "utf8")).toContain(`ListenStream=${directories.state}/netd.sock`);
+  const service = readFileSync(`${units}/ctr-netd.service`, "utf8");
+  expect(service).toMatch(/^ExecStart=\/\S+ netd$/m);
+  expect(service).toContain(`"CTR_ROOT=${directories.root}"`);
+  expect(run("uninstall", "--destdir", destination).exitCode).toBe(0);
+  expect(existsSync(`${units}/ctr-netd.socket`)).toBe(false);
+  if (existsSync("/run/systemd/system")) return;
+  const refused = run("install", "--now");
+  expect(refused.stderr.toString()).toContain("systemd does not run here");
+  expect(refused.exitCode).not.toBe(0);
+});
+
+test("started with a socket, as systemd does it: LISTEN_FDS", async () => {
+  const root = `${home}/root4`;
+  const state = `${home}/state4`;
+  host("mkdir", "-p", root, state);
+  using listener = socket(AF_UNIX, SOCK_STREAM);
+  bind(listener.number, unixAddress(netdSocket(state)));
+  listen(listener.number, 16);
+  // The connection is there before netd is.
+  const connecting = connectNetd({ root, state });
+  const child = Bun.spawn(["sh", "-c", `LISTEN_PID=$$ exec "${binary()}" netd`], {
+    env: { ...process.env, CTR_ROOT: root, CTR_STATE: state, LISTEN_FDS: "1" },
+    stdio: ["ignore", "inherit", "inherit", listener.number],
+  });
+  using client = await connecting;
+  expect(await client?.status()).toMatchObject({ pid: child.pid, socketActivated: true });
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+});
+
+test("nothing is left running but netd", async () => {
+  await nothingLeft();
+  expect(processes().filter(({ command }) => command.includes("iptables"))).toEqual([]);
+});
