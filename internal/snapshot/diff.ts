@@ -134,7 +134,9 @@ async function* fileEntry(
     walk.links.set(stat.ino, full);
   }
   const path = insideOf(directory, name);
-  const header = headerOf(kind, full, stat, xattrsOf(path, llistxattr(path)));
+  const names = llistxattr(path);
+  if (names.includes("trusted.overlay.metacopy")) throw notWhole(full, "metacopy");
+  const header = headerOf(kind, full, stat, xattrsOf(path, names));
   if (kind === "symlink") yield { ...header, linkname: readlinkat(directory.number, name) };
   else if (kind === "file") {
     // The container may run (commit -p=false) and change it meanwhile: what is open now is what is described.
@@ -201,14 +203,17 @@ function kindOf(stat: Stat): EntryKind | undefined {
   }
 }
 
-/** The engine mounts with redirect_dir=off and metacopy=off; with them on, an upper directory is not a whole layer. */
 function refuseRedirect(directory: Fd, full: Uint8Array): void {
-  if (flistxattr(directory.number).includes("trusted.overlay.redirect")) {
-    throw new CtrError(
-      "unsupported",
-      `${new TextDecoder().decode(full)}: renamed by overlayfs with redirect_dir, which a layer cannot say`,
-    );
-  }
+  if (flistxattr(directory.number).includes("trusted.overlay.redirect")) throw notWhole(full, "redirect_dir");
+}
+
+/** With these features of overlayfs on, what is in an upper directory lies elsewhere (overlayfs.rst). */
+function notWhole(full: Uint8Array, feature: string): CtrError {
+  const name = new TextDecoder().decode(full);
+  return new CtrError(
+    "unsupported",
+    `${name}: changed on an overlay mounted with ${feature}, which a layer cannot say`,
+  );
 }
 
 function xattrsOf(path: Uint8Array, names: readonly string[]): ReadonlyMap<string, Uint8Array> {

@@ -1,7 +1,7 @@
 /** The writable layer of a container: `<root>/containers/<id>/{upper,work}`. On the path of every start. */
 import { CtrError, EEXIST, isErrno } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { fchmodat, fchownat, mkdirAll, mkdirat, removeTree, statx, utimensat } from "../sys/file.ts";
+import { exists, fchmodat, fchownat, mkdirAll, mkdirat, removeTree, statx, utimensat } from "../sys/file.ts";
 
 export interface WritableSnapshot {
   /** overlayfs' `upperdir` and `workdir`: absolute paths on one file system. */
@@ -23,32 +23,34 @@ export function writableSnapshot(root: string, containerId: string): WritableSna
  */
 export function makeWritableSnapshot(root: string, containerId: string, lower: readonly string[]): WritableSnapshot {
   const snapshot = writableSnapshot(root, containerId);
+  // Made last: with it, everything before is whole, also if somebody was killed in here once.
+  if (exists(AT_FDCWD, snapshot.work)) return snapshot;
   mkdirAll(`${root}/containers/${containerId}`, 0o710);
-  makeDirectory(snapshot.work, 0o700);
-  if (!makeDirectory(snapshot.upper, 0o755)) return snapshot;
+  makeDirectory(snapshot.upper, 0o755);
   const [top] = lower;
-  if (top !== undefined) {
+  if (top === undefined)
+    fchmodat(AT_FDCWD, snapshot.upper, 0o755); // whatever the caller's umask was
+  else {
     const stat = statx(AT_FDCWD, top);
     fchownat(AT_FDCWD, snapshot.upper, stat.uid, stat.gid);
     fchmodat(AT_FDCWD, snapshot.upper, stat.mode & 0o7777);
     utimensat(AT_FDCWD, snapshot.upper, stat.atimeNs, stat.mtimeNs);
-  } else fchmodat(AT_FDCWD, snapshot.upper, 0o755); // whatever the caller's umask was
+  }
+  makeDirectory(snapshot.work, 0o700);
   return snapshot;
 }
 
 /** Removes the writable layer; already gone is fine. The rest of the container's directory stays. */
 export function removeWritableSnapshot(root: string, containerId: string): void {
   const snapshot = writableSnapshot(root, containerId);
-  removeTree(AT_FDCWD, snapshot.upper);
   removeTree(AT_FDCWD, snapshot.work);
+  removeTree(AT_FDCWD, snapshot.upper);
 }
 
-function makeDirectory(path: string, mode: number): boolean {
+function makeDirectory(path: string, mode: number): void {
   try {
     mkdirat(AT_FDCWD, path, mode);
-    return true;
   } catch (error) {
-    if (isErrno(error, EEXIST)) return false;
-    throw error;
+    if (!isErrno(error, EEXIST)) throw error;
   }
 }
