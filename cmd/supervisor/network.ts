@@ -3,7 +3,7 @@ import { writeHostsFile } from "../../internal/container/etc-files.ts";
 import { portRequests } from "../../internal/container/ports.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import type { Engine } from "../../internal/db/engine.ts";
-import { connectNetd, ensureNetd } from "../../internal/ipc/netd-client.ts";
+import { connectNetd, ensureNetd, wakeNetd } from "../../internal/ipc/netd-client.ts";
 import type { Launch } from "../../internal/runtime/launch.ts";
 
 /** True for a container whose own network namespace is on the bridge. */
@@ -43,9 +43,10 @@ export async function attachNetwork(
   };
 }
 
-/** Gives the endpoint back. A netd that does not run finds out by itself when it starts. */
+/** Gives the endpoint back. A netd that was killed is started: it finds out by itself. */
 export async function detachNetwork(engine: Engine, record: ContainerRecord): Promise<void> {
   if (!isOnBridge(record)) return;
   using netd = await connectNetd(engine);
-  await netd?.detach(record.id);
+  if (netd !== undefined) await netd.detach(record.id);
+  else if (record.runtime.endpoint !== undefined) wakeNetd(engine);
 }

@@ -383,7 +383,6 @@ export class Supervision {
 
   #finish(): void {
     removeSocket(supervisorSocket(this.#engine.state, this.#record.id));
-    this.#engine[Symbol.dispose]();
     // Whatever is still queued for a client goes out before the process does.
     void Promise.resolve().then(this.#resolveEnded);
   }

@@ -2,14 +2,15 @@
 import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
-import { CtrError, withContext } from "../errors/error.ts";
+import { CtrError, ESRCH, isErrno, withContext } from "../errors/error.ts";
 import { connectUnix } from "../ipc/connection.ts";
+import { wakeNetd } from "../ipc/netd-client.ts";
 import { type FromSupervisor, SUPERVISOR_CLIENT, supervisorSocket, type ToSupervisor } from "../ipc/supervisor.ts";
-import { AT_FDCWD } from "../sys/fd.ts";
+import { AT_FDCWD, POLLIN, poll } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
-import { processStartTime } from "../sys/process.ts";
+import { pidfdOpen, processStartTime } from "../sys/process.ts";
 import { releaseMounts } from "../volume/store.ts";
-import { killSupervisor, refresh } from "./collect.ts";
+import { killSupervisor, refresh, supervisorEnds, wakeNetdFor } from "./collect.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isLive } from "./states.ts";
 import { containerById, forget, hasKeeper, type Keeper, move } from "./store.ts";
@@ -38,13 +39,28 @@ export async function removeContainer(
     // It did not answer, or not in time: its place is taken.
     killSupervisor(record.runtime);
   } else if (record.state === "removing" && hasKeeper(record.runtime)) {
-    throw new CtrError("conflict", `removal of container ${record.name} is already in progress`);
+    if (!options.force || !keeperEnds(record)) {
+      throw new CtrError("conflict", `removal of container ${record.name} is already in progress`);
+    }
+    if (containerById(engine, record.id) === undefined) return;
   } else if (hasKeeper(record.runtime)) {
     // About to be started by another command.
     if (!options.force) throw cannotRemove({ ...record, state: "running" });
     killSupervisor(record.runtime);
   }
-  releaseContainer(engine, refresh(engine, record) ?? record, { volumes: options.volumes });
+  const left = refresh(engine, record);
+  if (left !== undefined) releaseContainer(engine, left, { volumes: options.volumes });
+}
+
+/** Waits for the process that removes it; false if that takes longer than the limit. */
+function keeperEnds({ runtime }: ContainerRecord): boolean {
+  try {
+    using keeper = pidfdOpen(runtime.supervisorPid);
+    return !hasKeeper(runtime) || poll(keeper.number, POLLIN, SUPERVISOR_LIMIT_MS) !== 0;
+  } catch (error) {
+    if (isErrno(error, ESRCH)) return true;
+    throw error;
+  }
 }
 
 function cannotRemove(record: ContainerRecord): CtrError {
@@ -98,8 +114,10 @@ export function releaseContainer(
     }
   };
   attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
+  if (record.runtime.endpoint !== undefined) attempt(() => wakeNetdFor(engine, record));
   attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
   attempt(() => removeTree(AT_FDCWD, `${engine.root}/containers/${record.id}`));
+  if (removing.runtime.endpoint !== undefined) attempt(() => void wakeNetd(engine));
   if (problems.length > 0) {
     move(engine, record.id, "dead", { error: text(problems[0]) });
     throw withContext(`remove container ${record.name}`, problems[0]);

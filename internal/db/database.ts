@@ -5,6 +5,9 @@
 import { Database } from "bun:sqlite";
 import { CtrError } from "../errors/error.ts";
 
+/** Pages of 4 KiB: few, because the first command after a quiet time reads what is in the log. */
+const WAL_PAGES = 128;
+
 /** A database with its schema brought up to date. Migration N is run once, in order; never edit one that has shipped. */
 export function openDatabase(path: string, migrations: readonly string[]): Database {
   const db = new Database(path, { create: true, readwrite: true, strict: true });
@@ -19,7 +22,9 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
     );
   }
   if (version < migrations.length) migrate(db, migrations);
-  db.run("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY");
+  db.run(
+    `PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${WAL_PAGES}`,
+  );
   return db;
 }
 

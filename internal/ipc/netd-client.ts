@@ -2,11 +2,11 @@
  * The asking end of the conversation with netd, and netd's start on first need: whoever finds nobody listening makes the
  * socket, hands it to a new netd and connects at once; the kernel keeps the connection until netd takes it.
  */
-import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
+import { CtrError, ECONNREFUSED, ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, type Fd, flock, LOCK_EX, O_APPEND, O_CREAT, O_RDWR, O_WRONLY, open } from "../sys/fd.ts";
 import { mkdirAll, readText, unlinkat } from "../sys/file.ts";
 import { reapChild, umask } from "../sys/process.ts";
-import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
+import { AF_UNIX, bind, connect, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
 import { spawnRole } from "../sys/spawn.ts";
 import { type Connection, connectUnix } from "./connection.ts";
 import {
@@ -60,7 +60,7 @@ export async function ensureNetd(directories: NetdDirectories): Promise<NetdClie
     if (started !== undefined && reapChild(started) !== undefined) started = undefined;
     const running = await tryConnect(directories.state);
     if (running !== undefined) return running;
-    started = await startNetd(directories);
+    started = wakeNetd(directories);
     return connectUnix<FromNetd, ToNetd>(netdSocket(directories.state), NETD_CLIENT);
   };
   return clientOver(await open(), open, () => lastLogLine(directories.state));
@@ -75,17 +75,16 @@ async function tryConnect(state: string): Promise<NetdConnection | undefined> {
   }
 }
 
-/** Starts netd with its socket, unless another did so meanwhile; its pid if we did. */
-async function startNetd({ root, state }: NetdDirectories): Promise<number | undefined> {
+/**
+ * Makes sure that a netd runs, without a word to it: a new one puts everything right at its start, and one that runs hears
+ * of a sandbox's end by itself. For whoever has found a dead container. Returns the pid of the netd it started.
+ */
+export function wakeNetd({ root, state }: NetdDirectories): number | undefined {
   mkdirAll(state, 0o711);
   // Held for the few milliseconds of a start, and dropped by the kernel if we die in them.
   using lock = open(`${state}/netd-start.lock`, O_RDWR | O_CREAT, 0o600);
   flock(lock.number, LOCK_EX);
-  const running = await tryConnect(state);
-  if (running !== undefined) {
-    running.end();
-    return undefined;
-  }
+  if (isListening(netdSocket(state))) return undefined;
   using listener = listenAt(netdSocket(state));
   using devNull = open("/dev/null", O_RDWR);
   using log = open(netdLog(state), O_WRONLY | O_CREAT | O_APPEND, 0o600);
@@ -94,6 +93,18 @@ async function startNetd({ root, state }: NetdDirectories): Promise<number | und
   const child = spawnRole("netd", [], settings, { fds, newSession: true });
   child.pidfd.close();
   return child.pid;
+}
+
+/** connect(2) of a Unix socket does not wait: somebody listens there, or nobody does. */
+function isListening(path: string): boolean {
+  using fd = socket(AF_UNIX, SOCK_STREAM);
+  try {
+    connect(fd.number, unixAddress(path), path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, ENOENT, ECONNREFUSED)) return false;
+    throw error;
+  }
 }
 
 /** A new listening socket at `path`, for its owner only; one that nobody listens on any more is replaced. */

@@ -68,9 +68,12 @@ interface Hierarchy {
   readonly aliases: readonly string[];
 }
 
-/** The mounted v1 hierarchies (proc(5), mountinfo); none on a pure v2 host. */
+/**
+ * The mounted v1 hierarchies (proc(5), mountinfo), each once: the host's /sys may be bound into the container. None on a
+ * pure v2 host.
+ */
 function legacyHierarchies(): Hierarchy[] {
-  return readText("/proc/self/mountinfo", 8 << 20)
+  const mounted = readText("/proc/self/mountinfo", 8 << 20)
     .split("\n")
     .flatMap((line) => {
       const [left = "", right = ""] = line.split(" - ");
@@ -82,6 +85,7 @@ function legacyHierarchies(): Hierarchy[] {
       const aliases = named === undefined ? words.filter((word) => CONTROLLERS.has(word)) : [named.slice(5)];
       return [{ name: aliases.join(","), mountPoint, aliases }];
     });
+  return [...new Map(mounted.toReversed().map((hierarchy) => [hierarchy.name, hierarchy])).values()];
 }
 
 const CONTROLLERS = new Set([
