@@ -314,9 +314,11 @@ export class Cgroup {
         return;
       }
     }
+    let isFrozen = false;
     try {
       // Frozen, nothing can fork away from the list.
       this.freeze(500);
+      isFrozen = true;
     } catch (error) {
       // Without a freezer, or with a process that cannot be stopped, the caller's loop still gets them all in the end.
       if (!(error instanceof CtrError)) throw error;
@@ -324,7 +326,7 @@ export class Cgroup {
     try {
       signalAll(() => this.#everyone(), SIGKILL);
     } finally {
-      this.thaw();
+      if (isFrozen) this.thaw();
     }
   }
 

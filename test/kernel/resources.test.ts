@@ -156,6 +156,19 @@ describe("the room", () => {
     waitChild(child.pid, true);
   });
 
+  test.if(cgroupLayout().mode !== "v2")(
+    "v1: a process that moved itself elsewhere in one hierarchy is killed too",
+    async () => {
+      const cgroup = make({});
+      const freezer = cgroup.directoryOf("freezer") ?? "";
+      const child = start(cgroup, `echo $$ > ${freezer}/../cgroup.procs; exec sleep 1000`);
+      await waitFor("it to move", () => kernelFile(`/proc/${child.pid}/cgroup`).includes(`freezer:${parent}\n`));
+      cgroup.destroy();
+      expect(waitChild(child.pid, true)?.signal).toBe(9);
+      expect(cgroup.directories.filter(({ directory }) => existsSync(directory))).toEqual([]);
+    },
+  );
+
   test.if(needs("cgroup-v1"))("v1: memory and swap limits go up and down in either order", () => {
     const cgroup = make({ memory: { limit: 16 << 20, swap: 32 << 20 } });
     const directory = cgroup.directoryOf("memory") ?? "";
