@@ -11,7 +11,7 @@
 import { openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
 import { ESRCH, isErrno } from "../errors/error.ts";
-import { wakeNetd, wakeNetd } from "../ipc/netd-client.ts";
+import { wakeNetd } from "../ipc/netd-client.ts";
 import { AT_FDCWD, type Fd, POLLIN, poll } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
 import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
@@ -62,7 +62,6 @@ function collectOne(engine: Engine, id: string): void {
     return;
   }
   openCgroup(cgroupPathOf(record)).destroy();
-  wakeNetdFor(engine, record);
   removeTree(AT_FDCWD, `${engine.state}/containers/${id}`);
   // Its address and ports go with its network namespace; netd sees that, if there is one.
   if (record.runtime.endpoint !== undefined) wakeNetd(engine);
@@ -82,26 +81,12 @@ function collectOne(engine: Engine, id: string): void {
   );
 }
 
-/**
- * A netd that runs sees for itself that a container's network is gone; one that does not run sees it when it starts. So
- * it is started for a container that had a place in a network.
- */
-export function wakeNetdFor(engine: Engine, record: ContainerRecord): void {
-  if (record.hostConfig.NetworkMode === "bridge" && record.runtime.startedAt !== undefined) wakeNetd(engine);
-}
-
 /** Kills the process that answers for the row, if it is still that process, and waits for its end. */
 export function killSupervisor(runtime: RuntimeRecord): void {
   using pidfd = openSupervisor(runtime);
   if (pidfd === undefined) return;
   pidfdSendSignal(pidfd.number, SIGKILL);
   poll(pidfd.number, POLLIN, -1);
-}
-
-/** Waits for the end of the process that answers for the row; false if it lives on after `timeoutMs`. */
-export function supervisorEnds(runtime: RuntimeRecord, timeoutMs: number): boolean {
-  using pidfd = openSupervisor(runtime);
-  return pidfd === undefined || poll(pidfd.number, POLLIN, timeoutMs) !== 0;
 }
 
 /** The process that answers for the row; undefined when it is gone. */

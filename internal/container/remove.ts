@@ -10,7 +10,7 @@ import { AT_FDCWD, POLLIN, poll } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
 import { pidfdOpen, processStartTime } from "../sys/process.ts";
 import { releaseMounts } from "../volume/store.ts";
-import { killSupervisor, refresh, supervisorEnds, wakeNetdFor } from "./collect.ts";
+import { killSupervisor, refresh } from "./collect.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isLive } from "./states.ts";
 import { containerById, forget, hasKeeper, type Keeper, move } from "./store.ts";
@@ -114,7 +114,6 @@ export function releaseContainer(
     }
   };
   attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
-  if (record.runtime.endpoint !== undefined) attempt(() => wakeNetdFor(engine, record));
   attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
   attempt(() => removeTree(AT_FDCWD, `${engine.root}/containers/${record.id}`));
   if (removing.runtime.endpoint !== undefined) attempt(() => void wakeNetd(engine));
