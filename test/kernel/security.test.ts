@@ -79,8 +79,8 @@ describe("seccomp", () => {
   const onX64 = test.if(process.arch === "x64");
 
   onX64("what the default filter forbids answers EPERM", async () => {
-    const answers = await calls([], REFUSED);
-    expect(answers).toEqual(REFUSED.map(([name]) => `${name}: errno 1`));
+    const rows = REFUSED.filter(([name]) => !isDocker() || !/^io_uring|AF_/.test(name)); // 20.10 did not refuse these yet
+    expect(await calls([], rows)).toEqual(rows.map(([name]) => `${name}: errno 1`));
   });
 
   onX64("clone3 and what is newer than the profile answer ENOSYS", async () => {
@@ -236,7 +236,8 @@ describe("privileges", () => {
     expect(await become("--security-opt", "no-new-privileges")).toMatch(/^uid ([1-9]\d*) \1 \1$/);
   });
 
-  test("--cap-add ALL --cap-drop: everything but what is dropped", async () => {
+  // runc asks for capabilities that the machine itself may lack; ctr grants what there is.
+  test.if(!isDocker())("--cap-add ALL --cap-drop: everything but what is dropped", async () => {
     const caps = await inside(["--cap-add", "ALL", "--cap-drop", "CHOWN", "--cap-drop", "sys_admin"], "probe", "caps");
     const effective = BigInt(`0x${/CapEff:\t(\w+)/.exec(caps)?.[1]}`);
     expect(effective & 0x200001n).toBe(0n);
@@ -265,13 +266,14 @@ describe("privileges", () => {
 
 describe("paths", () => {
   test("every masked path is empty, and stays so for root", async () => {
-    const script = MASKED_PATHS.map(
-      (path) =>
-        `if [ -d ${path} ]; then ls -A ${path} | wc -l; elif [ -e ${path} ]; then wc -c < ${path}; else echo 0; fi`,
-    ).join("; ");
-    expect((await inside([], "sh", "-c", script)).split("\n").map((line) => line.trim())).toEqual(
-      MASKED_PATHS.map(() => "0"),
-    );
+    const paths = MASKED_PATHS.filter((path) => !isDocker() || !/interrupts|powercap/.test(path)); // masked since 25 and 28
+    const script = paths
+      .map(
+        (path) =>
+          `if [ -d ${path} ]; then ls -A ${path} | wc -l; elif [ -e ${path} ]; then wc -c < ${path}; else echo 0; fi`,
+      )
+      .join("; ");
+    expect((await inside([], "sh", "-c", script)).split("\n").map((line) => line.trim())).toEqual(paths.map(() => "0"));
   });
 
   test("every read-only path answers EROFS, and cannot be made writable", async () => {
@@ -293,7 +295,8 @@ describe("paths", () => {
     ).not.toBe("0");
   });
 
-  test("nothing of the host shows in the mounts", async () => {
+  // Docker's root is a slave of the host's mount of it.
+  test.if(!isDocker())("nothing of the host shows in the mounts", async () => {
     const mounts = (await inside([], "probe", "mounts")).split("\n");
     const propagating = mounts.filter((line) => / (shared|master):/.test(line));
     expect(propagating).toEqual([]);
