@@ -31,18 +31,24 @@ describe("what is no command", () => {
   });
 
   test("a group alone: its commands on stdout, 0", async () => {
-    const { stdout, stderr, status } = await engine.ctr("container");
-    expect([status, stderr]).toEqual([0, ""]);
+    const { stdout, status } = helpOf(await engine.ctr("container"));
+    expect(status).toBe(0);
     expect(stdout).toStartWith(`Usage:  ${NAME} container COMMAND\n\nManage containers\n\nCommands:\n`);
     expect(stdout).toMatch(/^ {2}ls +List containers$/m);
   });
 
   test("without anything: help on stdout, 0", async () => {
-    const { stdout, status } = await engine.ctr();
+    const { stdout, status } = helpOf(await engine.ctr());
     expect(status).toBe(0);
     expect(stdout).toMatch(/^ {2}run +Create and run a new container from an image$/m);
   });
 });
+
+/** Docker 28.2 writes the help nobody asked for to stderr; the reference, and later ones, to stdout. */
+function helpOf<R extends { readonly stdout: string; readonly stderr: string }>(result: R): R {
+  if (!isDocker()) expect(result.stderr).toBe("");
+  return isDocker() ? { ...result, stdout: result.stdout + result.stderr } : result;
+}
 
 describe("flags and operands", () => {
   test.each<readonly [string, readonly string[], string, string]>([
@@ -161,7 +167,7 @@ describe("ps", () => {
     expect(await engine.ok("ps", "-a", "--format", "table {{.Names}}\\t{{.State}}")).toBe(
       "NAMES     STATE\nsecond    running\nfirst     created",
     );
-    const row = JSON.parse(await engine.ok("ps", "--format", "json"));
+    const { Platform: _, ...row } = JSON.parse(await engine.ok("ps", "--format", "json"));
     expect(row).toMatchObject({ ID: second.slice(0, 12), Names: "second", State: "running", Networks: "none" });
     expect(Object.values(row).every((value) => typeof value === "string")).toBe(true);
     await engine.ok("rm", "-f", "first", "second");
@@ -183,7 +189,7 @@ describe("ps", () => {
     expect(await names("before=done")).toEqual(["web-2", "web-1"]);
     expect(await names("since=web-1", "status=created")).toEqual(["web-2"]);
     expect(await names(`ancestor=${image}`, "name=done")).toEqual(["done"]);
-    expect(await engine.fails(1, "ps", "-f", "bogus=1")).toContain("invalid filter");
+    expect(await engine.fails(1, "ps", "-f", "bogus=1")).toMatch(/invalid filter 'bogus'/i);
     await engine.ok("rm", "web-1", "web-2", "done");
   });
 

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
-import { needs } from "../lib/needs.ts";
+import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 
 const engine = tempEngine();
@@ -16,10 +16,13 @@ async function ran(name: string, script: string): Promise<void> {
 }
 
 test("both streams come back, apart and exact", async () => {
-  await ran("apart", "printf 'out\\n\\000\\377no newline'; printf 'err\\n' >&2");
+  // Docker's json-file keeps text: what is no UTF-8 is lost there.
+  const odd = isDocker() ? "\\303\\251" : "\\377\\200";
+  await ran("apart", `printf 'out\\n\\000${odd}no newline'; printf 'err\\n' >&2`);
   const { bytes, stderr, status } = await engine.ctr("logs", "apart");
   expect(status).toBe(0);
-  expect([...bytes]).toEqual([...Buffer.from("out\n\0"), 0xff, ...Buffer.from("no newline")]);
+  const bytesOfOdd = isDocker() ? [0xc3, 0xa9] : [0xff, 0x80];
+  expect([...bytes]).toEqual([...Buffer.from("out\n\0"), ...bytesOfOdd, ...Buffer.from("no newline")]);
   expect(stderr).toBe("err\n");
   await engine.ok("rm", "apart");
 });
@@ -96,7 +99,8 @@ test("-f of a stopped container ends at once", async () => {
   await engine.ok("rm", "over");
 });
 
-test("-f ends when its own reader goes", async () => {
+// Docker notices only with the next output.
+test.if(needs("ctr"))("-f ends when its own reader goes", async () => {
   await engine.ok(...DETACHED, "--name", "silent", image, "sleep", "1000");
   const follower = engine.spawn("logs", "-f", "silent");
   await Bun.sleep(0);
