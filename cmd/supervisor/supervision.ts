@@ -9,7 +9,7 @@ import type { ContainerRecord, EndpointRecord } from "../../internal/container/r
 import { releaseContainer } from "../../internal/container/remove.ts";
 import { runtimeSpec } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
-import { type Engine, openEngine } from "../../internal/db/engine.ts";
+import type { Engine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
@@ -71,12 +71,7 @@ export class Supervision {
   }
 
   /** Takes over a container that is at rest. */
-  static open(
-    id: string,
-    directories: { readonly root: string; readonly state: string },
-    early: EarlyStart | undefined,
-  ): Supervision {
-    const engine = openEngine(directories);
+  static open(engine: Engine, id: string, early: EarlyStart | undefined): Supervision {
     // `ctr run` records a new container with this process as its keeper already.
     const known = containerById(engine, id);
     const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
@@ -247,8 +242,9 @@ export class Supervision {
       const { terminal } = await started.ready();
       if (terminal !== undefined) streams = terminalStreams(terminal);
       if (streams === undefined) throw new CtrError("internal", "init made no terminal");
-      this.#recordRunning(started, endpoint);
+      // Recorded once the program runs: a start that fails leaves the container in the state it had.
       await started.start();
+      this.#recordRunning(started, endpoint);
       const log = new LogWriter(this.#openLog().take());
       const drained = streams.pump((stream, data) => {
         log.write(stream, data);

@@ -1,14 +1,13 @@
 /**
  * The states a container goes through, and the only table that says which may follow which. A row that is gone is the
- * state after `removing`. A start that failed leaves a container where it was; when it failed at the very end, at
- * execve, it had been `running` for a moment, and goes back to `created`.
+ * state after `removing`; a start that failed stays where it was (`created` or `exited`).
  */
 import { CtrError } from "../errors/error.ts";
 import type { ContainerState } from "./record.ts";
 
 const NEXT: { readonly [From in ContainerState]: readonly ContainerState[] } = {
   created: ["running", "removing"],
-  running: ["paused", "restarting", "exited", "created", "removing"],
+  running: ["paused", "restarting", "exited", "removing"],
   paused: ["running", "restarting", "exited", "removing"],
   restarting: ["running", "exited", "removing"],
   exited: ["running", "removing"],

@@ -172,7 +172,7 @@ export type RuntimePatch = Partial<Omit<RuntimeRecord, "supervisorPid" | "superv
 
 /**
  * Moves a container to another state and records what its supervisor knows, in one transaction that reads the current
- * state itself. At rest (`created`, `exited`, `dead`) the row has no keeper; otherwise it keeps the one it has unless the patch
+ * state itself. At rest (`exited`, `dead`) the row has no keeper; otherwise it keeps the one it has unless the patch
  * names another. Throws `conflict` where the table of states has no such way, `not-found` for a removed container.
  * With `condition`, a row that does not meet it is left alone and undefined is returned.
  */
@@ -193,7 +193,7 @@ export function move(
 ): ContainerRecord | undefined {
   return change(engine, id, condition, (record) => {
     checkMove(record.name, record.state, to);
-    const atRest = to === "exited" || to === "dead" || to === "created";
+    const atRest = to === "exited" || to === "dead";
     return { ...record, state: to, runtime: patched(record.runtime, atRest ? { ...patch, keeper: NOBODY } : patch) };
   });
 }
