@@ -3,6 +3,7 @@
  * else. A column of named steps; the step's name is the one that appears in the error.
  */
 import { CtrError, SyscallError } from "../../internal/errors/error.ts";
+import { OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { copyUp } from "../../internal/rootfs/copy-up.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
@@ -13,11 +14,12 @@ import {
   maskPaths,
   mountInRoot,
   mountRoot,
+  PreparedMounts,
   setRootPropagation,
 } from "../../internal/rootfs/mounts.ts";
 import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
-import { DEFAULT_DEVICES, DEVICE_LINKS } from "../../internal/security/paths.ts";
+import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
 import { type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
@@ -43,6 +45,13 @@ import { reaperExecutable } from "./reaper.ts";
 
 let step = "greet";
 
+const USUAL_MOUNTS = defaultMounts({
+  shmSize: DEFAULT_SHM_SIZE,
+  isPrivileged: false,
+  isIpcShared: false,
+  isNetworkShared: false,
+});
+
 /** Runs one step under its name. */
 function run<T>(name: string, action: () => T): T {
   step = name;
@@ -53,15 +62,19 @@ async function main(): Promise<void> {
   // Until execve no process of the container may look into this one (SECURITY-RULES, "The moment of entering").
   prctl(PR_SET_DUMPABLE, 0);
   greet();
-  const { spec } = run("create", () => expect("create"));
   umask(0);
+  // While the supervisor is still finding out what is to run: what nearly every container needs.
+  const prepared = new PreparedMounts();
+  for (const mount of USUAL_MOUNTS) prepared.prepare(mount);
+  if (process.argv.includes(OWN_NETWORK)) run("network", () => configureInterfaces([]));
+  const { spec } = run("create", () => expect("create"));
   run("oom score", () => setOomScore(spec));
   run("rlimits", () => setRlimits(spec));
   run("mount namespace", () => isolateMounts(spec.linux?.rootfsPropagation));
   const mounts = spec.mounts ?? [];
   const rootMount = mounts[0]?.destination === "/" ? mounts[0] : undefined;
   using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
-  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, spec);
+  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, spec, prepared);
   run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])], DEVICE_LINKS));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
@@ -81,10 +94,10 @@ async function main(): Promise<void> {
   run("exec", () => execProcess(image));
 }
 
-function mountOne(root: number, mount: Mount, spec: Spec): void {
+function mountOne(root: number, mount: Mount, spec: Spec, prepared: PreparedMounts): void {
   const copied = spec.annotations?.["ctr.copy-up"]?.split("\n") ?? [];
   if (copied.includes(mount.destination)) run("copy-up", () => copyUp(root, mount.destination, mount.source ?? ""));
-  run(`mount ${mount.destination}`, () => mountInRoot(root, mount));
+  run(`mount ${mount.destination}`, () => mountInRoot(root, mount, prepared));
 }
 
 function hasNew(spec: Spec, type: NamespaceType): boolean {
@@ -191,7 +204,8 @@ function enterRoot(root: number): void {
 }
 
 function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfaces>[0]): void {
-  if (hasNew(spec, "network")) configureInterfaces(interfaces);
+  // Loopback is up already in a namespace of our own.
+  if (hasNew(spec, "network") && interfaces.length > 0) configureInterfaces(interfaces);
 }
 
 async function imageOf(spec: Spec, user: Identity): Promise<ProcessImage> {

@@ -1,4 +1,5 @@
 /** From the first client's request to the container's rest. */
+import { openEngine } from "../../internal/db/engine.ts";
 import { CtrError } from "../../internal/errors/error.ts";
 import { connectFd } from "../../internal/ipc/connection.ts";
 import { type FromSupervisor, SUPERVISOR_SERVER, type ToSupervisor } from "../../internal/ipc/supervisor.ts";
@@ -18,6 +19,7 @@ export async function supervise(
   let supervision: Supervision;
   let request: ToSupervisor | undefined;
   try {
+    const engine = openEngine(directories);
     request = await client.receive();
     if (request === undefined) {
       // The client changed its mind (a bad flag, an unknown image): nothing has been recorded yet.
@@ -25,7 +27,7 @@ export async function supervise(
       return;
     }
     if (request.type !== "start") throw new CtrError("invalid", `${request.type} before start`);
-    supervision = Supervision.open(request.id, directories, early);
+    supervision = Supervision.open(engine, request.id, early);
   } catch (error) {
     early?.init.abandon();
     client.send(failure(error));

@@ -23,6 +23,9 @@ export const INIT_CONVERSATION = { name: "init", version: 1 } as const;
 /** The descriptor of the socketpair in init. */
 export const INIT_CONTROL_FD = 3;
 
+/** Init's argument when the network namespace is its own: loopback is brought up at once. */
+export const OWN_NETWORK = "own-network";
+
 /** What a supervisor tells its init. */
 export type ToInit =
   | { readonly type: "create"; readonly spec: Spec }

@@ -3,7 +3,7 @@
  * cgroup. On v1 a tmpfs with the container's directory of each hierarchy bound in it (cgroups(7)).
  */
 import { ENOENT, isErrno } from "../errors/error.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, O_DIRECTORY, O_PATH, openat } from "../sys/fd.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, type Fd, O_DIRECTORY, O_PATH, openat } from "../sys/fd.ts";
 import { mkdirat, readText, symlinkat } from "../sys/file.ts";
 import {
   attachMount,
@@ -22,11 +22,40 @@ import {
 
 const SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
-/** Mounts the cgroup file systems on `target`, as the process that calls it is placed. */
-export function mountCgroups(target: number, shown: string, isReadonly: boolean): void {
-  const attributes = SAFE | (isReadonly ? MOUNT_ATTR_RDONLY : 0);
+/** The container's directories, detached from their hierarchies: on v1 one for each, on v2 none. */
+export interface PreparedCgroups {
+  readonly version: 1 | 2;
+  readonly trees: readonly { readonly hierarchy: Hierarchy; readonly tree: Fd }[];
+}
+
+/** Detaches what `mountCgroups` will attach, as the process that calls it is placed. */
+export function prepareCgroups(): PreparedCgroups {
   const hierarchies = legacyHierarchies();
-  if (hierarchies.length === 0) {
+  if (hierarchies.length === 0) return { version: 2, trees: [] };
+  const own = ownCgroups();
+  const trees = hierarchies.flatMap((hierarchy) => {
+    const path = own.get(hierarchy.name) ?? own.get(hierarchy.aliases.join(","));
+    // At a hierarchy's root the container is in no cgroup of its own there, and would see those of everybody.
+    const tree = path === undefined || path === "/" ? undefined : detach(`${hierarchy.mountPoint}${path}`);
+    return tree === undefined ? [] : [{ hierarchy, tree }];
+  });
+  return { version: 1, trees };
+}
+
+function detach(directory: string): Fd | undefined {
+  try {
+    return openTree(AT_FDCWD, directory, OPEN_TREE_CLONE);
+  } catch (error) {
+    // A hierarchy mounted from below its root does not show our directory: the container does without it.
+    if (isErrno(error, ENOENT)) return undefined;
+    throw error;
+  }
+}
+
+/** Mounts the cgroup file systems on `target`. Closes what was prepared. */
+export function mountCgroups(target: number, shown: string, isReadonly: boolean, prepared: PreparedCgroups): void {
+  const attributes = SAFE | (isReadonly ? MOUNT_ATTR_RDONLY : 0);
+  if (prepared.version === 2) {
     using fs = fsopen("cgroup2");
     fsconfigCreate(fs.number, "cgroup2");
     using tree = fsmount(fs.number, attributes);
@@ -36,29 +65,18 @@ export function mountCgroups(target: number, shown: string, isReadonly: boolean)
   using fs = fsopen("tmpfs");
   fsconfigSet(fs.number, "mode", "755");
   fsconfigCreate(fs.number, "tmpfs");
-  using tree = fsmount(fs.number, SAFE);
-  attachMount(tree.number, target, shown);
-  const own = ownCgroups();
-  for (const { name, mountPoint, aliases } of hierarchies) {
-    const path = own.get(name) ?? own.get(aliases.join(","));
-    if (path === undefined) continue;
-    mkdirat(tree.number, name, 0o755);
-    for (const alias of aliases) if (alias !== name) symlinkat(name, tree.number, alias);
-    bindHierarchy(tree.number, name, `${mountPoint}${path === "/" ? "" : path}`, attributes);
+  using directory = fsmount(fs.number, SAFE);
+  attachMount(directory.number, target, shown);
+  for (const { hierarchy, tree } of prepared.trees) {
+    using owned = tree;
+    const { name, aliases } = hierarchy;
+    mountSetattr(owned.number, "", AT_EMPTY_PATH, { set: attributes });
+    mkdirat(directory.number, name, 0o755);
+    for (const alias of aliases) if (alias !== name) symlinkat(name, directory.number, alias);
+    using place = openat(directory.number, name, O_PATH | O_DIRECTORY);
+    attachMount(owned.number, place.number, `${shown}/${name}`);
   }
-  if (isReadonly) mountSetattr(tree.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
-}
-
-function bindHierarchy(directory: number, name: string, source: string, attributes: number): void {
-  try {
-    using hierarchy = openTree(AT_FDCWD, source, OPEN_TREE_CLONE);
-    mountSetattr(hierarchy.number, "", AT_EMPTY_PATH, { set: attributes });
-    using place = openat(directory, name, O_PATH | O_DIRECTORY);
-    attachMount(hierarchy.number, place.number, `/sys/fs/cgroup/${name}`);
-  } catch (error) {
-    // A hierarchy mounted from below its root does not show our directory: the container does without it.
-    if (!isErrno(error, ENOENT)) throw error;
-  }
+  if (isReadonly) mountSetattr(directory.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
 }
 
 interface Hierarchy {

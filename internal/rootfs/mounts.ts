@@ -2,7 +2,7 @@
  * The mounts of a container, made with the mount API of kernel 5.2: each file system is made detached, and attached
  * through a descriptor of its place that was resolved inside the root. Nothing is found twice by its name.
  */
-import { CtrError, EINVAL, ENOSYS, ENOTDIR, isErrno } from "../errors/error.ts";
+import { CtrError, EINVAL, ENOSYS, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
 import type { Mount } from "../spec/runtime.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
 import { fstat, fstatfsType, S_IFDIR, S_IFMT } from "../sys/file.ts";
@@ -23,7 +23,7 @@ import {
   OPEN_TREE_CLONE,
   openTree,
 } from "../sys/mount.ts";
-import { mountCgroups } from "./cgroup-mounts.ts";
+import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { makeDirectoryInRoot, makeFileInRoot, tryOpenInRoot } from "./resolve.ts";
 
@@ -81,8 +81,45 @@ function mountOverlay(path: string, spec: Mount): Fd {
   return tree;
 }
 
-/** Makes one mount of the spec inside the root. `/dev`-like file systems come out as their descriptor for further use. */
-export function mountInRoot(root: number, spec: Mount): void {
+/**
+ * File systems made before the spec is known, detached and seen by nobody: what nearly every container mounts is there
+ * when the spec arrives, and only has to be attached.
+ */
+export class PreparedMounts {
+  readonly #trees = new Map<string, Fd>();
+  #cgroups: PreparedCgroups | undefined;
+
+  /** Makes the file system of one mount. One that cannot be made is left out: the real mount will say why. */
+  prepare(spec: Mount): void {
+    try {
+      if (spec.type === "cgroup") this.#cgroups = prepareCgroups();
+      else this.#trees.set(keyOf(spec), makeFileSystem(spec.type ?? "", spec.source ?? "", spec.options ?? []));
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+    }
+  }
+
+  /** The file system of a mount with exactly these words, once. */
+  take(spec: Mount): Fd | undefined {
+    const key = keyOf(spec);
+    const tree = this.#trees.get(key);
+    this.#trees.delete(key);
+    return tree;
+  }
+
+  takeCgroups(): PreparedCgroups {
+    const cgroups = this.#cgroups ?? prepareCgroups();
+    this.#cgroups = undefined;
+    return cgroups;
+  }
+}
+
+function keyOf({ type, source, options }: Mount): string {
+  return `${type} ${source} ${options?.join(",")}`;
+}
+
+/** Makes one mount of the spec inside the root. */
+export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts): void {
   const options = parseMountOptions(spec.options ?? []);
   refuseBelowProc(spec, options);
   if (options.bind !== "no" || spec.type === "bind") {
@@ -91,10 +128,11 @@ export function mountInRoot(root: number, spec: Mount): void {
   }
   using target = makeDirectoryInRoot(root, spec.destination);
   if (spec.type === "cgroup") {
-    mountCgroups(target.number, spec.destination, (options.set & MOUNT_ATTR_RDONLY) !== 0);
+    mountCgroups(target.number, spec.destination, (options.set & MOUNT_ATTR_RDONLY) !== 0, prepared.takeCgroups());
     return;
   }
-  using tree = makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
+  using tree =
+    prepared.take(spec) ?? makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");
   attachMount(tree.number, target.number, spec.destination);

@@ -7,7 +7,7 @@ import { CtrError } from "../errors/error.ts";
 import { type Connection, connectFd } from "../ipc/connection.ts";
 import { decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
 import type { InterfaceSetup } from "../ipc/netd.ts";
-import type { Spec } from "../spec/runtime.ts";
+import type { MemoryResources, Resources, Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pidfdGetfd, processStartTime } from "../sys/process.ts";
 import { type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
@@ -33,7 +33,7 @@ export interface Launch extends Disposable {
 export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
   const path = spec.linux?.cgroupsPath;
   if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
-  const cgroup = createCgroup(path, spec.linux?.resources ?? {});
+  const cgroup = createCgroup(path, beforeStart(spec));
   let waiting: WaitingInit;
   try {
     waiting = spawnInit(spec.linux?.namespaces ?? [], cgroup, stdio);
@@ -44,15 +44,35 @@ export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
   return await handOver(waiting, spec);
 }
 
-/** Gives the spec to an init that was started before it was known, and its cgroup the limits. */
+/** Gives the spec to an init that was started before it was known, and its cgroup the limits while init is at work. */
 export async function launchWaiting(waiting: WaitingInit, spec: Spec): Promise<Launch> {
+  const launched = await handOver(waiting, spec);
   try {
-    waiting.cgroup.update(spec.linux?.resources ?? {});
+    waiting.cgroup.update(beforeStart(spec));
+    return launched;
   } catch (error) {
     waiting.abandon();
     throw error;
   }
-  return await handOver(waiting, spec);
+}
+
+/** What init itself needs: a container may have less, but only when init has become its program. */
+const INIT_MEMORY_BYTES = 64 << 20;
+
+function isTight(memory: MemoryResources | undefined): memory is MemoryResources {
+  return memory?.limit !== undefined && memory.limit > 0 && memory.limit < INIT_MEMORY_BYTES;
+}
+
+/** The limits that hold for init too: all but a memory limit that is too tight for it. */
+function beforeStart({ linux }: Spec): Resources {
+  const { memory, ...rest } = linux?.resources ?? {};
+  return memory === undefined || isTight(memory) ? rest : { ...rest, memory };
+}
+
+/** The limits that are set in the moment of execve. */
+function atStart({ linux }: Spec): Resources | undefined {
+  const memory = linux?.resources?.memory;
+  return isTight(memory) ? { memory } : undefined;
 }
 
 async function handOver(waiting: WaitingInit, spec: Spec): Promise<Launch> {
@@ -60,7 +80,7 @@ async function handOver(waiting: WaitingInit, spec: Spec): Promise<Launch> {
     const decode = decodeFromInit;
     const control = await connectFd<FromInit, ToInit>(waiting.control.take(), { ...INIT_CONVERSATION, decode });
     control.send({ type: "create", spec });
-    return new Launched(waiting, control);
+    return new Launched(waiting, control, atStart(spec));
   } catch (error) {
     waiting.abandon();
     throw error;
@@ -73,8 +93,10 @@ class Launched implements Launch {
   readonly pidfd: Fd;
   readonly cgroup: Cgroup;
   readonly #control: Connection<FromInit, ToInit>;
+  readonly #late: Resources | undefined;
 
-  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>) {
+  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>, late: Resources | undefined) {
+    this.#late = late;
     this.pid = init.pid;
     this.pidfd = init.pidfd;
     this.startTime = processStartTime(init.pid) ?? 0;
@@ -99,7 +121,10 @@ class Launched implements Launch {
     const message = await this.#control.receive();
     this.#control.end();
     // The end of the stream is execve: the descriptor is close-on-exec.
-    if (message === undefined) return;
+    if (message === undefined) {
+      if (this.#late !== undefined) this.cgroup.update(this.#late);
+      return;
+    }
     if (message.type === "failed") throw startFailure(message);
     throw new CtrError("internal", `init said ${message.type} after start`);
   }

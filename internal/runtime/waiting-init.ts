@@ -9,7 +9,7 @@ import type { Namespace } from "../spec/runtime.ts";
 import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
 import { pidfdSendSignal, waitChild } from "../sys/process.ts";
 import { socketpair } from "../sys/socket.ts";
-import { type SpawnOptions, spawnRole } from "../sys/spawn.ts";
+import { CLONE_NEWNET, type SpawnOptions, spawnRole } from "../sys/spawn.ts";
 
 const SIGKILL = 9;
 
@@ -68,7 +68,7 @@ export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdi
     newSession: true,
   };
   try {
-    const { pid, pidfd } = spawnRole("init", [], {}, options);
+    const { pid, pidfd } = spawnRole("init", (made & CLONE_NEWNET) === 0 ? [] : ["own-network"], {}, options);
     const abandon = () => {
       pidfdSendSignal(pidfd.number, SIGKILL);
       waitChild(pid, true);
