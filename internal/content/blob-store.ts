@@ -140,17 +140,24 @@ export async function* verified(
 
 /** Removes every blob that is not in `used`; inside a transaction, so that nobody publishes one meanwhile. */
 export function collectBlobs(root: string, used: ReadonlySet<string>): void {
+  removeNames(`${root}/content/blobs/sha256`, (name) => {
+    const digest = `sha256:${name}`;
+    return !isDigest(digest) || !used.has(digest);
+  });
+  // Half-written by somebody who was killed: `index.json` is only written inside a transaction.
+  removeNames(`${root}/content`, (name) => /^index\.json\..+\.tmp$/.test(name));
+}
+
+function removeNames(path: string, isUnwanted: (name: string) => boolean): void {
   let opened: Fd;
   try {
-    opened = open(`${root}/content/blobs/sha256`, O_RDONLY | O_DIRECTORY);
+    opened = open(path, O_RDONLY | O_DIRECTORY);
   } catch (error) {
     if (isErrno(error, ENOENT)) return;
     throw error;
   }
   using directory = opened;
   for (const { name } of getdents64(directory.number)) {
-    const digest = `sha256:${new TextDecoder().decode(name)}`;
-    // A name that is no digest is a half-written file of `writeBlob`, whose writer held the same transaction.
-    if (!isDigest(digest) || !used.has(digest)) unlinkat(directory.number, name);
+    if (isUnwanted(new TextDecoder().decode(name))) unlinkat(directory.number, name);
   }
 }

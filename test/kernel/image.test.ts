@@ -413,6 +413,94 @@ describe("hostile archives", () => {
   });
 });
 
+/** A docker-archive of these layers, lowest first. */
+async function archiveOf(name: string, ...layers: readonly (readonly WritableEntry[])[]): Promise<string> {
+  const tars = await Promise.all(layers.map(async (layer) => readFileSync(await crafted(...layer))));
+  const diffIds = tars.map((tar) => `sha256:${new Bun.CryptoHasher("sha256").update(tar).digest("hex")}`);
+  const config = { architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: diffIds } };
+  const manifest = [{ Config: "c.json", RepoTags: [name], Layers: tars.map((_, index) => `${index}.tar`) }];
+  return await crafted(
+    ...tars.map((tar, index) => entry(`${index}.tar`, { size: tar.length, content: [tar] })),
+    text("c.json", JSON.stringify(config)),
+    text("manifest.json", JSON.stringify(manifest)),
+  );
+}
+
+/** The image's layers as overlayfs shows them, for the length of `look`. */
+async function merged<T>(name: string, look: (root: string) => T): Promise<T> {
+  const [inspected] = JSON.parse(await engine.ok("inspect", name));
+  const { UpperDir, LowerDir } = inspected.GraphDriver.Data;
+  const place = fresh("merged");
+  mkdirSync(place);
+  tool("mount", "-t", "overlay", "-o", `lowerdir=${UpperDir}:${LowerDir}`, "overlay", place);
+  try {
+    return look(place);
+  } finally {
+    tool("umount", place);
+  }
+}
+
+const directory = (name: string, fields: Partial<WritableEntry> = {}) =>
+  entry(name, { kind: "directory", mode: 0o755, ...fields });
+
+describe("layers on layers", () => {
+  const lower = [
+    directory("keep", { mode: 0o2750, uid: 5, gid: 6, mtimeNs: 1_000_000_000_123_456_789n }),
+    text("keep/one", "1"),
+    text("keep/two", "2"),
+    directory("hidden"),
+    text("hidden/below", "x"),
+    directory("before"),
+    text("before/below", "x"),
+    text("file", "lower"),
+    text("linked", "content of the lower layer"),
+  ];
+
+  test.if(needs("ctr", "umoci"))("load: whiteouts hide what lies below, never what the same layer holds", async () => {
+    const upper = [
+      // Without an entry of its own a directory stays as it is below.
+      entry("keep/.wh.one"),
+      directory("hidden"),
+      text("hidden/own", "y"),
+      entry("hidden/.wh..wh..opq"),
+      // A whiteout, then the name again: a new directory without the old content.
+      entry(".wh.before"),
+      directory("before"),
+      text("before/own", "y"),
+      text("file", "upper"),
+      entry(".wh.file"),
+      link("link", "copy", "linked"),
+    ];
+    await engine.ok("load", "-i", await archiveOf("white/out:1", lower, upper));
+    const seen = await merged("white/out:1", (root) => {
+      expect(readdirSync(`${root}/keep`)).toEqual(["two"]);
+      expect(readdirSync(`${root}/hidden`)).toEqual(["own"]);
+      expect(readdirSync(`${root}/before`)).toEqual(["own"]);
+      expect(readFileSync(`${root}/file`, "utf8")).toBe("upper");
+      expect(readFileSync(`${root}/copy`, "utf8")).toBe("content of the lower layer");
+      return tree(root);
+    });
+    expect(seen.find((line) => line.startsWith("keep "))).toBe("keep 42750 5:6 1000000000123456789");
+    await engine.ok("rmi", "white/out:1");
+  });
+
+  test.if(needs("ctr"))("load: an opaque root hides everything below", async () => {
+    const upper = [entry(".wh..wh..opq"), text("own", "y"), directory("keep"), text("keep/new", "z")];
+    await engine.ok("load", "-i", await archiveOf("opaque/root", lower, upper));
+    await merged("opaque/root", (root) => {
+      expect(readdirSync(root).sort()).toEqual(["keep", "own"]);
+      expect(readdirSync(`${root}/keep`)).toEqual(["new"]);
+    });
+    await engine.ok("rmi", "opaque/root");
+  });
+
+  test("load: a hard link to what an upper layer has hidden is refused", async () => {
+    const hiding = [entry(".wh.linked")];
+    const archive = await archiveOf("hid/den", lower, hiding, [link("link", "copy", "linked")]);
+    expect(await refused("load", "-i", archive)).toContain("hard link to linked: not in this layer nor below it");
+  });
+});
+
 describe("names", () => {
   test("images, tag: the table, the filters and the formats are Docker's", async () => {
     await engine.ok("tag", image, "listed/app:1");
