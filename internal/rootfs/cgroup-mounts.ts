@@ -33,10 +33,11 @@ export function prepareCgroups(): PreparedCgroups {
   const hierarchies = legacyHierarchies();
   if (hierarchies.length === 0) return { version: 2, trees: [] };
   const own = ownCgroups();
+  const mine = own.get("freezer") ?? own.get("memory") ?? own.get("pids");
   const trees = hierarchies.flatMap((hierarchy) => {
     const path = own.get(hierarchy.name) ?? own.get(hierarchy.aliases.join(","));
-    // At a hierarchy's root the container is in no cgroup of its own there, and would see those of everybody.
-    const tree = path === undefined || path === "/" ? undefined : detach(`${hierarchy.mountPoint}${path}`);
+    // Elsewhere than in the others it has no cgroup of its own, and would see those of everybody.
+    const tree = path === undefined || path !== mine ? undefined : detach(`${hierarchy.mountPoint}${path}`);
     return tree === undefined ? [] : [{ hierarchy, tree }];
   });
   return { version: 1, trees };

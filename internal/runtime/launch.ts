@@ -56,8 +56,8 @@ export async function launchWaiting(waiting: WaitingInit, spec: Spec): Promise<L
   }
 }
 
-/** What init itself needs: a container may have less, but only when init has become its program. */
-const INIT_MEMORY_BYTES = 64 << 20;
+/** What init itself needs (7 MB were seen): a container may have less, but only when init has become its program. */
+const INIT_MEMORY_BYTES = 8 << 20;
 
 function isTight(memory: MemoryResources | undefined): memory is MemoryResources {
   return memory?.limit !== undefined && memory.limit > 0 && memory.limit < INIT_MEMORY_BYTES;
