@@ -1,0 +1,371 @@
+/**
+ * Speed and memory of ctr beside the engines that are installed, with the same root file system: alternating rounds,
+ * medians, ratios. Runs inside scripts/private-host (scripts/bench does that); dockerd is there if DOCKER_HOST is set.
+ * Prints one number per line, then the table; `--write` keeps the table in docs/performance.md.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { imageArchive } from "../lib/engine.ts";
+import { processes, requirePrivateHost } from "../lib/host.ts";
+import { waitFor } from "../lib/wait.ts";
+
+requirePrivateHost();
+const isQuick = process.argv.includes("--quick");
+const ROUNDS = isQuick ? 5 : 15;
+const CTR = `${import.meta.dir}/../../dist/ctr`;
+/** Made and removed by scripts/bench: podman keeps it mounted as long as this mount namespace lives. */
+const home = process.env["CTR_BENCH_HOME"] ?? mkdtempSync("/tmp/ctr-b-");
+const archive = imageArchive("minimal");
+
+interface Peer {
+  readonly name: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** The engine's command with its own fixed flags. */
+  readonly command: readonly string[];
+}
+
+const ctrEnv = { CTR_ROOT: `${home}/root`, CTR_STATE: `${home}/state` };
+const ctr: Peer = { name: "ctr", env: ctrEnv, command: [CTR] };
+
+/** Runs a command to its end; its output is thrown away unless asked for. */
+function call(peer: Peer, operands: readonly string[]): number {
+  const started = performance.now();
+  const child = Bun.spawnSync([...peer.command, ...operands], {
+    env: { ...process.env, ...peer.env },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+    timeout: 60_000,
+  });
+  const tookMs = performance.now() - started;
+  if (child.exitCode !== 0)
+    throw new Error(`${peer.name} ${operands.join(" ")}: ${child.exitCode} ${child.stderr.toString().trim()}`);
+  return tookMs;
+}
+
+function output(peer: Peer, operands: readonly string[]): string {
+  const child = Bun.spawnSync([...peer.command, ...operands], {
+    env: { ...process.env, ...peer.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  if (child.exitCode !== 0) throw new Error(`${peer.name} ${operands.join(" ")}: ${child.stderr.toString().trim()}`);
+  return child.stdout.toString().trim();
+}
+
+/** True if the engine can import the image and run it; otherwise says why it is left out. */
+function isUsable(peer: Peer): boolean {
+  try {
+    call(peer, ["import", archive, "minimal"]);
+    call(peer, ["run", "--rm", "--network", "none", "minimal", "true"]);
+    return true;
+  } catch (error) {
+    console.error(`left out: ${error instanceof Error ? error.message : String(error)}`);
+    return false;
+  }
+}
+
+const engines: Peer[] = [ctr].filter(isUsable);
+if (engines.length === 0) process.exit(1);
+if (process.env["DOCKER_HOST"] !== undefined)
+  engines.push(...[{ name: "docker", env: {}, command: ["docker"] }].filter(isUsable));
+if (Bun.which("podman") !== null) {
+  const command = [
+    "podman",
+    "--root",
+    `${home}/podman`,
+    "--runroot",
+    `${home}/podman-run`,
+    "--cgroup-manager",
+    "cgroupfs",
+    "--events-backend",
+    "none",
+  ];
+  engines.push(...[{ name: "podman", env: {}, command }].filter(isUsable));
+}
+
+/** runc and crun run a bundle: the same files, the same program, no network, as Docker's default confinement has it. */
+function bundle(): string {
+  const directory = `${home}/bundle`;
+  mkdirSync(`${directory}/rootfs`, { recursive: true });
+  const unpacked = Bun.spawnSync(["tar", "-C", `${directory}/rootfs`, "-xf", archive]);
+  if (unpacked.exitCode !== 0) throw new Error(unpacked.stderr.toString());
+  const spec = Bun.spawnSync(["runc", "spec", "--bundle", directory]);
+  if (spec.exitCode !== 0) throw new Error(spec.stderr.toString());
+  const config = JSON.parse(readFileSync(`${directory}/config.json`, "utf8"));
+  config.process.terminal = false;
+  config.process.args = ["/bin/true"];
+  config.root.readonly = false;
+  writeFileSync(`${directory}/config.json`, JSON.stringify(config));
+  return directory;
+}
+
+const runtimes: Peer[] = [];
+if (Bun.which("runc") !== null) {
+  const path = bundle();
+  for (const name of ["runc", "crun"]) {
+    if (Bun.which(name) === null) continue;
+    const peer = { name, env: {}, command: [name, "--root", `${home}/${name}`] };
+    try {
+      call(peer, ["run", "--bundle", path, `${name}-try`]);
+      runtimes.push(peer);
+    } catch (error) {
+      console.error(`left out: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+interface Row {
+  readonly what: string;
+  readonly unit: string;
+  /** The aim of issue 2, as it is printed. */
+  readonly aim: string;
+  readonly values: ReadonlyMap<string, number>;
+  /** True where more is better. */
+  readonly isRate?: boolean;
+}
+
+const rows: Row[] = [];
+
+function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+function keep(row: Row): void {
+  rows.push(row);
+  for (const [name, value] of row.values)
+    console.log(`${row.what.replaceAll(" ", "-")} ${name} ${value.toFixed(2)} ${row.unit}`);
+}
+
+/** Measures every peer in turn, round after round; the first round warms up and does not count. */
+function alternate(
+  peers: readonly Peer[],
+  rounds: number,
+  measure: (peer: Peer, round: number) => number,
+): ReadonlyMap<string, number> {
+  const taken = new Map(peers.map((peer) => [peer.name, [] as number[]]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const peer of peers) {
+      const value = measure(peer, round);
+      if (round > 0) taken.get(peer.name)?.push(value);
+    }
+  }
+  return new Map([...taken].map(([name, numbers]) => [name, median(numbers)]));
+}
+
+function runTrue(peer: Peer, round: number): number {
+  if (runtimes.includes(peer)) return call(peer, ["run", "--bundle", `${home}/bundle`, `${peer.name}-${round}`]);
+  return call(peer, ["run", "--rm", "--network", "none", "minimal", "/bin/true"]);
+}
+
+keep({
+  what: "run --rm --network none true",
+  unit: "ms",
+  aim: "≤ runc; twice crun",
+  values: alternate([...engines, ...runtimes], ROUNDS, runTrue),
+});
+keep({
+  what: "run --rm true on the bridge",
+  unit: "ms",
+  aim: "docker / 10",
+  values: alternate(engines, ROUNDS, (peer) => call(peer, ["run", "--rm", "minimal", "/bin/true"])),
+});
+
+for (const peer of engines)
+  call(peer, ["run", "-d", "--name", "target", "--network", "none", "minimal", "probe", "pause"]);
+keep({
+  what: "exec true",
+  unit: "ms",
+  aim: "docker / 6",
+  values: alternate(engines, ROUNDS, (peer) => call(peer, ["exec", "target", "/bin/true"])),
+});
+
+for (const peer of engines)
+  for (let i = 1; i < 20; i++) call(peer, ["run", "-d", "--network", "none", "minimal", "probe", "pause"]);
+keep({
+  what: "ps with 20 containers",
+  unit: "ms",
+  aim: "≤ 8",
+  values: alternate(engines, ROUNDS, (peer) => call(peer, ["ps"])),
+});
+for (const peer of engines) {
+  const ids = output(peer, ["ps", "-aq"]).split("\n");
+  call(peer, ["rm", "-f", ...ids]);
+}
+
+/** 32 runs, 4 at a time: containers a second. */
+async function rate(peer: Peer): Promise<number> {
+  const started = performance.now();
+  let next = 0;
+  const worker = async () => {
+    while (next++ < 32) {
+      const child = Bun.spawn([...peer.command, "run", "--rm", "minimal", "/bin/true"], {
+        env: { ...process.env, ...peer.env },
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      if ((await child.exited) !== 0) throw new Error(`${peer.name}: a run of 32 failed`);
+    }
+  };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+  return 32_000 / (performance.now() - started);
+}
+
+const rates = new Map<string, number[]>();
+for (let round = 0; round < (isQuick ? 1 : 3); round++) {
+  for (const peer of engines) rates.set(peer.name, [...(rates.get(peer.name) ?? []), await rate(peer)]);
+}
+keep({
+  what: "32 runs, 4 at a time",
+  unit: "/s",
+  aim: "docker × 8",
+  isRate: true,
+  values: new Map([...rates].map(([name, numbers]) => [name, median(numbers)])),
+});
+
+/** Lines of 100 bytes from a container into its log, then from the log to a reader: MB a second each, nothing lost. */
+const LOG_LINES = isQuick ? 200_000 : 500_000;
+const LOG_BYTES = LOG_LINES * 100;
+const into = new Map<string, number[]>();
+const from = new Map<string, number[]>();
+for (let round = 0; round < (isQuick ? 1 : 3); round++) {
+  for (const peer of engines) {
+    const started = performance.now();
+    const id = output(peer, ["run", "-d", "--network", "none", "minimal", "probe", "lines", String(LOG_LINES), "100"]);
+    call(peer, ["wait", id]);
+    into.set(peer.name, [...(into.get(peer.name) ?? []), LOG_BYTES / 1000 / (performance.now() - started)]);
+    const reading = performance.now();
+    const reader = Bun.spawn([...peer.command, "logs", id], {
+      env: { ...process.env, ...peer.env },
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    let size = 0;
+    for await (const chunk of reader.stdout) size += chunk.length;
+    from.set(peer.name, [...(from.get(peer.name) ?? []), LOG_BYTES / 1000 / (performance.now() - reading)]);
+    if (size !== LOG_BYTES) console.log(`log-lost ${peer.name} ${LOG_BYTES - size} bytes`);
+    call(peer, ["rm", "-f", id]);
+  }
+}
+const medians = (taken: ReadonlyMap<string, readonly number[]>) =>
+  new Map([...taken].map(([name, numbers]) => [name, median(numbers)]));
+keep({ what: "container to log", unit: "MB/s", aim: "docker × 3", isRate: true, values: medians(into) });
+keep({ what: "log to reader", unit: "MB/s", aim: "docker × 3", isRate: true, values: medians(from) });
+
+/** Private memory of a process in MB (smaps_rollup of proc(5)): what would be free without it. */
+function privateMemory(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  return (
+    [...text.matchAll(/^Private_(?:Clean|Dirty): +(\d+) kB/gm)].reduce((sum, match) => sum + Number(match[1]), 0) / 1000
+  );
+}
+
+/** How often all threads of a process went to sleep so far: each is a wake-up. */
+function switches(pid: number): number {
+  const statuses = Bun.spawnSync(["sh", "-c", `cat /proc/${pid}/task/*/status`]).stdout.toString();
+  return [...statuses.matchAll(/^(?:non)?voluntary_ctxt_switches:\s+(\d+)/gm)].reduce(
+    (sum, match) => sum + Number(match[1]),
+    0,
+  );
+}
+
+const role = (word: string) =>
+  processes().find((found) => found.command.split(" ")[1] === word && found.command.startsWith("ctr "))?.pid;
+const named = (word: string) => processes().find((found) => found.command.split(" ")[0]?.endsWith(word))?.pid;
+
+for (const peer of engines) call(peer, ["run", "-d", "--name", "idle", "-p", "80", "minimal", "probe", "pause"]);
+const supervisor = await waitFor("a supervisor", () => role("supervisor"));
+const netd = await waitFor("netd", () => role("netd"));
+await Bun.sleep(2000); // what a process does after its start is not what it does when idle
+const before = { supervisor: switches(supervisor), netd: switches(netd) };
+await Bun.sleep(10_000);
+const memory = (pairs: readonly (readonly [string, number | undefined])[]) =>
+  new Map(pairs.flatMap(([name, pid]) => (pid === undefined ? [] : [[name, privateMemory(pid)] as const])));
+keep({
+  what: "idle supervisor, private memory",
+  unit: "MB",
+  aim: "≤ 6",
+  values: memory([
+    ["ctr", supervisor],
+    ["docker", named("containerd-shim-runc-v2")],
+    ["podman", named("conmon")],
+  ]),
+});
+keep({
+  what: "idle netd, private memory",
+  unit: "MB",
+  aim: "≤ 20",
+  values: memory([
+    ["ctr", netd],
+    ["docker", named("dockerd")],
+  ]),
+});
+keep({
+  what: "wake-ups of supervisor in 10 s",
+  unit: "",
+  aim: "0",
+  values: new Map([["ctr", switches(supervisor) - before.supervisor]]),
+});
+keep({
+  what: "wake-ups of netd in 10 s",
+  unit: "",
+  aim: "0",
+  values: new Map([["ctr", switches(netd) - before.netd]]),
+});
+for (const peer of engines) call(peer, ["rm", "-f", "idle"]);
+
+const columns = [...engines, ...runtimes].map((peer) => peer.name);
+
+/** A peer's number and how many times better ctr is. */
+function cell(row: Row, name: string): string {
+  const value = row.values.get(name);
+  const own = row.values.get("ctr");
+  if (value === undefined || own === undefined) return "–";
+  const shown = `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${row.unit}`.trim();
+  if (name === "ctr") return shown;
+  const ratio = row.isRate === true ? own / value : value / own;
+  return `${shown} (${ratio.toFixed(1)}×)`;
+}
+
+const table = [
+  `| | aim | ${columns.join(" | ")} |`,
+  `|---|---|${columns.map(() => "---:|").join("")}`,
+  ...rows.map((row) => `| ${row.what} | ${row.aim} | ${columns.map((name) => cell(row, name)).join(" | ")} |`),
+].join("\n");
+console.log(`\n${table}`);
+
+function versionOf(peer: Peer): string {
+  const shown =
+    Bun.spawnSync([peer.command[0] ?? "", "--version"])
+      .stdout.toString()
+      .split("\n")[0] ?? "";
+  return shown.replace(/,.*/, "");
+}
+
+if (process.argv.includes("--write")) {
+  const processor = cpus();
+  writeFileSync(
+    `${import.meta.dir}/../../docs/performance.md`,
+    `# Speed and memory
+
+\`npm run bench\` prints this table; \`scripts/bench --write\` keeps it here. Every engine runs the same root file system
+(busybox and a probe, 2.7 MB) in one pretend host: private mount, network and PID namespaces, dockerd and containerd with
+stores of their own on the same disk. Rounds alternate between the engines; a number is the median of ${ROUNDS} rounds (3 for
+rates and logs) of the whole command, from spawn to exit. In brackets: how many times better ctr is.
+
+${table}
+
+Measured ${new Date().toISOString().slice(0, 10)} at commit ${Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"]).stdout.toString().trim()}: ${processor.length} × ${processor[0]?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB,
+Linux ${release()}, cgroup v1. ${[...engines, ...runtimes].map(versionOf).join("; ")}.
+
+* \`runc\` and \`crun\` run a bundle: no image, no log, no record, no supervisor; the floor under any engine.
+* Private memory is \`Private_Clean + Private_Dirty\` of \`smaps_rollup\`; beside a supervisor stand containerd's shim and
+  conmon, beside netd stands dockerd.
+* A wake-up is any context switch of any thread while nothing happens.
+`,
+  );
+}
