@@ -1,14 +1,14 @@
 /** Attaching to a container that runs. */
 
 import type { ContainerRecord } from "../../internal/container/record.ts";
-import { connectSupervisor } from "../../internal/container/start.ts";
+import { connectRunning } from "../../internal/container/start.ts";
 import type { Engine } from "../../internal/db/engine.ts";
 import { attachedSession, type Session } from "./stream.ts";
 import { terminalSize } from "./terminal.ts";
 
 /** Attaches until the program ends or the user detaches; the program's status, or 0. */
 export async function attachToRunning(engine: Engine, record: ContainerRecord, session: Session): Promise<number> {
-  const connection = await connectSupervisor(engine, record);
+  const connection = await connectRunning(engine, record);
   const size = session.isTty ? terminalSize() : undefined;
   connection.send({ type: "attach", streams: session.streams });
   if (size !== undefined) {

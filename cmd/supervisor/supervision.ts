@@ -343,13 +343,14 @@ export class Supervision {
   #rest(result: { readonly exitCode: number; readonly error?: string }): void {
     const { id } = this.#record;
     const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
-    this.#listener?.stop();
     if (removes) {
       releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
     } else {
       writeAll(this.#openLog().take(), endOfRunRecord(nowNs()));
       this.#record = move(this.#engine, id, "exited", result);
     }
+    // Not before: whoever finds nobody here any more reads in the row how it ended.
+    this.#listener?.stop();
     const error = result.error;
     this.audience.dismiss({ type: "exited", status: result.exitCode, ...(error === undefined ? {} : { error }) });
     this.#removal?.done();

@@ -81,6 +81,24 @@ function collectOne(engine: Engine, id: string): void {
   );
 }
 
+/** How long a supervisor that does not listen any more may take to end. */
+const END_LIMIT_MS = 15_000;
+
+/**
+ * The record of a container whose supervisor does not answer: it is at its end, which is waited for, so that the row is
+ * its last word. Undefined when the container is gone.
+ */
+export function afterSupervisor(engine: Engine, record: ContainerRecord): ContainerRecord | undefined {
+  const now = containerById(engine, record.id);
+  if (now === undefined || !isLive(now.state)) return now;
+  {
+    using supervisor = openSupervisor(now.runtime);
+    if (supervisor !== undefined) poll(supervisor.number, POLLIN, END_LIMIT_MS);
+  }
+  const left = containerById(engine, record.id);
+  return left === undefined ? undefined : refresh(engine, left);
+}
+
 /** Kills the process that answers for the row, if it is still that process, and waits for its end. */
 export function killSupervisor(runtime: RuntimeRecord): void {
   using pidfd = openSupervisor(runtime);

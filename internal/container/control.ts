@@ -5,11 +5,11 @@
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { FromSupervisor, ToSupervisor } from "../ipc/supervisor.ts";
-import { refresh } from "./collect.ts";
+import { afterSupervisor, refresh } from "./collect.ts";
 import type { ContainerRecord } from "./record.ts";
 import { connectSupervisor, startContainer, type ToContainer } from "./start.ts";
 import { isLive } from "./states.ts";
-import { containerById, findContainer } from "./store.ts";
+import { findContainer } from "./store.ts";
 
 export interface StopOptions {
   /** Instead of the container's own stop signal. */
@@ -74,8 +74,7 @@ export async function waitContainer(engine: Engine, nameOrId: string): Promise<n
   const answer = await converse(engine, record, { type: "wait" });
   if (answer?.type === "exited") return answer.status;
   // The supervisor went without a word: what is true is found out now.
-  const left = containerById(engine, record.id);
-  return (left === undefined ? undefined : refresh(engine, left))?.runtime.exitCode ?? KILLED_STATUS;
+  return afterSupervisor(engine, record)?.runtime.exitCode ?? KILLED_STATUS;
 }
 
 /** Of a container that vanished under its waiter: everything of it was killed. */
@@ -93,8 +92,7 @@ async function tell(
 ): Promise<"done" | "gone"> {
   const answer = await converse(engine, record, request);
   if (answer?.type === "done") return "done";
-  const left = containerById(engine, record.id);
-  const now = left === undefined ? undefined : refresh(engine, left);
+  const now = afterSupervisor(engine, record);
   if (now !== undefined && isLive(now.state)) {
     throw new CtrError("unavailable", `the supervisor of container ${record.name} did not answer`);
   }

@@ -79,7 +79,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
         destination: "/",
         type: "overlay",
         source: "overlay",
-        options: [`lowerdir=${lower.map(escapeLayer).join(":")}`, `upperdir=${upper}`, `workdir=${work}`],
+        options: [`lowerdir=${lower.map(escapeLayer).join(":")}`, `upperdir=${upper}`, `workdir=${work}`, ...PLAIN_OVERLAY],
       },
       ...mountsOf(engine, record, donor),
     ],
@@ -87,6 +87,9 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
     linux: linuxOf(record, donor),
   };
 }
+
+/** A kernel that redirects or splits metadata by default would make upper directories that no layer can be made of. */
+const PLAIN_OVERLAY = ["redirect_dir=off", "metacopy=off"];
 
 /** overlayfs separates layers by colons; our directories have none unless the engine's root does. */
 function escapeLayer(path: string): string {

@@ -83,7 +83,17 @@ export function startFailure(message: FromSupervisor | undefined): CtrError {
   return new CtrError("invalid", message.message, { exitStatus: message.exitStatus });
 }
 
-/** A conversation with the supervisor of a running container. Throws `unavailable` if it does not answer. */
+/** A conversation with the supervisor of a running container. Throws `conflict` when that came to its end meanwhile. */
+export async function connectRunning(engine: Engine, record: ContainerRecord): Promise<ToContainer> {
+  try {
+    return await connectSupervisor(engine, record);
+  } catch (error) {
+    if (!(error instanceof CtrError) || error.kind !== "unavailable") throw error;
+    throw new CtrError("conflict", `container ${record.id} is not running`, { cause: error });
+  }
+}
+
+/** A conversation with the supervisor of a container. Throws `unavailable` if nobody answers. */
 export async function connectSupervisor(engine: Engine, record: ContainerRecord): Promise<ToContainer> {
   return await connectUnix<FromSupervisor, ToSupervisor>(supervisorSocket(engine.state, record.id), SUPERVISOR_CLIENT);
 }

@@ -2,7 +2,7 @@
 import { refresh } from "../../../internal/container/collect.ts";
 import { environmentFromFlags } from "../../../internal/container/env-flags.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
-import { connectSupervisor, whenStarted } from "../../../internal/container/start.ts";
+import { connectRunning, whenStarted } from "../../../internal/container/start.ts";
 import { findContainer } from "../../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
@@ -45,7 +45,7 @@ export const command = defineCommand({
       throw new CtrError("invalid", `the working directory '${workdir}' is invalid, it needs to be an absolute path`);
     }
     using engine = openEngine(directories);
-    const connection = await connectSupervisor(engine, findRunning(engine, name));
+    const connection = await connectRunning(engine, findRunning(engine, name));
     const streams = { stdin: flags.interactive, stdout: true, stderr: true };
     const size = tty ? terminalSize() : undefined;
     connection.send({
