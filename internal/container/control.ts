@@ -113,12 +113,10 @@ async function converse(
     if (error instanceof CtrError && error.kind === "unavailable") return undefined;
     throw error;
   }
-  try {
-    connection.send(request);
-    const answer = await connection.receive();
-    if (answer?.type === "failed") throw new CtrError("conflict", answer.message);
-    return answer;
-  } finally {
-    connection.end();
-  }
+  connection.send(request);
+  // A connection that breaks is a supervisor that ended: the caller asks the kernel, which knows more than the error.
+  const answer = await connection.receive().catch(() => undefined);
+  connection.end();
+  if (answer?.type === "failed") throw new CtrError("conflict", answer.message);
+  return answer;
 }
