@@ -29,6 +29,7 @@ export async function attachNetwork(
     sandbox: { pid: launch.pid },
     network: "bridge",
     ports: portRequests(record.config, record.hostConfig),
+    ...(record.config.MacAddress === undefined ? {} : { macAddress: record.config.MacAddress }),
   });
   const { address, prefixLength } = endpoint.interface;
   writeHostsFile(engine.root, record, address, endpoint.gateway);

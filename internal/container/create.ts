@@ -7,6 +7,7 @@ import type { RunConfig } from "../image/config.ts";
 import { familiarReference, parseReference, withDefaultTag } from "../image/reference.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { capabilitiesFromFlags } from "../security/capabilities.ts";
+import { lowerDirectories } from "../snapshot/lower.ts";
 import { readText } from "../sys/file.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { parseImageVolume, type WantedMount } from "../volume/mount-spec.ts";
@@ -17,7 +18,7 @@ import { mergeEnv } from "./env.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
 import { checkLimits, type FlagSpec, type UserConfig } from "./spec-from-flags.ts";
-import { findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
+import { containerById, findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
 
 export interface CreateOptions {
   /** As the user named it. */
@@ -50,7 +51,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   const id = options.id ?? generateId();
   const config = mergeConfig(image.config.config, flags.config, options.args, {
     image: options.image,
-    hostname: defaultHostname(id, hostConfig),
+    hostname: defaultHostname(engine, id, hostConfig),
   });
   if ((config.Entrypoint?.length ?? 0) + (config.Cmd?.length ?? 0) === 0) {
     throw new CtrError("invalid", "No command specified");
@@ -66,8 +67,10 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     // The name may belong to what a crash left behind.
     collect(engine);
   }
-  const record = transaction(engine.db, () =>
-    insertContainer(engine, {
+  const record = transaction(engine.db, () => {
+    // In the transaction: from here on a removal of the image leaves its layers to this container.
+    lowerDirectories(engine, image.layers);
+    return insertContainer(engine, {
       id,
       ...(flags.name === undefined ? {} : { name: flags.name }),
       imageId: image.id,
@@ -77,8 +80,8 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
       hostConfig,
       layers: image.layers,
       runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: reserveMounts(engine, id, wanted) },
-    }),
-  );
+    });
+  });
   return { record, warnings: warningsFor(hostConfig) };
 }
 
@@ -122,9 +125,11 @@ function networkOf(engine: Engine, mode: string): string {
   return mode.startsWith("container:") ? `container:${findContainer(engine, mode.slice(10)).id}` : mode;
 }
 
-/** The first digits of the id; in the host's network the host's own name, which the container shares. */
-function defaultHostname(id: string, hostConfig: HostConfig): string {
-  return hostConfig.NetworkMode === "host" ? readText("/proc/sys/kernel/hostname").trim() : id.slice(0, 12);
+/** The first digits of the id; in the network of the host or of another container the name that is shared with it. */
+function defaultHostname(engine: Engine, id: string, { NetworkMode }: HostConfig): string {
+  if (NetworkMode === "host") return readText("/proc/sys/kernel/hostname").trim();
+  const donor = NetworkMode.startsWith("container:") ? containerById(engine, NetworkMode.slice(10)) : undefined;
+  return donor?.config.Hostname ?? id.slice(0, 12);
 }
 
 /** The user's mounts, and an anonymous volume for each of the image's that nothing else covers. */

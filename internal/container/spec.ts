@@ -79,7 +79,12 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
         destination: "/",
         type: "overlay",
         source: "overlay",
-        options: [`lowerdir=${lower.map(escapeLayer).join(":")}`, `upperdir=${upper}`, `workdir=${work}`, ...PLAIN_OVERLAY],
+        options: [
+          `lowerdir=${lower.map(escapeLayer).join(":")}`,
+          `upperdir=${upper}`,
+          `workdir=${work}`,
+          ...PLAIN_OVERLAY,
+        ],
       },
       ...mountsOf(engine, record, donor),
     ],
