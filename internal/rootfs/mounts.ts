@@ -69,13 +69,14 @@ function mountOverlay(path: string, spec: Mount): Fd {
       if (key !== "lowerdir" || value === undefined) fsconfigSet(fs.number, key, value);
       else for (const layer of value.split(":")) fsconfigSet(fs.number, "lowerdir+", layer);
     }
+    // A kernel that passes unknown words on to an old overlayfs (6.1 does) refuses them only here.
+    fsconfigCreate(fs.number, "overlay");
   } catch (error) {
     if (!isErrno(error, EINVAL)) throw error;
     mount("overlay", path, "overlay", 0, options.data.join(","));
     return open(path, O_PATH | O_DIRECTORY);
   }
   using place = open(path, O_PATH | O_DIRECTORY);
-  fsconfigCreate(fs.number, "overlay");
   const tree = fsmount(fs.number, options.set);
   attachMount(tree.number, place.number, path);
   return tree;
