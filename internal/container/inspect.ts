@@ -93,6 +93,12 @@ function stateOf({ state, runtime }: ContainerRecord): object {
 }
 
 /** What is recorded, between Docker's fields for what this engine has no flag for. */
+/** Docker shows null for a privileged container, and an empty list with `systempaths=unconfined`. */
+function systemPaths(config: HostConfig, paths: readonly string[]): readonly string[] | null {
+  if (config.Privileged) return null;
+  return config.AreSystemPathsHidden ? paths : [];
+}
+
 function hostConfigOf(config: HostConfig): object {
   return {
     Binds: config.Binds,
@@ -153,13 +159,13 @@ function hostConfigOf(config: HostConfig): object {
     MemorySwappiness: null,
     OomKillDisable: null,
     PidsLimit: config.PidsLimit,
-    Ulimits: [],
+    Ulimits: config.Ulimits,
     CpuCount: 0,
     CpuPercent: 0,
     IOMaximumIOps: 0,
     IOMaximumBandwidth: 0,
-    MaskedPaths: config.Privileged ? null : MASKED_PATHS,
-    ReadonlyPaths: config.Privileged ? null : READONLY_PATHS,
+    MaskedPaths: systemPaths(config, MASKED_PATHS),
+    ReadonlyPaths: systemPaths(config, READONLY_PATHS),
     ...(config.Init === undefined ? {} : { Init: config.Init }),
   };
 }
