@@ -30,11 +30,11 @@ async function main(): Promise<void> {
   mkdirAll(root, 0o711);
   mkdirAll(state, 0o711);
   const locks = [lock(`${state}/netd.lock`), lock(`${root}/netd.lock`)];
-  const handedOver = listenerHandedOver();
-  const listener = handedOver ?? listenAt(netdSocket(state));
+  const bySystemd = process.env["LISTEN_PID"] === String(process.pid) && Number(process.env["LISTEN_FDS"]) >= 1;
+  const listener = listenerHandedOver(bySystemd) ?? listenAt(netdSocket(state));
   const controller = await openController(root, log);
   listenUnix<ToNetd, FromNetd>({ fd: listener.take() }, NETD_SERVER, (connection) => {
-    serve(connection, controller, handedOver !== undefined).catch((error: unknown) => log(messageOf(error)));
+    serve(connection, controller, bySystemd).catch((error: unknown) => log(messageOf(error)));
   });
   const end = () => {
     controller[Symbol.dispose]();
@@ -43,8 +43,6 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
-  // What the start needed is not needed again.
-  Bun.gc(true);
   dozeWhenIdle(controller.watched);
 }
 
@@ -65,13 +63,10 @@ function lock(path: string): Fd {
  * The socket we were started with. It is moved above the locks: a process that is killed closes its descriptors in order,
  * so whoever finds the socket dead finds the locks free.
  */
-function listenerHandedOver(): Fd | undefined {
-  const { CTR_LISTEN_FD, LISTEN_FDS, LISTEN_PID } = process.env;
-  let number: number | undefined;
-  if (CTR_LISTEN_FD !== undefined) number = Number(CTR_LISTEN_FD);
-  else if (LISTEN_PID === String(process.pid) && Number(LISTEN_FDS) >= 1) number = SD_LISTEN_FDS_START;
-  if (number === undefined) return undefined;
-  using original = new Fd(number);
+function listenerHandedOver(bySystemd: boolean): Fd | undefined {
+  const { CTR_LISTEN_FD } = process.env;
+  if (CTR_LISTEN_FD === undefined && !bySystemd) return undefined;
+  using original = new Fd(bySystemd ? SD_LISTEN_FDS_START : Number(CTR_LISTEN_FD));
   return dup(original.number);
 }
 
@@ -79,15 +74,15 @@ function listenerHandedOver(): Fd | undefined {
 async function serve(
   connection: Connection<ToNetd, FromNetd>,
   controller: Controller,
-  socketActivated: boolean,
+  bySystemd: boolean,
 ): Promise<void> {
   for (let message = await connection.receive(); message !== undefined; message = await connection.receive()) {
-    connection.send(await answer(message, controller, socketActivated));
+    connection.send(await answer(message, controller, bySystemd));
   }
   connection.end();
 }
 
-async function answer(message: ToNetd, controller: Controller, socketActivated: boolean): Promise<FromNetd> {
+async function answer(message: ToNetd, controller: Controller, bySystemd: boolean): Promise<FromNetd> {
   try {
     switch (message.type) {
       case "attach":
@@ -101,7 +96,10 @@ async function answer(message: ToNetd, controller: Controller, socketActivated: 
         return { type: "networks", networks: controller.networks() };
       case "status": {
         const endpoints = controller.endpoints().length;
-        return { type: "status", status: { version: VERSION, pid: process.pid, endpoints, socketActivated } };
+        return {
+          type: "status",
+          status: { version: VERSION, pid: process.pid, endpoints, socketActivated: bySystemd },
+        };
       }
       default:
         return message satisfies never;

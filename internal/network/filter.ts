@@ -1,7 +1,7 @@
 /** Keeps the packet filter as the store says: whole chains are written from it, one change at a time. */
 
 import { restoreRules, saveRules } from "../iptables/restore.ts";
-import { type FilterState, parsePresent, renderRules } from "../iptables/rules.ts";
+import { type FilterState, parsePresent, renderPorts, renderRules } from "../iptables/rules.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
 import { readText, writeInto } from "../sys/file.ts";
 import { listEndpoints, listNetworks, type Store } from "./store.ts";
@@ -9,9 +9,9 @@ import { listEndpoints, listNetworks, type Store } from "./store.ts";
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
 export interface Filter {
-  /** Brings the filter to what the store says. Resolves when a change that began after the call is done. */
+  /** Brings the published ports to what the store says. Resolves when a change that began after the call is done. */
   apply(): Promise<void>;
-  /** As `apply`, and looks first which of our jumps are missing; then switches the host's forwarding on. */
+  /** Brings everything to what the store says, whatever is there; then switches the host's forwarding on. */
   establish(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export function createFilter(store: Store): Filter {
     // Those that come while a change runs share the next one.
     waiting ??= inTurn(async () => {
       waiting = undefined;
-      await restoreRules(renderRules(filterState(store, false), ALL_PRESENT));
+      await restoreRules(renderPorts(filterState(store, false)));
     });
     return waiting;
   };
@@ -43,12 +43,8 @@ export function createFilter(store: Store): Filter {
   return { apply, establish };
 }
 
-/** After `establish`: every jump is there, only our own chains are written again. */
-const ALL_PRESENT = { has: () => true };
-
 function filterState(store: Store, dropsForwarded: boolean): FilterState {
   const networks = listNetworks(store);
-  const devices = new Map(networks.map(({ id, device }) => [id, device]));
   const [first] = networks.flatMap(({ device }) => (device === null ? [] : [device]));
   return {
     prefix: chainPrefix(first ?? ""),
@@ -57,11 +53,11 @@ function filterState(store: Store, dropsForwarded: boolean): FilterState {
         ? []
         : [{ device, subnet: formatSubnet({ network: subnet, prefixLength }), gateway: formatIpv4(gateway) }],
     ),
-    ports: listEndpoints(store).flatMap(({ state, address, networkId, ports }) => {
-      const device = devices.get(networkId);
-      if (state !== "attached" || address === undefined || device === undefined || device === null) return [];
-      return ports.map((port) => ({ ...port, device, address: formatIpv4(address) }));
-    }),
+    ports: listEndpoints(store).flatMap(({ state, address, ports }) =>
+      state !== "attached" || address === undefined
+        ? []
+        : ports.map((port) => ({ ...port, address: formatIpv4(address) })),
+    ),
     dropsForwarded,
   };
 }

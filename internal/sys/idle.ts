@@ -10,6 +10,8 @@ import { pollAny } from "./watch.ts";
 
 /** How long nothing has to happen before the loop is left. */
 const QUIET_MS = 100;
+/** How long after the last event memory is given back, once. */
+const CLEAN_MS = 2000;
 
 /** What a dozing process waits for besides its event loop. */
 export interface Watched {
@@ -20,22 +22,27 @@ export interface Watched {
 }
 
 /**
- * From now on sleeps outside the event loop whenever nothing happens. Where Bun's epoll descriptor cannot be found the
+ * From now on sleeps outside the event loop whenever nothing happens, and gives memory back before a long sleep. Where Bun's epoll descriptor cannot be found the
  * loop is not left: then the process merely wakes more often.
  */
 export function dozeWhenIdle({ mayDoze, descriptors }: Watched): void {
   const epoll = findEventLoop();
-  const doze = () => {
+  const wait = (timeoutMs: number): boolean => {
     const fds = [...(epoll === undefined ? [] : [epoll]), ...descriptors.keys()];
-    const events = pollAny(
-      fds.map((fd) => ({ fd, events: POLLIN })),
-      epoll !== undefined && mayDoze() ? -1 : 0,
-    );
+    const wanted = fds.map((fd) => ({ fd, events: POLLIN }));
+    const events = pollAny(wanted, epoll === undefined || !mayDoze() ? 0 : timeoutMs);
     for (const [at, fd] of fds.entries()) {
       const react = descriptors.get(fd);
       if (react === undefined || events[at] === 0) continue;
       descriptors.delete(fd);
       react();
+    }
+    return events.some((event) => event !== 0);
+  };
+  const doze = () => {
+    if (!wait(CLEAN_MS) && mayDoze()) {
+      Bun.gc(true);
+      wait(-1);
     }
     setTimeout(doze, QUIET_MS);
   };

@@ -66,7 +66,7 @@ test("a sandbox that ends without a detach: address, port, rules and link are co
   const sandbox = await makeSandbox();
   const ports = [{ containerPort: 80, protocol: "tcp" as const, hostPort: 18080 }];
   await attach(netd.client, sandbox, { containerId: "gone", ports });
-  expect(published()).toHaveLength(2);
+  expect(published()).toHaveLength(1);
   await sandbox.end();
   await nothingLeft();
   expect(await netd.client.endpoints()).toEqual([]);

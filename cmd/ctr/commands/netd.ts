@@ -50,7 +50,7 @@ async function status({ directories }: Call<typeof flags>): Promise<number> {
   }
   const { version, pid, endpoints, socketActivated } = await netd.status();
   printLine(`netd: running, pid ${pid}, version ${version}`);
-  printLine(`started by: ${socketActivated ? "its socket" : "hand"}`);
+  printLine(`started by: ${socketActivated ? "systemd" : "ctr"}`);
   printLine(`endpoints: ${endpoints}`);
   for (const { name, driver, device, subnet } of await netd.networks()) {
     printLine(`network: ${name} (${driver})${device === undefined ? "" : ` ${device} ${subnet ?? ""}`}`);
