@@ -25,6 +25,7 @@ test.each<[string[] | null, string[] | null, string, string]>([
   [["sleep", "1000"], null, '"sleep 1000"', '"sleep 1000"'],
   [["-c", "echo hi"], ["sh"], `"sh -c 'echo hi'"`, `"sh -c 'echo hi'"`],
   [["echo a long enough command"], ["sh", "-c"], `"sh -c 'echo a long …"`, `"sh -c 'echo a long enough command'"`],
+  [["\x1b[31m\x9b"], null, '"\\u001b[31m\\x9b"', '"\\u001b[31m\\x9b"'],
   [['say "x"'], null, '"say \\"x\\""', '"say \\"x\\""'],
 ])("the command %j of %j", (Cmd, Entrypoint, short, whole) => {
   const record = { config: { Cmd, Entrypoint } } as unknown as ContainerRecord;

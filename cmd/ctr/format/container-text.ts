@@ -1,6 +1,7 @@
 /** How lists show a container: id, command, status. */
 import { commandOf } from "../../../internal/container/command.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
+import { harmless } from "../fail.ts";
 import { humanDuration } from "./duration.ts";
 
 const SHORT_ID = 12;
@@ -31,7 +32,7 @@ export function imageText(record: ContainerRecord, isShort: boolean): string {
 export function commandText(record: ContainerRecord, isShort: boolean): string {
   const [path = "", ...args] = commandOf(record.config);
   const whole = [path, ...args.map((argument) => (argument.includes(" ") ? `'${argument}'` : argument))].join(" ");
-  return JSON.stringify(isShort ? ellipsis(whole, SHORT_COMMAND) : whole);
+  return harmless(JSON.stringify(isShort ? ellipsis(whole, SHORT_COMMAND) : whole));
 }
 
 /** The STATUS column: `Up 5 minutes (Paused)`, `Exited (137) 2 hours ago`. */

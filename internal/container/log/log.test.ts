@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { lseek, pwrite, writeAll } from "../../sys/fd.ts";
-import { openLogForAppend } from "./append.ts";
+import { LogAppender, openLogForAppend } from "./append.ts";
 import { formatTime, type LogRequest, printLog } from "./print-log.ts";
 import {
   END_OF_RUN,
@@ -209,4 +209,44 @@ describe("opening a log for append", () => {
     }
     expect(show(path).all).toBe("");
   });
+});
+
+test("an appender's records come back, large ones in pieces, after restarts too", () => {
+  const path = `${directory}/appended`;
+  const large = new Uint8Array(3_000_000).fill(120);
+  for (const round of [1n, 2n]) {
+    using log = new LogAppender(path);
+    log.append(O, new TextEncoder().encode("out\n"), T0 + round);
+    log.append(E, new TextEncoder().encode("err\n"), T0 + round);
+    log.append(O, large, T0 + round);
+    log.endRun(T0 + round);
+  }
+  const { out, err } = show(path);
+  expect(err).toBe("err\nerr\n");
+  expect(out).toBe(`out\n${"x".repeat(3_000_000)}`.repeat(2));
+});
+
+test("an appender that cannot write leaves no half record", () => {
+  // A limit on the size of files fails a write in the middle, as a full disk does: EFBIG with SIGXFSZ ignored.
+  const path = `${directory}/limited`;
+  const script = `
+    import { LogAppender } from "${import.meta.dir}/append.ts";
+    import { prlimit } from "${import.meta.dir}/../../sys/process.ts";
+    const log = new LogAppender("${path}");
+    const RLIMIT_FSIZE = 1;
+    prlimit(0, RLIMIT_FSIZE, { soft: 1024n, hard: 1024n });
+    const line = (letter) => new TextEncoder().encode(letter.repeat(299) + "\\n");
+    let failed = 0;
+    for (const letter of "abcd") try { log.append(1, line(letter), 1n); } catch { failed++; }
+    log.append(1, new TextEncoder().encode("end\\n"), 2n);
+    console.log(failed);`;
+  const limited = `trap '' XFSZ; exec "$0" -e "$1"`;
+  const { stdout, stderr } = Bun.spawnSync(["bash", "-c", limited, process.execPath, script]);
+  expect(stderr.toString()).toBe("");
+  expect(stdout.toString()).toBe("1\n");
+  expect(
+    show(path)
+      .out.split("\n")
+      .map((line) => line.slice(0, 3)),
+  ).toEqual(["aaa", "bbb", "ccc", "end", ""]);
 });
