@@ -77,14 +77,16 @@ const BANS: readonly Ban[] = [
   { what: /\bdlopen\(/, why: "one FFI handle, loaded from memory", except: /^internal\/sys\/lib\.ts$/ },
   { what: /\bMath\.random\(/, why: "ids and names must not be guessable: crypto.getRandomValues" },
   {
-    what: /\bprocess\.env\b|\bBun\.env\b/,
+    what: /\bprocess\.env\s*[[.;]|\bBun\.env\b/,
     why: "roles start from a clean environment; only the command line reads the caller's",
-    except: /^cmd\/ctr\/|^internal\/sys\/spawn\.ts$/, // spawn.ts reads the mark of a re-executed role
+    // A role's main reads the CTR_ variables it was started with; spawn.ts the mark of a re-executed role.
+    except: /^cmd\/ctr\/|^cmd\/(netd|supervisor)\/main\.ts$|^internal\/sys\/spawn\.ts$/,
   },
   {
     what: /\bprocess\.exit\(/,
     why: "it cuts off output and clean-up: return the status",
-    except: /^cmd\/[a-z]+\/main\.ts$|^cmd\/ctr\/(cli|output)\.ts$/, // the last line; nobody reads any more
+    // The last line of a process; a reader, or a supervisor, that is gone.
+    except: /^cmd\/[a-z]+\/main\.ts$|^cmd\/ctr\/(cli|output)\.ts$|^cmd\/init\/control\.ts$/,
   },
   {
     what: /\bcatch\s*(\([^)]*\))?\s*\{\s*\}/,
