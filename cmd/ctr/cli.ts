@@ -78,10 +78,10 @@ function find(words: readonly string[]): {
         return { path: at === 0 ? words.slice(1) : words.slice(0, at), rest: [] };
       }
       if (at > 0 && word.startsWith("-")) {
-        throw new UsageError(
-          `unknown ${word.startsWith("--") ? "flag: " : `shorthand flag: '${word[1] ?? ""}' in `}${word}`,
-          125,
-        );
+        const what = word.startsWith("--")
+          ? `unknown flag: ${word}`
+          : `unknown shorthand flag: '${word[1] ?? ""}' in ${word}`;
+        throw new UsageError(what, 125, groupUsage(words.slice(0, at)));
       }
       throw unknownCommand(path);
     }
@@ -92,13 +92,13 @@ function find(words: readonly string[]): {
 }
 
 function unknownCommand(path: readonly string[]): UsageError {
-  const parent = ["ctr", ...path.slice(0, -1)].join(" ");
-  const usage = path.length === 1 ? "" : `\n\nUsage:  ${parent}`;
-  return new UsageError(
-    `ctr: unknown command: ctr ${path.join(" ")}`,
-    1,
-    `${usage}\n\nRun '${parent} --help' for more information`,
-  );
+  return new UsageError(`ctr: unknown command: ctr ${path.join(" ")}`, 1, groupUsage(path.slice(0, -1)));
+}
+
+/** What stands after a message about a group, or (no path) about `ctr` itself. */
+function groupUsage(path: readonly string[]): string {
+  const name = ["ctr", ...path].join(" ");
+  return `${path.length === 0 ? "" : `\n\nUsage:  ${name}`}\n\nRun '${name} --help' for more information`;
 }
 
 /** Docker's words for a wrong number of operands; status 1. */

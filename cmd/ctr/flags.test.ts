@@ -97,8 +97,10 @@ describe("the flag grammar", () => {
     }
   });
 
-  test("--help wins over what follows it, -h only where it is no flag", () => {
-    expect(parseFlags(FLAGS, ["--help", "--bogus"], false).help).toBe(true);
+  test("--help is a flag among others, -h only where it is no other", () => {
+    expect(parseFlags(FLAGS, ["x", "--help", "-a"], false).help).toBe(true);
+    expect(() => parseFlags(FLAGS, ["--help", "--bogus"], false)).toThrow("unknown flag: --bogus");
+    expect(parseFlags(FLAGS, ["x", "--help"], true).help).toBe(false);
     expect(parseFlags({ all: { type: "boolean" } }, ["-h"], false)).toMatchObject({ help: true, isShortHelp: true });
   });
 });

@@ -21,7 +21,7 @@ export class UsageError extends CtrError {
 export interface FlagsOutcome<D extends FlagDefinitions> {
   readonly values: Flags<D>;
   readonly operands: readonly string[];
-  /** `--help` was met; nothing after it was looked at. */
+  /** `--help` is among the flags. */
   readonly help: boolean;
   /** It was Docker's deprecated `-h`. */
   readonly isShortHelp: boolean;
@@ -57,7 +57,7 @@ export function parseFlags<const D extends FlagDefinitions>(
     else values[name] = value;
   };
 
-  while (at < words.length && help === undefined) {
+  while (at < words.length) {
     const word = words[at++] ?? "";
     if (word.length < 2 || word[0] !== "-") {
       operands.push(word);
@@ -90,7 +90,8 @@ export function parseFlags<const D extends FlagDefinitions>(
         if (name === undefined || definition === undefined) {
           if (letter !== "h") throw new UsageError(`unknown shorthand flag: '${letter}' in -${rest}`, 125);
           help = "short";
-          break;
+          rest = rest.slice(1);
+          continue;
         }
         if (rest.length > 2 && rest[1] === "=") {
           set(name, definition, rest.slice(2));
@@ -108,7 +109,7 @@ export function parseFlags<const D extends FlagDefinitions>(
       }
     }
   }
-  if (help === undefined) for (; at < words.length; at++) operands.push(words[at] ?? "");
+  for (; at < words.length; at++) operands.push(words[at] ?? "");
   // Every name of `definitions` was given a value of its kind above.
   return { values: values as Flags<D>, operands, help: help !== undefined, isShortHelp: help === "short" };
 }
