@@ -302,12 +302,27 @@ test("netd.json: bip and mtu; a bad one stops the start with its reason", async 
   expect(await bad.exited).toBe(1);
 });
 
-test("idle: little memory of its own", async () => {
+test("idle: little memory of its own, and no wake-ups", async () => {
   await restartNetd();
+  const sandbox = await makeSandbox();
+  await attach(netd.client, sandbox, { containerId: "idle" });
   const pid = netd.process.pid;
+  const switches = () =>
+    /^voluntary_ctxt_switches:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/task/${pid}/status`, "utf8"))?.[1];
+  // It gives memory back two seconds after the last event and then sleeps.
+  let before = switches();
+  await waitFor("netd to fall asleep", async () => {
+    before = switches();
+    await Bun.sleep(1500);
+    return switches() === before;
+  });
+  await Bun.sleep(2500);
+  expect(switches()).toBe(before);
   const dirty = /Private_Dirty:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1];
   expect(Number(dirty)).toBeLessThan(20_000);
-});
+  await sandbox.end();
+  await nothingLeft();
+}, 40_000);
 
 test("install --destdir: units that name this executable; uninstall takes them away", async () => {
   const destination = `${home}/image`;
