@@ -2,7 +2,8 @@
 import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
-import { kernelFile, links, rules } from "../lib/host.ts";
+import { kernelFile, links, processes, rules } from "../lib/host.ts";
+import { isNetd } from "../lib/leaks.ts";
 import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -102,6 +103,17 @@ test.if(needs("ctr"))("netd killed: the container is reached, and the next comma
   await engine.ok("rm", "-f", "kept");
   await engine.expectNothingLeft();
 });
+
+test.if(needs("ctr"))(
+  "netd killed and needed by several at once: one is started, and all get their network",
+  async () => {
+    const running = () => processes().filter((found) => isNetd(found) && found.state !== "Z");
+    expect(running()).toHaveLength(1);
+    for (const { pid } of running()) process.kill(pid, "SIGKILL");
+    await Promise.all(Array.from({ length: 5 }, () => inside([], "true")));
+    expect(running()).toHaveLength(1);
+  },
+);
 
 test.if(needs("ctr"))("a supervisor and its container killed: the endpoint is collected", async () => {
   await startWeb("victim", "-p", "18088:80");

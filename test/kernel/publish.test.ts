@@ -5,6 +5,7 @@ import { CtrError } from "../../internal/errors/error.ts";
 import { requirePrivateHost } from "../lib/host.ts";
 import { attach, call, host, makeNeighbour, makeSandbox, serve, startNetd } from "../lib/sandbox.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 requirePrivateHost();
 // Without it bridged frames do not pass the packet filter, and nothing may depend on their doing so.
@@ -160,6 +161,30 @@ test("a range of host ports: the first free one", async () => {
   expect(late.ports[0]?.hostPort).toBe(18083);
   await client.detach("range");
   await sandbox.end();
+});
+
+test("UDP: a client that keeps sending is led to the container that has the port now", async () => {
+  const socket = await Bun.udpSocket({ socket: { data: (_socket, data) => void answers.push(data.toString()) } });
+  const answers: string[] = [];
+  const answered = async (text: string) =>
+    await waitFor(text, () => {
+      socket.send("hello", 18054, "127.0.0.1");
+      return answers.some((answer) => answer.startsWith(text));
+    });
+  for (const name of ["one", "two"]) {
+    const sandbox = await makeSandbox();
+    // Another address each time, or the flow would happen to be right.
+    const spacer = await makeSandbox();
+    await attach(client, spacer, { containerId: `${name}-spacer` });
+    await attach(client, sandbox, {
+      containerId: name,
+      ports: [{ containerPort: 53, protocol: "udp", hostPort: 18054 }],
+    });
+    await serve(sandbox.pid, "udp", 53, name);
+    await answered(name);
+    await client.detach(name);
+  }
+  socket.close();
 });
 
 test("detach: the port is free again, its rules are gone, the others stay", async () => {

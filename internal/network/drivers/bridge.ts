@@ -3,7 +3,8 @@
  * only the packet filter is somebody else's program.
  */
 import { CtrError, ENODEV, isErrno, withContext } from "../../errors/error.ts";
-import type { AttachRequest, Endpoint } from "../../ipc/netd.ts";
+import type { AttachRequest, Endpoint, PortBinding } from "../../ipc/netd.ts";
+import { forgetUdpFlows } from "../../netlink/conntrack.ts";
 import { formatIpv4, networkOf, overlaps, type Subnet } from "../../netlink/ipv4.ts";
 import {
   addBridge,
@@ -143,11 +144,24 @@ export function createBridgeDriver(context: DriverContext): Driver {
       isolate(hostInterface, id);
     }
     try {
-      if (endpoint.ports.length > 0 && network.device !== null) await filter.apply();
+      if (endpoint.ports.length > 0 && network.device !== null) await applyPorts(endpoint.ports);
     } finally {
       // Only now may another container have the address: until here the ports led to it.
       const pool = bridges.get(network.id)?.pool;
       if (address !== undefined && pool !== undefined) release(pool, address);
+    }
+  };
+
+  /** Writes the rules; flows of before they changed are told of it. */
+  const applyPorts = async (changed: readonly PortBinding[]): Promise<void> => {
+    await filter.apply();
+    const udp = changed.filter(({ protocol }) => protocol === "udp").map(({ hostPort }) => hostPort);
+    if (udp.length === 0) return;
+    try {
+      forgetUdpFlows(new Set(udp));
+    } catch (error) {
+      // A kernel without ctnetlink: the rules are right, only flows that are under way take their time.
+      log(withContext("forget UDP flows", error).message);
     }
   };
 
@@ -199,7 +213,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
         // What failed may fail again: the reason that is told is the first one.
         await filter.apply().catch((error: unknown) => log(withContext("take back rules", error).message));
       });
-      await filter.apply();
+      await applyPorts(bindings);
     }
     undo.move();
     return describe(bridge.network, { ...reserved, state: "attached", interfaceIndex });
