@@ -3,7 +3,7 @@
  * with its socket (sd_listen_fds(3)), by whoever needs it first (`CTR_LISTEN_FD`), or by hand in the foreground.
  * SIGTERM ends it and leaves everything as it is: the next netd takes over what it finds.
  */
-import { CtrError, EAGAIN, isErrno } from "../../internal/errors/error.ts";
+import { CtrError, EAGAIN, EPERM, isErrno } from "../../internal/errors/error.ts";
 import { type Connection, listenUnix } from "../../internal/ipc/connection.ts";
 import { type FromNetd, NETD_SERVER, netdSocket, type ToNetd } from "../../internal/ipc/netd.ts";
 import { listenAt } from "../../internal/ipc/netd-client.ts";
@@ -11,12 +11,14 @@ import { type Controller, openController } from "../../internal/network/controll
 import { dup, Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
-import { umask } from "../../internal/sys/process.ts";
+import { chdir, prlimit, umask } from "../../internal/sys/process.ts";
 
 declare const CTR_VERSION: string | undefined;
 const VERSION = typeof CTR_VERSION === "string" ? CTR_VERSION : "0.0.0-dev";
 /** sd_listen_fds(3): the first descriptor passed on. */
 const SD_LISTEN_FDS_START = 3;
+
+const MAX_FILES = 524_288n;
 
 /** One line for the journal, or for `<state>/netd.log`. */
 function log(line: string): void {
@@ -27,6 +29,7 @@ async function main(): Promise<void> {
   const root = process.env["CTR_ROOT"] || "/var/lib/ctr";
   const state = process.env["CTR_STATE"] || "/run/ctr";
   umask(0o077);
+  raiseFileLimit();
   mkdirAll(root, 0o711);
   mkdirAll(state, 0o711);
   const locks = [lock(`${state}/netd.lock`), lock(`${root}/netd.lock`)];
@@ -43,7 +46,22 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
+  // Everything is open: keep no directory of the caller's busy.
+  chdir("/");
   dozeWhenIdle(controller.watched);
+}
+
+/** Each published port and each container is a descriptor here. */
+function raiseFileLimit(): void {
+  const RLIMIT_NOFILE = 7;
+  const { hard } = prlimit(0, RLIMIT_NOFILE);
+  const wanted = hard > MAX_FILES ? hard : MAX_FILES;
+  try {
+    prlimit(0, RLIMIT_NOFILE, { soft: wanted, hard: wanted });
+  } catch (error) {
+    if (!isErrno(error, EPERM)) throw error;
+    prlimit(0, RLIMIT_NOFILE, { soft: hard, hard }); // no CAP_SYS_RESOURCE: as far as we may
+  }
 }
 
 /** Held for life: the kernel drops it with its process. Throws CtrError `conflict` when another netd has it. */

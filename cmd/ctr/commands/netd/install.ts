@@ -34,6 +34,8 @@ export async function install(directories: Directories, options: InstallOptions)
     printLine(`${target}/${name}`);
   }
   if (options.destination !== undefined) return;
+  // The service may write there and nowhere else, so it cannot make it.
+  mkdirAll(directories.root, 0o711);
   await systemctl("daemon-reload");
   await systemctl("enable", ...(options.now ? ["--now"] : []), SOCKET);
 }
