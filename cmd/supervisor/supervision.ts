@@ -6,7 +6,7 @@ import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
 import { openLogForAppend } from "../../internal/container/log/append.ts";
 import { endOfRunRecord, logPath } from "../../internal/container/log/record.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
-import { releaseContainer } from "../../internal/container/remove.ts";
+import { releaseContainer } from "../../internal/container/release.ts";
 import { runtimeSpec } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import type { Engine } from "../../internal/db/engine.ts";

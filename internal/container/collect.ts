@@ -17,7 +17,7 @@ import { removeTree } from "../sys/file.ts";
 import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
 import { nowRfc3339 } from "./clock.ts";
 import type { ContainerRecord, RuntimeRecord } from "./record.ts";
-import { cgroupPathOf, releaseContainer } from "./remove.ts";
+import { cgroupPathOf, releaseContainer } from "./release.ts";
 import { isLive } from "./states.ts";
 import { containerById, hasKeeper, keptContainers, move, NOBODY, patchRuntime } from "./store.ts";
 

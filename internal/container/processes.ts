@@ -2,7 +2,7 @@
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import type { ContainerRecord } from "./record.ts";
-import { cgroupPathOf } from "./remove.ts";
+import { cgroupPathOf } from "./release.ts";
 import { isLive } from "./states.ts";
 
 /** Host pids of everything in its cgroup. Throws `conflict` when it does not run. */

@@ -1,0 +1,70 @@
+/** Letting go of what a container at rest has: for its removal, its own end with `--rm`, and what a crash left. */
+import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
+import { transaction } from "../db/database.ts";
+import type { Engine } from "../db/engine.ts";
+import { withContext } from "../errors/error.ts";
+import { wakeNetd } from "../ipc/netd-client.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { removeTree } from "../sys/file.ts";
+import { processStartTime } from "../sys/process.ts";
+import { releaseMounts } from "../volume/store.ts";
+import type { ContainerRecord } from "./record.ts";
+import { containerById, forget, type Keeper, move } from "./store.ts";
+
+/**
+ * Lets go of everything a container at rest has: cgroup, directories, volumes, and its row. For its supervisor (`--rm`),
+ * which is its keeper, and for commands, which become it. Does all it can and throws the first problem at the end; the
+ * row is then `dead` and the next removal goes on from there. Succeeds when the container is gone.
+ */
+export function releaseContainer(
+  engine: Engine,
+  record: ContainerRecord,
+  options: { readonly volumes: boolean },
+): void {
+  const removing = beginRemoval(engine, record.id);
+  if (removing === undefined) return;
+  const problems: unknown[] = [];
+  const attempt = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      problems.push(error);
+    }
+  };
+  attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
+  attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
+  attempt(() => removeTree(AT_FDCWD, `${engine.root}/containers/${record.id}`));
+  if (removing.runtime.endpoint !== undefined) attempt(() => void wakeNetd(engine));
+  if (problems.length > 0) {
+    move(engine, record.id, "dead", { error: text(problems[0]) });
+    throw withContext(`remove container ${record.name}`, problems[0]);
+  }
+  transaction(engine.db, () => {
+    releaseMounts(engine, record.id, options.volumes);
+    forget(engine, record.id);
+  });
+}
+
+/** Where the container's cgroup is, whether or not it exists. */
+export function cgroupPathOf(record: ContainerRecord): string {
+  const { CgroupParent } = record.hostConfig;
+  return CgroupParent === "" ? cgroupsPath(record.id) : cgroupsPath(record.id, CgroupParent);
+}
+
+/** The row as `removing`, kept by this process; undefined when it is gone. */
+function beginRemoval(engine: Engine, id: string): ContainerRecord | undefined {
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) return undefined;
+    if (record.state === "removing") return record;
+    return move(engine, id, "removing", { keeper: self(), pid: 0, pidStartTime: 0 });
+  });
+}
+
+function self(): Keeper {
+  return { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
