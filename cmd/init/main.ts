@@ -43,7 +43,7 @@ import { expect, greet, tell } from "./control.ts";
 import { findProgram } from "./program.ts";
 import { reaperExecutable } from "./reaper.ts";
 
-let step = "greet";
+let step = "prepare";
 
 const USUAL_MOUNTS = defaultMounts({
   shmSize: DEFAULT_SHM_SIZE,
@@ -61,12 +61,12 @@ function run<T>(name: string, action: () => T): T {
 async function main(): Promise<void> {
   // Until execve no process of the container may look into this one (SECURITY-RULES, "The moment of entering").
   prctl(PR_SET_DUMPABLE, 0);
-  greet();
   umask(0);
   // While the supervisor is still finding out what is to run: what nearly every container needs.
   const prepared = new PreparedMounts();
   for (const mount of USUAL_MOUNTS) prepared.prepare(mount);
   if (process.argv.includes(OWN_NETWORK)) run("network", () => configureInterfaces([]));
+  run("greet", greet);
   const { spec } = run("create", () => expect("create"));
   run("oom score", () => setOomScore(spec));
   run("rlimits", () => setRlimits(spec));

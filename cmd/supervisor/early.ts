@@ -23,6 +23,9 @@ export interface EarlyStart {
   readonly lock: Fd;
 }
 
+/** The same, and whether init was given its spec already. */
+export type HandedOver = EarlyStart & { readonly hasSpec: boolean };
+
 /** Where the lock is. */
 export function startingLock(state: string): string {
   return `${state}/starting.lock`;

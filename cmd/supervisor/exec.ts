@@ -6,8 +6,9 @@ import { openTerminal } from "../../internal/rootfs/devices.ts";
 import { containerRoot, join, userInContainer } from "../../internal/runtime/join.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { onChildExit } from "./children.ts";
+import { failure } from "./failure.ts";
 import { Audience, type Client } from "./output.ts";
-import { failure, follow } from "./requests.ts";
+import { follow } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
 import type { Supervision } from "./supervision.ts";
 

@@ -5,17 +5,11 @@
  * unsent, so that nothing is lost to a slow one; a client that takes nothing at all for `STALL_LIMIT_MS` is cut off, so
  * that none can stop the container for good.
  */
-import {
-  encodeLogHeader,
-  LOG_HEADER_BYTES,
-  LOG_STDERR,
-  LOG_STDOUT,
-  MAX_LOG_PAYLOAD_BYTES,
-} from "../../internal/container/log/record.ts";
-import { EIO, isErrno } from "../../internal/errors/error.ts";
+import type { LogAppender } from "../../internal/container/log/append.ts";
+import { LOG_STDERR, LOG_STDOUT } from "../../internal/container/log/record.ts";
+import { EIO, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import type { Connection } from "../../internal/ipc/connection.ts";
 import type { FromSupervisor, Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
-import { writePair } from "../../internal/sys/fd.ts";
 
 const MAX_CLIENT_BYTES = 1 << 20;
 const STALL_LIMIT_MS = 30_000;
@@ -77,35 +71,31 @@ async function catchUp(client: Client): Promise<boolean> {
   }
 }
 
-/** Where output goes before anybody hears of it. */
-export class LogWriter {
-  readonly #fd: number;
-  readonly #header = new Uint8Array(LOG_HEADER_BYTES);
-  readonly #view = new DataView(this.#header.buffer);
-  /** Why the log stopped taking records (a full disk), if it did: the container runs on without. */
-  failure: unknown;
-
-  constructor(fd: number) {
-    this.#fd = fd;
-  }
-
-  write(stream: StreamName, data: Uint8Array): void {
-    for (let at = 0; at < data.length; at += MAX_LOG_PAYLOAD_BYTES) {
-      const part = data.length <= MAX_LOG_PAYLOAD_BYTES ? data : data.subarray(at, at + MAX_LOG_PAYLOAD_BYTES);
-      encodeLogHeader(this.#view, 0, part.length, stream === "stdout" ? LOG_STDOUT : LOG_STDERR, nowNs());
-      try {
-        writePair(this.#fd, this.#header, part);
-      } catch (error) {
-        // A full disk must not stop the container; the reader copes with a record that was cut.
-        this.failure = error;
-      }
-    }
+/** Output goes to the log before anybody hears of it. A full disk must not stop the container: what did not fit is missing. */
+export function writeLog(log: LogAppender, stream: StreamName, data: Uint8Array): void {
+  try {
+    log.append(stream === "stdout" ? LOG_STDOUT : LOG_STDERR, data, nowNs());
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
   }
 }
 
-/** Wall clock in nanoseconds since 1970, as fine as the process can tell. */
+/** Tells followers that nothing more comes; on a full disk they see the supervisor's end instead. */
+export function endLog(log: LogAppender | undefined): void {
+  try {
+    log?.endRun(nowNs());
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+  }
+}
+
+let lastNs = 0n;
+
+/** Wall clock in nanoseconds since 1970, never the same twice. Its milliseconds follow the clock when that is set. */
 export function nowNs(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));
+  const ns = BigInt(Date.now()) * 1_000_000n + BigInt(Math.floor((performance.now() % 1) * 1e6));
+  lastNs = ns > lastNs || lastNs - ns > 1_000_000_000n ? ns : lastNs + 1n;
+  return lastNs;
 }
 
 /** Reads a stream of the container to its end. The descriptor is closed by the stream. */

@@ -1,9 +1,10 @@
 /** What clients ask of a supervisor: one connection, one request, and what follows from it. */
 import { CtrError } from "../../internal/errors/error.ts";
-import type { FromSupervisor, Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import type { Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
 import { pidfdSendSignal } from "../../internal/sys/process.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { startExec } from "./exec.ts";
+import { failure } from "./failure.ts";
 import type { Input } from "./input.ts";
 import type { Client } from "./output.ts";
 import type { Supervision } from "./supervision.ts";
@@ -27,13 +28,6 @@ export async function serve(supervision: Supervision, client: Client, first?: To
     client.send(failure(error));
     client.end();
   }
-}
-
-/** The error as it crosses: fields, not an object. */
-export function failure(error: unknown): FromSupervisor {
-  const message = error instanceof Error ? error.message : String(error);
-  const exitStatus = error instanceof CtrError ? (error.exitStatus ?? 1) : 1;
-  return { type: "failed", message, exitStatus };
 }
 
 async function answer(supervision: Supervision, client: Client, request: ToSupervisor): Promise<void> {

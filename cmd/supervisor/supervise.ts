@@ -1,11 +1,10 @@
 /** From the first client's request to the container's rest. */
-import { openEngine } from "../../internal/db/engine.ts";
 import { CtrError } from "../../internal/errors/error.ts";
 import { connectFd } from "../../internal/ipc/connection.ts";
 import { type FromSupervisor, SUPERVISOR_SERVER, type ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import { handOverFrame } from "../../internal/runtime/launch.ts";
 import type { EarlyStart } from "./early.ts";
-import { failure, serve } from "./requests.ts";
-import { Supervision } from "./supervision.ts";
+import { failure } from "./failure.ts";
 
 /** The descriptor of the socketpair to the client that wanted this container started. */
 const CLIENT_FD = 3;
@@ -16,26 +15,30 @@ export async function supervise(
   early: EarlyStart | undefined,
 ): Promise<void> {
   const client = await connectFd<ToSupervisor, FromSupervisor>(CLIENT_FD, SUPERVISOR_SERVER);
-  let supervision: Supervision;
-  let request: ToSupervisor | undefined;
   try {
-    const engine = openEngine(directories);
-    request = await client.receive();
+    const request = await client.receive();
     if (request === undefined) {
       // The client changed its mind (a bad flag, an unknown image): nothing has been recorded yet.
       early?.init.abandon();
       return;
     }
     if (request.type !== "start") throw new CtrError("invalid", `${request.type} before start`);
-    supervision = Supervision.open(engine, request.id, early);
+    const hasSpec = early !== undefined && request.create !== undefined;
+    if (hasSpec) handOverFrame(early.init, request.create);
+    // Init is at work on its mounts while the rest is loaded.
+    const { openSupervision } = await import("./supervision.ts");
+    const { serve } = await import("./requests.ts");
+    const supervision = openSupervision(
+      request.id,
+      directories,
+      early === undefined ? undefined : { ...early, hasSpec },
+    );
+    void serve(supervision, client, request);
+    await supervision.ended;
   } catch (error) {
     early?.init.abandon();
     client.send(failure(error));
-    await client.drained();
-    client.end();
-    return;
   }
-  void serve(supervision, client, request);
-  await supervision.ended;
   await client.drained();
+  client.end();
 }

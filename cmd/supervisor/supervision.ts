@@ -3,27 +3,27 @@
  * recorded here.
  */
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
-import { openLogForAppend } from "../../internal/container/log/append.ts";
-import { endOfRunRecord, logPath } from "../../internal/container/log/record.ts";
+import { LogAppender } from "../../internal/container/log/append.ts";
+import { logPath } from "../../internal/container/log/record.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
 import { runtimeSpec } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
-import type { Engine } from "../../internal/db/engine.ts";
+import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Process, Spec } from "../../internal/spec/runtime.ts";
-import { AT_FDCWD, type Fd, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
+import { AT_FDCWD, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
-import { type ChildExit, pidfdSendSignal, processStartTime } from "../../internal/sys/process.ts";
+import { type ChildExit, isRunning, pidfdSendSignal, processStartTime } from "../../internal/sys/process.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
 import { onChildExit } from "./children.ts";
-import type { EarlyStart } from "./early.ts";
+import type { HandedOver } from "./early.ts";
 import { attachNetwork, detachNetwork } from "./network.ts";
-import { Audience, type Client, LogWriter, nowNs } from "./output.ts";
+import { Audience, type Client, endLog, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
 
@@ -42,6 +42,20 @@ interface Run {
   readonly exited: Promise<ChildExit>;
 }
 
+/** Takes over a container that is at rest. */
+export function openSupervision(
+  id: string,
+  directories: { readonly root: string; readonly state: string },
+  early: HandedOver | undefined,
+): Supervision {
+  const engine = openEngine(directories);
+  // `ctr run` records a new container with this process as its keeper already.
+  const known = containerById(engine, id);
+  const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
+  early?.lock.close();
+  return new Supervision(engine, record, early);
+}
+
 export class Supervision {
   /** Resolves when the container is at rest and nothing of it is left to do. */
   readonly ended: Promise<void>;
@@ -50,7 +64,8 @@ export class Supervision {
   #record: ContainerRecord;
   #resolveEnded: () => void = () => {};
   /** An init that is there already, for the first start. */
-  #early: EarlyStart | undefined;
+  #early: HandedOver | undefined;
+  #log: LogAppender | undefined;
   #run: Run | undefined;
   #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
@@ -58,7 +73,7 @@ export class Supervision {
   #atRest: Promise<void>;
   #resolveAtRest: () => void = () => {};
 
-  private constructor(engine: Engine, record: ContainerRecord, early: EarlyStart | undefined) {
+  constructor(engine: Engine, record: ContainerRecord, early: HandedOver | undefined) {
     this.#engine = engine;
     this.#record = record;
     this.#early = early;
@@ -68,15 +83,6 @@ export class Supervision {
     this.#atRest = new Promise((resolve) => {
       this.#resolveAtRest = resolve;
     });
-  }
-
-  /** Takes over a container that is at rest. */
-  static open(engine: Engine, id: string, early: EarlyStart | undefined): Supervision {
-    // `ctr run` records a new container with this process as its keeper already.
-    const known = containerById(engine, id);
-    const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
-    early?.lock.close();
-    return new Supervision(engine, record, early);
   }
 
   get record(): ContainerRecord {
@@ -93,6 +99,7 @@ export class Supervision {
       return run.launch.pid;
     } catch (error) {
       const failure = startError(error);
+      this.#early?.init.abandon();
       this.#restAfterFailure(failure);
       throw failure;
     }
@@ -235,19 +242,21 @@ export class Supervision {
     let started: Launch | undefined;
     let streams = early?.streams ?? pipes?.streams;
     try {
-      started = early === undefined ? await launch(spec, ends.fds) : await launchWaiting(early.init, spec);
+      started =
+        early === undefined ? await launch(spec, ends.fds) : await launchWaiting(early.init, spec, early.hasSpec);
       const pid = started.pid;
       const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
-      const endpoint = await attachNetwork(this.#engine, this.#record, started);
-      const { terminal } = await started.ready();
+      const ready = started.ready();
+      const endpoint = await this.#attach(started, ready);
+      const { terminal } = await ready;
       if (terminal !== undefined) streams = terminalStreams(terminal);
       if (streams === undefined) throw new CtrError("internal", "init made no terminal");
       // Recorded once the program runs: a start that fails leaves the container in the state it had.
       await started.start();
       this.#recordRunning(started, endpoint);
-      const log = new LogWriter(this.#openLog().take());
+      const log = this.#openLog();
       const drained = streams.pump((stream, data) => {
-        log.write(stream, data);
+        writeLog(log, stream, data);
         return this.audience.isEmpty ? undefined : this.audience.tell(stream, data);
       });
       this.#run = { launch: started, spec, streams, drained, exited };
@@ -260,8 +269,20 @@ export class Supervision {
     }
   }
 
+  /** Asks netd for the endpoint. When init is dead, its own last words say why, not netd's about a namespace that is gone. */
+  async #attach(started: Launch, ready: Promise<unknown>): Promise<EndpointRecord | undefined> {
+    // Looked at below, or by the caller; not reported a second time.
+    ready.catch(() => {});
+    try {
+      return await attachNetwork(this.#engine, this.#record, started);
+    } catch (error) {
+      if (!isRunning(started.pid, started.startTime)) await ready;
+      throw error;
+    }
+  }
+
   /** The init that waits, if it is one for this spec; one that is not is ended. */
-  #takeEarly(spec: Spec): EarlyStart | undefined {
+  #takeEarly(spec: Spec): HandedOver | undefined {
     const early = this.#early;
     this.#early = undefined;
     if (early === undefined) return undefined;
@@ -282,8 +303,10 @@ export class Supervision {
     return undefined;
   }
 
-  #openLog(): Fd {
-    return openLogForAppend(logPath(this.#engine.root, this.#record.id));
+  /** The log, opened once and kept over restarts. */
+  #openLog(): LogAppender {
+    this.#log ??= new LogAppender(logPath(this.#engine.root, this.#record.id));
+    return this.#log;
   }
 
   #recordRunning(started: Launch, endpoint: EndpointRecord | undefined): void {
@@ -343,10 +366,10 @@ export class Supervision {
   #rest(result: { readonly exitCode: number; readonly error?: string }): void {
     const { id } = this.#record;
     const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
+    endLog(this.#log);
     if (removes) {
       releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
     } else {
-      writeAll(this.#openLog().take(), endOfRunRecord(nowNs()));
       this.#record = move(this.#engine, id, "exited", result);
     }
     // Not before: whoever finds nobody here any more reads in the row how it ended.

@@ -21,6 +21,8 @@ export interface StartOptions {
   /** What the client wants to be attached to from the first byte on; without it the connection ends once it runs. */
   readonly streams?: Streams | undefined;
   readonly size?: TerminalSize | undefined;
+  /** The frame for the init that its supervisor has started early. */
+  readonly create?: Uint8Array | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface StartOptions {
 export async function sendStart(
   supervisor: NewSupervisor,
   id: string,
-  { streams, size }: StartOptions,
+  { streams, size, create }: StartOptions,
 ): Promise<ToContainer> {
   const fd = supervisor.socket.take();
   const connection = await connectFd<FromSupervisor, ToSupervisor>(fd, SUPERVISOR_CLIENT);
@@ -39,6 +41,7 @@ export async function sendStart(
     id,
     ...(streams === undefined ? {} : { streams }),
     ...(size === undefined ? {} : { size }),
+    ...(create === undefined ? {} : { create }),
   });
   return connection;
 }

@@ -15,6 +15,8 @@ export interface Conversation<In> {
   readonly name: string;
   readonly version: number;
   readonly decode: (value: unknown) => In;
+  /** True if this end's hello is on its way already, written before the connection was made of the descriptor. */
+  readonly hasGreeted?: boolean;
 }
 
 /** This end of a connection. */
@@ -70,7 +72,7 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    this.#write(encodeFrame(hello(conversation)));
+    if (conversation.hasGreeted !== true) this.#write(encodeFrame(hello(conversation)));
   }
 
   send(message: Out): void {

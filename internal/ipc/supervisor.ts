@@ -3,7 +3,7 @@
  * with (descriptor 3) and over `<state>/containers/<id>/supervisor.sock`, which a running one listens on.
  *
  *   client                          supervisor
- *     │ start {id, attach?, size?} ──▶ │   only on the socketpair, once
+ *     │ start {id, streams?, …} ─────▶ │   only on the socketpair, once
  *     │ ◀── started {pid} | failed      │
  *     │                                 │
  *     │ attach {streams} ─────────────▶ │   on a running container
@@ -66,7 +66,14 @@ export interface ExecProcess {
 
 /** What a client tells a supervisor. */
 export type ToSupervisor =
-  | { readonly type: "start"; readonly id: string; readonly streams?: Streams; readonly size?: TerminalSize }
+  /** `create` is the frame for an init that waits already (internal/ipc/init.ts), made by who recorded the container. */
+  | {
+      readonly type: "start";
+      readonly id: string;
+      readonly streams?: Streams;
+      readonly size?: TerminalSize;
+      readonly create?: Uint8Array;
+    }
   | { readonly type: "attach"; readonly streams: Streams; readonly size?: TerminalSize }
   | { readonly type: "exec"; readonly process: ExecProcess; readonly streams?: Streams; readonly size?: TerminalSize }
   | { readonly type: "stdin"; readonly data: Uint8Array }
@@ -128,7 +135,13 @@ export function decodeToSupervisor(value: unknown): ToSupervisor {
   const type = text(fields, "type");
   switch (type) {
     case "start":
-      return { type, id: text(fields, "id"), ...optionalStreams(fields), ...optionalSize(fields) };
+      return {
+        type,
+        id: text(fields, "id"),
+        ...optionalStreams(fields),
+        ...optionalSize(fields),
+        ...optionalCreate(fields),
+      };
     case "attach":
       return { type, streams: streams(fields), ...optionalSize(fields) };
     case "exec":
@@ -200,6 +213,10 @@ function streams(fields: Fields): Streams {
 
 function optionalStreams(fields: Fields): { readonly streams?: Streams } {
   return fields["streams"] === undefined ? {} : { streams: streams(fields) };
+}
+
+function optionalCreate(fields: Fields): { readonly create?: Uint8Array } {
+  return fields["create"] === undefined ? {} : { create: bytes(fields, "create") };
 }
 
 function size(fields: Fields): TerminalSize {

@@ -5,10 +5,12 @@
 import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import { type Connection, connectFd } from "../ipc/connection.ts";
+import { encodeFrame } from "../ipc/frame.ts";
+import { hello } from "../ipc/hello.ts";
 import { decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
 import type { InterfaceSetup } from "../ipc/netd.ts";
 import type { MemoryResources, Resources, Spec } from "../spec/runtime.ts";
-import type { Fd } from "../sys/fd.ts";
+import { type Fd, writeAll } from "../sys/fd.ts";
 import { pidfdGetfd, processStartTime } from "../sys/process.ts";
 import { type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
 
@@ -41,12 +43,24 @@ export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
     cgroup.destroy();
     throw error;
   }
-  return await handOver(waiting, spec);
+  return await handOver(waiting, spec, false);
 }
 
-/** Gives the spec to an init that was started before it was known, and its cgroup the limits while init is at work. */
-export async function launchWaiting(waiting: WaitingInit, spec: Spec): Promise<Launch> {
-  const launched = await handOver(waiting, spec);
+/**
+ * Hands an init that waits its spec, as the frame of a `create` message that its maker encoded. The limits follow with
+ * `launchWaiting`, which must get the same spec.
+ */
+export function handOverFrame(waiting: WaitingInit, create: Uint8Array): void {
+  writeAll(waiting.control.number, encodeFrame(hello(INIT_CONVERSATION)));
+  writeAll(waiting.control.number, create);
+}
+
+/**
+ * Gives the spec to an init that was started before it was known, unless it has it already, and its cgroup the limits
+ * while init is at work.
+ */
+export async function launchWaiting(waiting: WaitingInit, spec: Spec, hasSpec: boolean): Promise<Launch> {
+  const launched = await handOver(waiting, spec, hasSpec);
   try {
     waiting.cgroup.update(beforeStart(spec));
     return launched;
@@ -75,11 +89,12 @@ function atStart({ linux }: Spec): Resources | undefined {
   return isTight(memory) ? { memory } : undefined;
 }
 
-async function handOver(waiting: WaitingInit, spec: Spec): Promise<Launch> {
+async function handOver(waiting: WaitingInit, spec: Spec, hasSpec: boolean): Promise<Launch> {
   try {
     const decode = decodeFromInit;
-    const control = await connectFd<FromInit, ToInit>(waiting.control.take(), { ...INIT_CONVERSATION, decode });
-    control.send({ type: "create", spec });
+    const conversation = { ...INIT_CONVERSATION, decode, hasGreeted: hasSpec };
+    const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
+    if (!hasSpec) control.send({ type: "create", spec });
     return new Launched(waiting, control, atStart(spec));
   } catch (error) {
     waiting.abandon();

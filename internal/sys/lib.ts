@@ -11,51 +11,32 @@ export type PathBytes = string | Uint8Array;
 
 const returns = FFIType.i64_fast;
 
-const SYMBOLS = {
+/** What nearly every start calls. A symbol costs 5 µs when the object is opened. */
+const USUAL = {
   ctr_openat: { args: ["i32", "ptr", "i32", "u32"], returns },
   ctr_openat2: { args: ["i32", "ptr", "ptr", "u64"], returns },
   ctr_close: { args: ["i32"], returns },
-  ctr_close_range: { args: ["u32", "u32", "u32"], returns },
   ctr_dup3: { args: ["i32", "i32", "i32"], returns },
   ctr_fcntl: { args: ["i32", "i32", "i64"], returns },
-  ctr_ioctl: { args: ["i32", "u64", "ptr"], returns },
   ctr_ioctl_value: { args: ["i32", "u64", "i64"], returns },
   ctr_pipe2: { args: ["ptr", "i32"], returns },
-  ctr_memfd_create: { args: ["ptr", "u32"], returns },
   ctr_flock: { args: ["i32", "i32"], returns },
   ctr_poll: { args: ["ptr", "u64", "i32"], returns },
   ctr_read: { args: ["i32", "ptr", "u64"], returns },
   ctr_write: { args: ["i32", "ptr", "u64"], returns },
-  ctr_pread: { args: ["i32", "ptr", "u64", "i64"], returns },
-  ctr_pwrite: { args: ["i32", "ptr", "u64", "i64"], returns },
   ctr_lseek: { args: ["i32", "i64", "i32"], returns },
-  ctr_copy_file_range: { args: ["i32", "i32", "u64"], returns },
-  ctr_splice: { args: ["i32", "i32", "u64", "u32"], returns },
-  ctr_ftruncate: { args: ["i32", "i64"], returns },
-  ctr_fallocate: { args: ["i32", "i32", "i64", "i64"], returns },
-  ctr_fsync: { args: ["i32"], returns },
-  ctr_syncfs: { args: ["i32"], returns },
   ctr_statx: { args: ["i32", "ptr", "i32", "u32", "ptr"], returns },
-  ctr_statfs: { args: ["ptr", "ptr"], returns },
   ctr_fstatfs: { args: ["i32", "ptr"], returns },
   ctr_mkdirat: { args: ["i32", "ptr", "u32"], returns },
   ctr_mknodat: { args: ["i32", "ptr", "u32", "u64"], returns },
   ctr_symlinkat: { args: ["ptr", "i32", "ptr"], returns },
-  ctr_linkat: { args: ["i32", "ptr", "i32", "ptr", "i32"], returns },
   ctr_unlinkat: { args: ["i32", "ptr", "i32"], returns },
-  ctr_renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },
   ctr_readlinkat: { args: ["i32", "ptr", "ptr", "u64"], returns },
   ctr_getdents64: { args: ["i32", "ptr", "u64"], returns },
   ctr_fchmod: { args: ["i32", "u32"], returns },
   ctr_fchmodat: { args: ["i32", "ptr", "u32"], returns },
   ctr_fchownat: { args: ["i32", "ptr", "u32", "u32", "i32"], returns },
   ctr_utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns },
-  ctr_fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns },
-  ctr_lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns },
-  ctr_fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns },
-  ctr_lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns },
-  ctr_flistxattr: { args: ["i32", "ptr", "u64"], returns },
-  ctr_llistxattr: { args: ["ptr", "ptr", "u64"], returns },
   ctr_mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns },
   ctr_umount2: { args: ["ptr", "i32"], returns },
   ctr_pivot_root: { args: ["ptr", "ptr"], returns },
@@ -65,37 +46,61 @@ const SYMBOLS = {
   ctr_fsconfig: { args: ["i32", "u32", "ptr", "ptr", "i32"], returns },
   ctr_fsmount: { args: ["i32", "u32", "u32"], returns },
   ctr_mount_setattr: { args: ["i32", "ptr", "u32", "ptr", "u64"], returns },
-  ctr_kill: { args: ["i32", "i32"], returns },
-  ctr_pidfd_open: { args: ["i32", "u32"], returns },
   ctr_pidfd_send_signal: { args: ["i32", "i32"], returns },
-  ctr_setns: { args: ["i32", "i32"], returns },
-  ctr_unshare: { args: ["u64"], returns },
   ctr_prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns },
-  ctr_prlimit64: { args: ["i32", "i32", "ptr", "ptr"], returns },
-  ctr_setpriority: { args: ["i32", "i32", "i32"], returns },
   ctr_setsid: { args: [], returns },
   ctr_umask: { args: ["u32"], returns },
   ctr_chdir: { args: ["ptr"], returns },
   ctr_fchdir: { args: ["i32"], returns },
-  ctr_chroot: { args: ["ptr"], returns },
-  ctr_getcwd: { args: ["ptr", "u64"], returns },
   ctr_sethostname: { args: ["ptr", "u64"], returns },
   ctr_setdomainname: { args: ["ptr", "u64"], returns },
   ctr_waitid: { args: ["i32", "i32", "ptr", "i32"], returns },
   ctr_socket: { args: ["i32", "i32", "i32"], returns },
   ctr_socketpair: { args: ["i32", "i32", "i32", "ptr"], returns },
   ctr_bind: { args: ["i32", "ptr", "u32"], returns },
-  ctr_listen: { args: ["i32", "i32"], returns },
   ctr_connect: { args: ["i32", "ptr", "u32"], returns },
-  ctr_setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns },
   ctr_getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns },
-  ctr_getsockname: { args: ["i32", "ptr", "ptr"], returns },
   ctr_sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns },
   ctr_recvfrom: { args: ["i32", "ptr", "u64", "i32"], returns },
-  ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
   ctr_write_pair: { args: ["i32", "ptr", "u64", "ptr", "u64"], returns },
   ctr_spawn: { args: ["ptr"], returns },
   ctr_exec: { args: ["ptr", "ptr"], returns },
+} as const satisfies Record<string, FFIFunction>;
+
+/** The rest, opened when the first of them is called. */
+const RARE = {
+  ctr_close_range: { args: ["u32", "u32", "u32"], returns },
+  ctr_ioctl: { args: ["i32", "u64", "ptr"], returns },
+  ctr_memfd_create: { args: ["ptr", "u32"], returns },
+  ctr_pread: { args: ["i32", "ptr", "u64", "i64"], returns },
+  ctr_pwrite: { args: ["i32", "ptr", "u64", "i64"], returns },
+  ctr_copy_file_range: { args: ["i32", "i32", "u64"], returns },
+  ctr_splice: { args: ["i32", "i32", "u64", "u32"], returns },
+  ctr_ftruncate: { args: ["i32", "i64"], returns },
+  ctr_fallocate: { args: ["i32", "i32", "i64", "i64"], returns },
+  ctr_fsync: { args: ["i32"], returns },
+  ctr_syncfs: { args: ["i32"], returns },
+  ctr_statfs: { args: ["ptr", "ptr"], returns },
+  ctr_linkat: { args: ["i32", "ptr", "i32", "ptr", "i32"], returns },
+  ctr_renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },
+  ctr_fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns },
+  ctr_lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns },
+  ctr_fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns },
+  ctr_lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns },
+  ctr_flistxattr: { args: ["i32", "ptr", "u64"], returns },
+  ctr_llistxattr: { args: ["ptr", "ptr", "u64"], returns },
+  ctr_kill: { args: ["i32", "i32"], returns },
+  ctr_pidfd_open: { args: ["i32", "u32"], returns },
+  ctr_setns: { args: ["i32", "i32"], returns },
+  ctr_unshare: { args: ["u64"], returns },
+  ctr_prlimit64: { args: ["i32", "i32", "ptr", "ptr"], returns },
+  ctr_setpriority: { args: ["i32", "i32", "i32"], returns },
+  ctr_chroot: { args: ["ptr"], returns },
+  ctr_getcwd: { args: ["ptr", "u64"], returns },
+  ctr_listen: { args: ["i32", "i32"], returns },
+  ctr_setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns },
+  ctr_getsockname: { args: ["i32", "ptr", "ptr"], returns },
+  ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
   ctr_inotify_init1: { args: ["i32"], returns },
   ctr_inotify_add_watch: { args: ["i32", "ptr", "u32"], returns },
@@ -122,9 +127,25 @@ function load() {
     throw new CtrError("unavailable", "load the C helper: out of memory");
   }
   libc.symbols.fcntl(fd, F_ADD_SEALS, F_SEAL_ALL);
-  const helper = dlopen(`/proc/self/fd/${fd}`, SYMBOLS);
-  libc.symbols.close(fd);
-  return helper.symbols;
+  const path = `/proc/self/fd/${fd}`;
+  return withRare(dlopen(path, USUAL).symbols, () => dlopen(path, RARE).symbols);
+}
+
+type Rare = ReturnType<typeof dlopen<typeof RARE>>["symbols"];
+
+/** The usual symbols, and in front of the rare ones a getter each that opens all of them. */
+function withRare<Usual extends object>(usual: Usual, open: () => Rare): Usual & Rare {
+  let rare: Rare | undefined;
+  const symbols = { ...usual };
+  for (const name of Object.keys(RARE) as (keyof Rare)[]) {
+    Object.defineProperty(symbols, name, {
+      get: () => {
+        rare ??= open();
+        return rare[name];
+      },
+    });
+  }
+  return symbols as Usual & Rare;
 }
 
 /** A NUL-terminated copy. Throws EINVAL for a NUL inside: no path or name of the kernel's holds one. */

@@ -271,6 +271,9 @@ function roleEnvironment(role: Role, settings: { readonly [name: string]: string
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG=C.UTF-8",
     `${ROLE_MARK}=${role}`,
+    // Compilers that would not be done before the role is: init never runs hot, the others never hot enough.
+    role === "init" ? "BUN_JSC_useBaselineJIT=0" : "BUN_JSC_useDFGJIT=0",
+
     ...own,
   ];
 }

@@ -15,10 +15,11 @@ export const command = defineCommand({
     // The interpreters' start-up is the longest part of a start, so it begins before anything is known; told nothing,
     // the supervisor goes away again. What this command itself needs is loaded meanwhile.
     const id = generateId();
-    const supervisor = spawnSupervisor(call.directories, earlyContainer(id, call.flags));
+    const early = earlyContainer(id, call.flags);
+    const supervisor = spawnSupervisor(call.directories, early);
     try {
       const { runContainer } = await import("../run-container.ts");
-      return await runContainer(call, supervisor, id);
+      return await runContainer(call, supervisor, { id, isEarly: early !== undefined });
     } finally {
       supervisor.socket.close();
     }
