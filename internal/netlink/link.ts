@@ -137,6 +137,11 @@ function setPort(name: string, option: Uint8Array): Request {
   ]);
 }
 
+/** Makes the link a port of a bridge. */
+export function setMaster(name: string, bridge: number): Request {
+  return changeByName(`change link ${name}`, name, [attribute(IFLA_MASTER, bridge)]);
+}
+
 /** A note on the link for people and for who looks for its owner: `ip -d link` shows it. */
 export function setAlias(name: string, alias: string): Request {
   return changeByName(`change link ${name}`, name, [attribute(IFLA_IFALIAS, ENCODER.encode(alias))]);

@@ -192,6 +192,20 @@ test("rules and bridge that somebody removed are put back by the next netd", asy
   await nothingLeft();
 });
 
+test("the bridge removed under a running container: made again, and the container is on it", async () => {
+  const sandbox = await makeSandbox();
+  await attach(netd.client, sandbox, {
+    containerId: "web",
+    ports: [{ containerPort: 80, protocol: "tcp", hostPort: 18080 }],
+  });
+  await serve(sandbox.pid, "tcp", 80, "http");
+  host("ip", "link", "delete", "ctr0");
+  await waitFor("the bridge", async () => (await call(undefined, "tcp", "127.0.0.1", 18080)).startsWith("http"));
+  expect(await call(sandbox.pid, "tcp", "172.17.0.1", 18080)).toStartWith("http");
+  await sandbox.end();
+  await nothingLeft();
+});
+
 test("a second netd for the same directories refuses to start", async () => {
   const second = Bun.spawn([binary(), "netd"], {
     env: { ...process.env, CTR_ROOT: directories.root, CTR_STATE: directories.state },

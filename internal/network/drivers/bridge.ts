@@ -19,6 +19,7 @@ import {
   setAlias,
   setHairpin,
   setLinkUpByName,
+  setMaster,
 } from "../../netlink/link.ts";
 import { formatMac, parseMac, randomMac } from "../../netlink/mac.ts";
 import {
@@ -40,6 +41,7 @@ import { openSandbox } from "../sandbox.ts";
 import {
   type EndpointRecord,
   endpointOfInterface,
+  findNetwork,
   forgetEndpoint,
   listEndpoints,
   markAttached,
@@ -246,10 +248,14 @@ export function createBridgeDriver(context: DriverContext): Driver {
     describe,
     isWaiting: () => isLingering,
     linkGone: (name) => {
-      for (const [id, { device }] of bridges) {
+      for (const [id, { device }] of [...bridges]) {
         if (device !== name) continue;
         bridges.delete(id);
         established.delete(id);
+        const network = findNetwork(store, id);
+        if (network === undefined || !listEndpoints(store).some(({ state }) => state === "attached")) continue;
+        log(`${device} was removed under running containers: making it again`);
+        ready(network).catch((error: unknown) => log(withContext(`make ${device} again`, error).message));
       }
       if (!VETH_NAME.test(name)) return;
       const endpoint = endpointOfInterface(store, name);
@@ -273,8 +279,9 @@ function makeBridge(context: DriverContext, network: NetworkRow): Bridge {
   setNetworkDevice(store, row);
 
   const { subnet, prefix_length: prefixLength, gateway } = addresses;
-  if (present === undefined) exchange(netlink, [addBridge(device, parseMac(mac), mtu)]);
   const [answer] = exchange(netlink, [
+    // With its alias in one exchange: there is no bridge of ours without it.
+    ...(present === undefined ? [addBridge(device, parseMac(mac), mtu)] : []),
     setAlias(device, alias),
     routeLoopback(device),
     setLinkUpByName(device),
@@ -286,6 +293,7 @@ function makeBridge(context: DriverContext, network: NetworkRow): Bridge {
 
   const pool = createPool({ network: subnet, prefixLength }, gateway);
   for (const { address } of endpoints) if (address !== undefined) take(pool, address);
+  rejoin(netlink, links, index, endpoints);
   removeStrays(netlink, links, index, new Set(endpoints.map(({ hostInterface }) => hostInterface)));
   return { network: row, index, device, subnet: pool.subnet, gateway, mtu, pool };
 }
@@ -337,6 +345,15 @@ function setBridgeAddress(netlink: Netlink, index: number, gateway: number, pref
     .flatMap((message) => decodeAddress(message) ?? [])
     .filter((held) => held.index === index && (held.address !== gateway || held.prefixLength !== prefixLength));
   exchange(netlink, [...others.map(deleteAddress), addAddress({ index, address: gateway, prefixLength })]);
+}
+
+/** Containers whose bridge was removed under them are put on the new one. */
+function rejoin(netlink: Netlink, links: readonly Link[], bridge: number, endpoints: readonly EndpointRecord[]): void {
+  for (const { state, hostInterface: name, ports } of endpoints) {
+    const link = links.find((candidate) => candidate.name === name);
+    if (state !== "attached" || link === undefined || link.master === bridge) continue;
+    exchange(netlink, [setMaster(name, bridge), ...(ports.length > 0 ? [setHairpin(name)] : [])]);
+  }
 }
 
 /** Ports of our bridge that look like ours and are in no row: of a store that was deleted. They hold addresses. */
