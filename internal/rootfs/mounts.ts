@@ -187,14 +187,16 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions): void {
   if (set !== 0 || clear !== 0) mountSetattr(tree.number, "", AT_EMPTY_PATH | down, { set, clear: clear & ~set });
   const propagation = options.propagation === 0 ? MS_PRIVATE : options.propagation;
   mountSetattr(tree.number, "", AT_EMPTY_PATH | recursion, { propagation });
-  using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
   try {
+    using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
     attachMount(tree.number, target.number, spec.destination);
   } catch (error) {
-    if (!isErrno(error, ENOTDIR)) throw error;
+    // move_mount(2): EINVAL for a file on a directory too, which by itself says nothing.
+    if (!isErrno(error, ENOTDIR) && !(isErrno(error, EINVAL) && !isDirectory)) throw error;
     throw new CtrError(
       "invalid",
-      `mount ${spec.source} on ${spec.destination}: are you trying to mount a directory onto a file (or vice-versa)?`,
+      `${spec.source} on ${spec.destination}: not a directory: ` +
+        "Are you trying to mount a directory onto a file (or vice-versa)?",
       { cause: error },
     );
   }

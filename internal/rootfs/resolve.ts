@@ -2,7 +2,7 @@
  * Paths inside a root file system that somebody else filled: resolved by the kernel below a descriptor of the root
  * (openat2(2), RESOLVE_IN_ROOT) and used only through the descriptor that comes out. Never joined and reopened.
  */
-import { CtrError, EEXIST, ENOENT, isErrno } from "../errors/error.ts";
+import { CtrError, EEXIST, ENOENT, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
 import { type Fd, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, openat } from "../sys/fd.ts";
 import { mkdirat, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, readlinkat } from "../sys/file.ts";
 
@@ -23,9 +23,9 @@ export function tryOpenInRoot(root: number, path: string, flags = O_PATH): Fd | 
   }
 }
 
-/** The directory `path`, made root:root with its parents where they are missing. */
+/** The directory `path`, made root:root with its parents where they are missing. ENOTDIR where a file is in the way. */
 export function makeDirectoryInRoot(root: number, path: string, mode = 0o755): Fd {
-  const found = tryOpenInRoot(root, path, O_PATH | O_DIRECTORY);
+  const found = tryOpenDirectory(root, path);
   if (found !== undefined) return found;
   const [parent, name] = split(path);
   using directory = makeDirectoryInRoot(root, parent, mode);
@@ -36,6 +36,16 @@ export function makeDirectoryInRoot(root: number, path: string, mode = 0o755): F
     if (!isErrno(error, EEXIST)) throw error;
   }
   return openat(directory.number, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+function tryOpenDirectory(root: number, path: string): Fd | undefined {
+  try {
+    return tryOpenInRoot(root, path, O_PATH | O_DIRECTORY);
+  } catch (error) {
+    // What was wanted was a directory; how it was looked for means nothing to the user.
+    if (isErrno(error, ENOTDIR)) throw new SyscallError("mkdir", ENOTDIR, path);
+    throw error;
+  }
 }
 
 /**
