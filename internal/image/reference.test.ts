@@ -39,6 +39,7 @@ test.each([
   ["a@sha256:123", "invalid reference format"],
   ["Alpine", "invalid reference format: repository name must be lowercase"],
   ["user/App", "invalid reference format: repository name must be lowercase"],
+  ["UPPER/case", "invalid reference format: repository name must be lowercase"],
   ["a".repeat(256), "repository name must not be more than 255 characters"],
   ["a".repeat(64), `invalid repository name (${"a".repeat(64)}), cannot specify 64-byte hexadecimal strings`],
 ])("%p is refused: %s", (text, message) => expect(() => parseReference(text)).toThrow(message));

@@ -52,11 +52,11 @@ function invalid(text: string, reason: string): CtrError {
   );
 }
 
-/** The first component is a host only with `.`, `:` or if it is `localhost` (or has an upper-case letter, as Docker has it). */
+/** The first component is a host only with `.`, `:` or if it is `localhost`. */
 function splitDomain(name: string): { readonly domain: string; readonly path: string } {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);
-  const isHost = slash >= 0 && (/[.:]/.test(first) || first === "localhost" || first.toLowerCase() !== first);
+  const isHost = slash >= 0 && (/[.:]/.test(first) || first === "localhost");
   const domain = isHost ? (first === "index.docker.io" ? "docker.io" : first) : "docker.io";
   const path = isHost ? name.slice(slash + 1) : name;
   return { domain, path: domain === "docker.io" && !path.includes("/") && path !== "" ? `library/${path}` : path };
