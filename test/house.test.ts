@@ -77,7 +77,7 @@ const BANS: readonly Ban[] = [
   { what: /\bdlopen\(/, why: "one FFI handle, loaded from memory", except: /^internal\/sys\/lib\.ts$/ },
   { what: /\bMath\.random\(/, why: "ids and names must not be guessable: crypto.getRandomValues" },
   {
-    what: /\bprocess\.env\s*[[.;]|\bBun\.env\b/,
+    what: /\b(process|Bun)\.env\b/,
     why: "roles start from a clean environment; only the command line reads the caller's",
     // A role's main reads the CTR_ variables it was started with; spawn.ts the mark of a re-executed role.
     except: /^cmd\/ctr\/|^cmd\/(netd|supervisor)\/main\.ts$|^internal\/sys\/spawn\.ts$/,

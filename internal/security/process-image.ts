@@ -16,10 +16,10 @@ export interface Identity {
 }
 
 /** The image to execute; HOME is added last when the environment has none (behaviour.md, "Environment order"). */
-export function processImage(process: Process, user: Identity, seccomp: Uint8Array | undefined): ProcessImage {
-  const env = [...(process.env ?? [])];
+export function processImage(spec: Process, user: Identity, seccomp: Uint8Array | undefined): ProcessImage {
+  const env = [...(spec.env ?? [])];
   if (!env.some((variable) => variable.startsWith("HOME="))) env.push(`HOME=${user.home}`);
-  const { capabilities = {} } = process;
+  const { capabilities = {} } = spec;
   const ambient = capabilityMask(capabilities.ambient ?? []);
   // Another user than root loses what is not ambient at execve anyway (capabilities(7)): not having it before is safer.
   const isRoot = user.uid === 0;
@@ -32,14 +32,14 @@ export function processImage(process: Process, user: Identity, seccomp: Uint8Arr
     permitted: isRoot ? capabilityMask(capabilities.permitted ?? []) : ambient,
     inheritable: capabilityMask(capabilities.inheritable ?? []) | ambient,
     ambient,
-    noNewPrivileges: process.noNewPrivileges ?? false,
+    noNewPrivileges: spec.noNewPrivileges ?? false,
     ...(seccomp === undefined ? {} : { seccomp }),
-    cwd: process.cwd,
-    candidates: programCandidates(process.args[0] ?? "", env),
-    args: process.args,
+    cwd: spec.cwd,
+    candidates: programCandidates(spec.args[0] ?? "", env),
+    args: spec.args,
     env,
-    umask: process.user.umask ?? 0o022,
-    controllingTerminal: process.terminal ?? false,
+    umask: spec.user.umask ?? 0o022,
+    controllingTerminal: spec.terminal ?? false,
   };
 }
 
