@@ -61,7 +61,7 @@ async function serve(name: string, port: number): Promise<void> {
     image,
     "sh",
     "-c",
-    `mkdir /www && echo ${name} > /www/index.html && exec httpd -f -h /www`,
+    `mkdir -p /www && echo ${name} > /www/index.html && exec httpd -f -h /www`,
   );
   await waitFor(`${name} to answer`, () => answers(name, port));
 }
