@@ -195,7 +195,7 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions): void {
     if (!isErrno(error, ENOTDIR) && !(isErrno(error, EINVAL) && !isDirectory)) throw error;
     throw new CtrError(
       "invalid",
-      `${spec.source} on ${spec.destination}: not a directory: ` +
+      `mount ${spec.source} on ${spec.destination}: not a directory: ` +
         "Are you trying to mount a directory onto a file (or vice-versa)?",
       { cause: error },
     );
@@ -224,6 +224,8 @@ export function makeReadonly(root: number, paths: readonly string[]): void {
   }
 }
 
+const EMPTY_TMPFS = ["ro", "nosuid", "nodev", "noexec", "size=0k", "nr_inodes=2", "mode=755"];
+
 /**
  * Masks paths: a directory by an empty read-only tmpfs, anything else by the null device, of which `nullDevice` is a
  * descriptor that was checked.
@@ -235,17 +237,14 @@ export function maskPaths(root: number, paths: readonly string[], nullDevice: nu
       using place = tryOpenInRoot(root, path);
       if (place === undefined) continue;
       if ((fstat(place.number).mode & S_IFMT) === S_IFDIR) {
-        empty ??= makeFileSystem("tmpfs", "tmpfs", [
-          "ro",
-          "nosuid",
-          "nodev",
-          "noexec",
-          "size=0k",
-          "nr_inodes=2",
-          "mode=755",
-        ]);
-        using mask = openTree(empty.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-        attachMount(mask.number, place.number, path);
+        if (empty !== undefined) {
+          using mask = openTree(empty.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+          attachMount(mask.number, place.number, path);
+          continue;
+        }
+        // Attached before it is cloned: open_tree(2) clones a detached mount only since kernel 6.15.
+        empty = makeFileSystem("tmpfs", "tmpfs", EMPTY_TMPFS);
+        attachMount(empty.number, place.number, path);
       } else {
         using mask = openTree(nullDevice, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
         attachMount(mask.number, place.number, path);
