@@ -10,6 +10,7 @@ import { LOG_STDERR, LOG_STDOUT } from "../../internal/container/log/record.ts";
 import { EIO, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import type { Connection } from "../../internal/ipc/connection.ts";
 import type { FromSupervisor, Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import { startTimer } from "./timer.ts";
 
 const MAX_CLIENT_BYTES = 1 << 20;
 const STALL_LIMIT_MS = 30_000;
@@ -60,12 +61,9 @@ export class Audience {
 async function catchUp(client: Client): Promise<boolean> {
   for (;;) {
     const before = client.queuedBytes;
-    let timer: Timer | undefined;
-    const timeout = new Promise<"stalled">((resolve) => {
-      timer = setTimeout(resolve, STALL_LIMIT_MS, "stalled");
-    });
+    const { promise: timeout, resolve } = Promise.withResolvers<"stalled">();
+    using _ = startTimer(STALL_LIMIT_MS, () => resolve("stalled"));
     const outcome = await Promise.race([client.drained(), timeout]);
-    clearTimeout(timer);
     if (outcome !== "stalled") return true;
     if (client.queuedBytes >= before) return false;
   }

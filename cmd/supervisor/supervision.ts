@@ -18,6 +18,7 @@ import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Process, Spec } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
+import { dozeWhenIdle } from "../../internal/sys/idle.ts";
 import { type ChildExit, isRunning, pidfdSendSignal, processStartTime } from "../../internal/sys/process.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
 import { onChildExit } from "./children.ts";
@@ -26,6 +27,7 @@ import { attachNetwork, detachNetwork } from "./network.ts";
 import { Audience, type Client, endLog, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
+import { hasTimers, startTimer } from "./timer.ts";
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -95,6 +97,7 @@ export class Supervision {
       this.#listen();
       const run = await this.#launch(size);
       client.send({ type: "started", pid: run.launch.pid });
+      dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() });
       void this.#live(run);
       return run.launch.pid;
     } catch (error) {
@@ -139,12 +142,9 @@ export class Supervision {
 
   /** Waits, but not for ever: what is left open by others ends with us. */
   async patiently(drained: Promise<void>): Promise<void> {
-    let timer: Timer | undefined;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, DRAIN_LIMIT_MS);
-    });
+    const { promise: limit, resolve } = Promise.withResolvers<void>();
+    using _ = startTimer(DRAIN_LIMIT_MS, resolve);
     await Promise.race([drained, limit]);
-    clearTimeout(timer);
   }
 
   /** Sends a signal to PID 1. A paused one gets it when it goes on, except SIGKILL, which ends the pause. */
@@ -163,10 +163,10 @@ export class Supervision {
     const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
     this.kill(signal ?? this.#stopSignal());
     if (this.#record.state === "paused") this.resume();
-    let timer: Timer | undefined;
-    if (limit >= 0) timer = setTimeout(() => this.#killIfRunning(run), limit);
-    await run.exited;
-    clearTimeout(timer);
+    {
+      using _ = limit < 0 ? undefined : startTimer(limit, () => this.#killIfRunning(run));
+      await run.exited;
+    }
     if (this.#restarts.length === 0) await this.#atRest;
   }
 
