@@ -2,13 +2,19 @@
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { type CommitOptions, commitContainer } from "../image/commit.ts";
+import type { Exclude } from "../snapshot/diff.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
+import { S_IFDIR, S_IFMT, S_IFREG } from "../sys/file.ts";
 import { currentContainer, pauseContainer, unpauseContainer } from "./control.ts";
+import type { ContainerRecord } from "./record.ts";
 
 export type ContainerCommit = Pick<CommitOptions, "reference" | "author" | "message" | "changes"> & {
   /** A running container is frozen while its files are read. */
   readonly pause: boolean;
 };
+
+/** As internal/rootfs makes a missing directory. */
+const MADE_DIRECTORY = S_IFDIR | 0o755;
 
 /** Makes an image of a container's changes and returns its id. */
 export async function commit(engine: Engine, nameOrId: string, options: ContainerCommit): Promise<string> {
@@ -26,8 +32,24 @@ export async function commit(engine: Engine, nameOrId: string, options: Containe
     layers: record.layers,
     config: record.config,
     upper: writableSnapshot(engine.root, record.id).upper,
+    exclude: mountPoints(record),
     paused: (work) => (pause && record.state === "running" ? heldStill(engine, record.id, work) : work()),
   });
+}
+
+/** The places that were made to mount volumes, binds and tmpfs on, and the directories made on the way there. */
+function mountPoints(record: ContainerRecord): Exclude {
+  const places = [
+    ...record.runtime.mounts.map((mount) => mount.Destination),
+    ...Object.keys(record.hostConfig.Tmpfs ?? {}),
+  ].map((path) => path.split("/").filter((name) => name !== "" && name !== "."));
+  const ends = new Set(places.map((names) => names.join("/")));
+  const ways = new Set(places.flatMap((names) => names.map((_, length) => names.slice(0, length).join("/"))));
+  return (path, { mode, uid, gid, size }) => {
+    const kind = mode & S_IFMT;
+    if (ends.has(path)) return kind === S_IFDIR || (kind === S_IFREG && size === 0);
+    return ways.has(path) && mode === MADE_DIRECTORY && uid === 0 && gid === 0;
+  };
 }
 
 /** Freezes the container around `work`. One that ended by itself meanwhile is as still as can be. */

@@ -20,6 +20,7 @@ import {
 } from "../security/paths.ts";
 import { DEFAULT_SECCOMP } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
+import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { makeWritableSnapshot } from "../snapshot/writable.ts";
 import type {
   Capabilities,
@@ -80,7 +81,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
         type: "overlay",
         source: "overlay",
         options: [
-          `lowerdir=${lower.map(escapeLayer).join(":")}`,
+          `lowerdir=${[...lower, placeholderLayer(engine.root)].map(escapeLayer).join(":")}`,
           `upperdir=${upper}`,
           `workdir=${work}`,
           ...PLAIN_OVERLAY,

@@ -30,7 +30,7 @@ export interface DiffEntry extends EntryHeader {
 
 /**
  * Whether a path (`etc/hosts`, no leading slash) is left out. A directory that is excluded stays if something below it
- * does; what is inside is asked about on its own.
+ * does, or if the layers below have it with another owner or mode; what is inside is asked about on its own.
  */
 export type Exclude = (path: string, stat: Stat) => boolean;
 
@@ -45,7 +45,7 @@ export async function* diffUpper(
   const walk: Walk = { layers, exclude, links: new Map() };
   const stat = fstat(root.number);
   const header = headerOf("directory", encode("./"), stat, xattrsOf(fdPath(root), flistxattr(root.number)));
-  if (differsBelow(walk, [], stat)) yield header;
+  if (compareBelow(walk, [], stat) !== "same") yield header;
   yield* walkDirectory(walk, root, []);
 }
 
@@ -74,8 +74,10 @@ async function* walkDirectory(
       refuseRedirect(child, full);
       if (yield* walkChild(walk, child, path, full, stat, isExcluded)) excluded++;
     } else if (isExcluded) excluded++;
-    else if (isWhiteout(stat)) yield whiteout(joined([...names, prefixed(name)]), stat);
-    else yield* fileEntry(walk, directory, name, full, stat);
+    else if (isWhiteout(stat)) {
+      // What is not in the layers below was the engine's own, below them all (placeholders.ts).
+      if (compareBelow(walk, path, stat) !== "absent") yield whiteout(joined([...names, prefixed(name)]), stat);
+    } else yield* fileEntry(walk, directory, name, full, stat);
   }
   return excluded;
 }
@@ -98,7 +100,8 @@ async function* walkChild(
   let next = await inside.next();
   if (next.done === true && !hidesLower) {
     // Nothing below: an excluded directory is left out, and so is one that was only copied up to hold excluded files.
-    if (isExcluded || (next.value > 0 && !differsBelow(walk, path, stat))) return true;
+    if (isExcluded && compareBelow(walk, path, stat) !== "different") return true;
+    if (next.value > 0 && compareBelow(walk, path, stat) === "same") return true;
   }
   yield header;
   if (hidesLower) yield whiteout(joined([...path, encode(OPAQUE_WHITEOUT)]), stat);
@@ -106,14 +109,15 @@ async function* walkChild(
   return false;
 }
 
-/** Whether the merged layers below have no such directory, or one with another owner, mode or attributes. */
-function differsBelow(walk: Walk, path: readonly Uint8Array[], stat: Stat): boolean {
-  if (walk.layers.isEmpty) return path.length > 0;
+/** What the merged layers below have of this name: the same owner and mode, another, or nothing. */
+function compareBelow(walk: Walk, path: readonly Uint8Array[], stat: Stat): "same" | "different" | "absent" {
+  if (walk.layers.isEmpty) return path.length > 0 ? "absent" : "same";
   const below = walk.layers.find(path);
-  if (below === undefined) return true;
+  if (below === undefined) return "absent";
   using fd = below.fd;
   void fd;
-  return below.stat.mode !== stat.mode || below.stat.uid !== stat.uid || below.stat.gid !== stat.gid;
+  const isSame = below.stat.mode === stat.mode && below.stat.uid === stat.uid && below.stat.gid === stat.gid;
+  return isSame ? "same" : "different";
 }
 
 async function* fileEntry(

@@ -87,6 +87,30 @@ describe("what is committed", () => {
     await engine.ok("rmi", "only");
   });
 
+  test("commit: /.dockerenv, /etc/mtab and mount points are seen inside and never in the layer", async () => {
+    const script = `
+      [ -f /.dockerenv ] && stat -c '%a %s' /.dockerenv; readlink /etc/mtab
+      mount | grep -q ' /far/away/volume ' && [ -f /far/file ] && touch /only`;
+    const mounts = ["-v", "/far/away/volume", "-v", "/etc/hostname:/far/file:ro", "--tmpfs", "/scratch"];
+    const id = await engine.ok("create", "--network", "none", ...mounts, image, "sh", "-ec", script);
+    expect(await engine.ok("start", "-a", id)).toBe("755 0\n/proc/mounts");
+    await engine.ok("commit", id, "places");
+    expect(await topLayer("places")).toEqual(["only"]);
+    await engine.ok("rm", "-v", id);
+    await engine.ok("rmi", "places");
+  });
+
+  test.if(needs("ctr"))("commit: removing what the engine put there is no change of the image", async () => {
+    const container = await changed("rm /.dockerenv /etc/mtab; echo x > /only");
+    await engine.ok("commit", container, "removed");
+    const names = await topLayer("removed");
+    expect(names.filter((name) => name.includes(".wh."))).toEqual([]);
+    expect(names).toContain("only");
+    expect(await inside("removed", "readlink /etc/mtab")).toBe("/proc/mounts");
+    await engine.ok("rm", container);
+    await engine.ok("rmi", "removed");
+  });
+
   test("commit: a container that changed nothing gives an empty layer", async () => {
     const container = await changed("true");
     await engine.ok("commit", container, "same");
