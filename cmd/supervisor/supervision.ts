@@ -97,6 +97,8 @@ export class Supervision {
       this.#listen();
       const run = await this.#launch(size);
       client.send({ type: "started", pid: run.launch.pid });
+      // From here on there is little to do: what the start has cached is given back.
+      this.#engine.db.run("PRAGMA shrink_memory");
       dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() });
       void this.#live(run);
       return run.launch.pid;
