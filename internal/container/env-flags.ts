@@ -18,11 +18,12 @@ export function environmentFromFlags(
   ];
 }
 
-/** A file the user named; what is wrong with it is the flag's fault. */
-export function readNamedFile(path: string): Uint8Array {
+/** A file the user named; what is wrong with it is the flag's fault. `what` goes before the reason. */
+export function readNamedFile(path: string, what?: string): Uint8Array {
   try {
     return readFile(path, MAX_FILE_BYTES);
   } catch (error) {
-    throw new OptionError(error instanceof Error ? error.message : String(error));
+    const why = error instanceof Error ? error.message : String(error);
+    throw new OptionError(what === undefined ? why : `${what}: ${why}`);
   }
 }

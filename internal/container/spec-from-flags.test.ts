@@ -157,6 +157,7 @@ test.each<[Partial<ContainerFlags>, string, string | undefined]>([
   [{ ulimit: ["nofile=2:1"] }, "soft limit must be less than or equal to hard limit: 2 > 1", "ulimit"],
   [{ hostname: "a b" }, "invalid hostname: a b", undefined],
   [{ "security-opt": ["bogus"] }, 'invalid --security-opt: "bogus"', undefined],
+  [{ "security-opt": ["seccomp=/no/file"] }, "opening seccomp profile (/no/file) failed: ", undefined],
 ])("spec-from-flags: %j is an unusable flag", (flags, why, flag) => {
   let thrown: unknown;
   try {

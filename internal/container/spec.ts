@@ -18,7 +18,7 @@ import {
   READONLY_PATHS,
   thermalThrottlePaths,
 } from "../security/paths.ts";
-import { DEFAULT_SECCOMP } from "../security/seccomp.ts";
+import { DEFAULT_SECCOMP, profileSeccomp } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { makeWritableSnapshot } from "../snapshot/writable.ts";
@@ -226,7 +226,7 @@ function annotationsOf(record: ContainerRecord): { readonly [name: string]: stri
   // An empty volume is filled once, before the first start.
   const copyUp = runtime.startedAt === undefined ? copyUpDestinations(record) : [];
   return {
-    ...(isUnconfined(hostConfig) ? {} : DEFAULT_SECCOMP),
+    ...seccompOf(hostConfig),
     ...(hostConfig.Init === true ? { [ANNOTATIONS.init]: "true" } : {}),
     ...(groupAdd.length === 0 ? {} : { [ANNOTATIONS.groupAdd]: groupAdd.join(",") }),
     ...(copyUp.length === 0 ? {} : { [ANNOTATIONS.copyUp]: copyUp.join("\n") }),
@@ -357,6 +357,9 @@ function resourcesOf(hostConfig: HostConfig): Resources {
   };
 }
 
-function isUnconfined(hostConfig: HostConfig): boolean {
-  return hostConfig.Privileged || (hostConfig.SecurityOpt ?? []).includes("seccomp=unconfined");
+/** The last word counts. A profile of the user's is applied to privileged containers too (moby daemon/seccomp_linux.go). */
+function seccompOf({ Privileged, SecurityOpt }: HostConfig): { readonly [name: string]: string } {
+  const profile = SecurityOpt?.findLast((option) => option.startsWith("seccomp="))?.slice("seccomp=".length);
+  if (profile?.startsWith("{") === true) return profileSeccomp(profile);
+  return Privileged || profile === "unconfined" ? {} : DEFAULT_SECCOMP;
 }

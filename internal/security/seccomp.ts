@@ -1,7 +1,8 @@
 /**
  * The filter of a process. How it crosses to init: `linux.seccomp` holds any filter but the default one, which is named by
  * the annotation `ctr.seccomp=default` instead, because four hundred names in every start would cost more than the rest
- * of the spec together. For the usual capability sets its program was compiled when ctr was built.
+ * of the spec together. For the usual capability sets its program was compiled when ctr was built. A profile of the
+ * user's in Docker's form is the annotation's value itself: what its conditions mean is decided where the filter is made.
  */
 import defaultPrograms from "../../build/seccomp-default.b64" with { type: "text" };
 import { CtrError } from "../errors/error.ts";
@@ -14,6 +15,11 @@ const DEFAULT = "default";
 /** The annotations of a container with the default filter. */
 export const DEFAULT_SECCOMP: { readonly [name: string]: string } = { [SECCOMP_ANNOTATION]: DEFAULT };
 
+/** The annotations of a container with a profile of the user's: the text of a JSON object. */
+export function profileSeccomp(profile: string): { readonly [name: string]: string } {
+  return { [SECCOMP_ANNOTATION]: profile };
+}
+
 /**
  * The BPF program (struct sock_filter[]) of a container's processes, or undefined for one without a filter. Throws for a
  * filter that cannot be enforced: the start ends there. The compiler is loaded only for what was not compiled before.
@@ -22,10 +28,11 @@ export async function seccompProgram(spec: Spec): Promise<Uint8Array | undefined
   const seccomp = spec.linux?.seccomp;
   const name = spec.annotations?.[SECCOMP_ANNOTATION];
   if (seccomp === undefined && name === undefined) return undefined;
-  if (seccomp === undefined && name !== DEFAULT) {
-    throw new CtrError("invalid", `no seccomp filter is called ${JSON.stringify(name)}`);
-  }
   const bounding = spec.process.capabilities?.bounding ?? [];
+  if (seccomp === undefined && name !== undefined && name !== DEFAULT) {
+    const { compileProfile } = await import("./seccomp/on-demand.ts");
+    return compileProfile(name, bounding);
+  }
   const compiled = seccomp === undefined ? precompiled(bounding) : undefined;
   if (compiled !== undefined) return compiled;
   const { compileDefault, compileSeccomp } = await import("./seccomp/on-demand.ts");

@@ -10,6 +10,7 @@ import { spawnProcess } from "../../internal/sys/spawn.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { isDocker } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
@@ -164,9 +165,45 @@ describe("seccomp", () => {
 
   test("an option nobody knows, and a profile that does not parse, stop the start", async () => {
     writeFileSync(`${engine.scratch}/bad.json`, "{");
-    for (const option of ["nonsense", "seccomp=/does/not/exist", `seccomp=${engine.scratch}/bad.json`]) {
+    writeFileSync(`${engine.scratch}/wrong.json`, '{"defaultAction":"SCMP_ACT_WHATEVER"}');
+    for (const option of [
+      "nonsense",
+      "seccomp=/does/not/exist",
+      `seccomp=${engine.scratch}/bad.json`,
+      `seccomp=${engine.scratch}/wrong.json`,
+    ]) {
       const result = await engine.ctr("run", "--rm", "--network", "none", "--security-opt", option, image, "true");
       expect(result.status).toBe(125);
+    }
+    expect(await engine.ok("ps", "-aq")).toBe("");
+  });
+
+  test("--security-opt seccomp=FILE: the profile is in force for the program and for exec", async () => {
+    const profile = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [
+        { names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 1 },
+        { names: ["chroot"], action: "SCMP_ACT_ERRNO", excludes: { caps: ["CAP_SYS_CHROOT"] } },
+      ],
+    };
+    const path = `${engine.scratch}/profile.json`;
+    writeFileSync(path, JSON.stringify(profile, null, 2));
+    const id = await engine.ok(
+      ...["run", "-d", "--network", "none", "--security-opt", `seccomp=${path}`, image],
+      ...["sh", "-c", "mkdir /x; chroot / true && echo chroot; exec probe pause"],
+    );
+    try {
+      await waitFor("the program", async () => (await engine.ctr("logs", id)).stdout.includes("ready"));
+      const { stdout, stderr } = await engine.ctr("logs", id);
+      expect(stdout).toStartWith("chroot\n");
+      expect(stderr).toContain("Operation not permitted");
+      expect((await engine.ctr("exec", id, "mkdir", "/y")).stderr).toContain("Operation not permitted");
+      if (!isDocker) {
+        const shown = JSON.parse(await engine.ok("inspect", "-f", "{{json .HostConfig.SecurityOpt}}", id));
+        expect(shown).toEqual([`seccomp=${JSON.stringify(profile)}`]);
+      }
+    } finally {
+      await engine.ok("rm", "-f", id);
     }
   });
 

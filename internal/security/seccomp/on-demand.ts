@@ -3,6 +3,7 @@ import { CtrError } from "../../errors/error.ts";
 import type { Seccomp } from "../../spec/runtime.ts";
 import { readText } from "../../sys/file.ts";
 import { compileSeccomp } from "./compile.ts";
+import { parseProfile } from "./parse-profile.ts";
 import { defaultProfile, PROFILE_CAPABILITIES } from "./profile.ts";
 import { resolveProfile } from "./resolve.ts";
 
@@ -11,6 +12,17 @@ export { compileSeccomp };
 /** The default filter's program for a bounding set. */
 export function compileDefault(bounding: readonly string[]): Uint8Array {
   return compileSeccomp(defaultSeccomp(PROFILE_CAPABILITIES.filter((name) => bounding.includes(name))), architecture());
+}
+
+/** The program of a profile in Docker's form. Throws `invalid` for one that does not parse or cannot be enforced. */
+export function compileProfile(text: string, bounding: readonly string[]): Uint8Array {
+  const kernel = readText("/proc/sys/kernel/osrelease").trim();
+  const profile = parseProfile(text);
+  if ((profile.flags ?? []).length > 0) {
+    throw new CtrError("unsupported", `seccomp profile: flags (${profile.flags?.join(", ")}) are not supported`);
+  }
+  const native = architecture();
+  return compileSeccomp(resolveProfile(profile, { native, capabilities: bounding, kernel }), native);
 }
 
 /** The default filter as OCI has it, for a bundle that is written for other runtimes. */
