@@ -7,7 +7,7 @@ import { LogAppender } from "../../internal/container/log/append.ts";
 import { logPath } from "../../internal/container/log/record.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
-import { runtimeSpec } from "../../internal/container/spec.ts";
+import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
@@ -15,7 +15,7 @@ import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
-import type { Process, Spec } from "../../internal/spec/runtime.ts";
+import type { Process } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
@@ -38,7 +38,7 @@ const DRAIN_LIMIT_MS = 2000;
 /** A running container. */
 interface Run {
   readonly launch: Launch;
-  readonly spec: Spec;
+  readonly confinement: Confinement;
   readonly streams: ProgramStreams;
   readonly drained: Promise<void>;
   readonly exited: Promise<ChildExit>;
@@ -139,7 +139,7 @@ export class Supervision {
 
   /** The filter for a further program with these capabilities. */
   async seccomp(process: Process): Promise<Uint8Array | undefined> {
-    return this.#run === undefined ? undefined : await seccompProgram({ ...this.#run.spec, process });
+    return this.#run === undefined ? undefined : await seccompProgram({ ...this.#run.confinement, process });
   }
 
   /** Waits, but not for ever: what is left open by others ends with us. */
@@ -237,15 +237,20 @@ export class Supervision {
   /** Namespaces, network, program; undoes what it did when one of them fails. */
   async #launch(size: TerminalSize | undefined): Promise<Run> {
     const { config } = this.#record;
-    const spec = runtimeSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size });
-    const early = this.#takeEarly(spec);
+    const early = this.#takeEarly();
+    const confinement = confinementOf(this.#record);
     const pipes = config.Tty || early !== undefined ? undefined : makePipes(config.OpenStdin);
     using ends = pipes?.ends ?? nullEnds();
     let started: Launch | undefined;
     let streams = early?.streams ?? pipes?.streams;
     try {
       started =
-        early === undefined ? await launch(spec, ends.fds) : await launchWaiting(early.init, spec, early.hasSpec);
+        early === undefined
+          ? await launch(
+              runtimeSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size }),
+              ends.fds,
+            )
+          : await launchWaiting(early.init, confinement);
       const pid = started.pid;
       const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
       const ready = started.ready();
@@ -261,7 +266,7 @@ export class Supervision {
         writeLog(log, stream, data);
         return this.audience.isEmpty ? undefined : this.audience.tell(stream, data);
       });
-      this.#run = { launch: started, spec, streams, drained, exited };
+      this.#run = { launch: started, confinement, streams, drained, exited };
       return this.#run;
     } catch (error) {
       started?.abort();
@@ -283,23 +288,11 @@ export class Supervision {
     }
   }
 
-  /** The init that waits, if it is one for this spec; one that is not is ended. */
-  #takeEarly(spec: Spec): HandedOver | undefined {
+  /** The init that was given its spec already; one that was given none is ended. */
+  #takeEarly(): HandedOver | undefined {
     const early = this.#early;
     this.#early = undefined;
-    if (early === undefined) return undefined;
-    const { Tty, OpenStdin } = this.#record.config;
-    const wanted = spec.linux?.namespaces ?? [];
-    const { cpu, blockIO, unified } = spec.linux?.resources ?? {};
-    const fits =
-      !Tty &&
-      OpenStdin === early.hasInput &&
-      spec.linux?.cgroupsPath === early.init.cgroup.path &&
-      wanted.length === early.namespaces.length &&
-      wanted.every(({ type, path }) => path === undefined && early.namespaces.includes(type)) &&
-      // Hierarchies that are only made when they are needed.
-      (cpu?.cpus ?? cpu?.mems ?? blockIO ?? unified) === undefined;
-    if (fits) return early;
+    if (early === undefined || early.hasSpec) return early;
     early.init.abandon();
     void early.streams.close();
     return undefined;

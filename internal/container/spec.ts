@@ -220,6 +220,16 @@ export function execProcess(record: ContainerRecord, exec: ExecProcess): Process
   };
 }
 
+/** What of the runtime-spec a supervisor enforces itself, or on further programs: the same at every start of the record. */
+export type Confinement = Pick<Spec, "annotations"> & { readonly linux: Pick<Linux, "cgroupsPath" | "resources"> };
+
+/** The part of `runtimeSpec` that needs nothing made. */
+export function confinementOf(record: ContainerRecord): Confinement {
+  const { hostConfig, id } = record;
+  const path = hostConfig.CgroupParent === "" ? cgroupsPath(id) : cgroupsPath(id, hostConfig.CgroupParent);
+  return { annotations: annotationsOf(record), linux: { cgroupsPath: path, resources: resourcesOf(hostConfig) } };
+}
+
 function annotationsOf(record: ContainerRecord): { readonly [name: string]: string } {
   const { hostConfig, runtime, config } = record;
   const groupAdd = hostConfig.GroupAdd ?? [];

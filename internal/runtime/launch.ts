@@ -43,24 +43,20 @@ export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
     cgroup.destroy();
     throw error;
   }
-  return await handOver(waiting, spec, false);
+  return await converse(waiting, spec, spec);
 }
 
 /**
- * Hands an init that waits its spec, as the frame of a `create` message that its maker encoded. The limits follow with
- * `launchWaiting`, which must get the same spec.
+ * Hands an init that waits its spec, as the frame of a `create` message that its maker encoded; `launchWaiting` follows.
  */
 export function handOverFrame(waiting: WaitingInit, create: Uint8Array): void {
   writeAll(waiting.control.number, encodeFrame(hello(INIT_CONVERSATION)));
   writeAll(waiting.control.number, create);
 }
 
-/**
- * Gives the spec to an init that was started before it was known, unless it has it already, and its cgroup the limits
- * while init is at work.
- */
-export async function launchWaiting(waiting: WaitingInit, spec: Spec, hasSpec: boolean): Promise<Launch> {
-  const launched = await handOver(waiting, spec, hasSpec);
+/** Goes on with an init that was handed its spec, of which these are the limits: set while init is at work. */
+export async function launchWaiting(waiting: WaitingInit, spec: Limited): Promise<Launch> {
+  const launched = await converse(waiting, spec, undefined);
   try {
     waiting.cgroup.update(beforeStart(spec));
     return launched;
@@ -70,6 +66,9 @@ export async function launchWaiting(waiting: WaitingInit, spec: Spec, hasSpec: b
   }
 }
 
+/** The part of a spec that holds a container's limits. */
+type Limited = Pick<Spec, "linux">;
+
 /** What init itself needs (7 MB were seen): a container may have less, but only when init has become its program. */
 const INIT_MEMORY_BYTES = 8 << 20;
 
@@ -78,24 +77,24 @@ function isTight(memory: MemoryResources | undefined): memory is MemoryResources
 }
 
 /** The limits that hold for init too: all but a memory limit that is too tight for it. */
-function beforeStart({ linux }: Spec): Resources {
+function beforeStart({ linux }: Limited): Resources {
   const { memory, ...rest } = linux?.resources ?? {};
   return memory === undefined || isTight(memory) ? rest : { ...rest, memory };
 }
 
 /** The limits that are set in the moment of execve. */
-function atStart({ linux }: Spec): Resources | undefined {
+function atStart({ linux }: Limited): Resources | undefined {
   const memory = linux?.resources?.memory;
   return isTight(memory) ? { memory } : undefined;
 }
 
-async function handOver(waiting: WaitingInit, spec: Spec, hasSpec: boolean): Promise<Launch> {
+/** The conversation with init; `create` is what it is told first, unless it knows already. */
+async function converse(waiting: WaitingInit, limited: Limited, create: Spec | undefined): Promise<Launch> {
   try {
-    const decode = decodeFromInit;
-    const conversation = { ...INIT_CONVERSATION, decode, hasGreeted: hasSpec };
+    const conversation = { ...INIT_CONVERSATION, decode: decodeFromInit, hasGreeted: create === undefined };
     const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
-    if (!hasSpec) control.send({ type: "create", spec });
-    return new Launched(waiting, control, atStart(spec));
+    if (create !== undefined) control.send({ type: "create", spec: create });
+    return new Launched(waiting, control, atStart(limited));
   } catch (error) {
     waiting.abandon();
     throw error;

@@ -24,7 +24,9 @@ export function profileSeccomp(profile: string): { readonly [name: string]: stri
  * The BPF program (struct sock_filter[]) of a container's processes, or undefined for one without a filter. Throws for a
  * filter that cannot be enforced: the start ends there. The compiler is loaded only for what was not compiled before.
  */
-export async function seccompProgram(spec: Spec): Promise<Uint8Array | undefined> {
+export async function seccompProgram(
+  spec: Pick<Spec, "annotations" | "linux" | "process">,
+): Promise<Uint8Array | undefined> {
   const seccomp = spec.linux?.seccomp;
   const name = spec.annotations?.[SECCOMP_ANNOTATION];
   if (seccomp === undefined && name === undefined) return undefined;

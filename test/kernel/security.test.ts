@@ -212,7 +212,7 @@ describe("seccomp", () => {
     spec: Pick<Spec, "linux" | "annotations" | "process">,
     program: string,
   ): Promise<number | undefined> {
-    const seccomp = await seccompProgram({ ociVersion: "1.2.0", root: { path: "/" }, ...spec });
+    const seccomp = await seccompProgram(spec);
     using input = open("/dev/null", 0);
     const child = spawnProcess(
       {
