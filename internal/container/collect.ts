@@ -7,17 +7,33 @@
  *   keeper dead, row live        kill the cgroup; exited 137 (removed wholly with --rm)
  *   keeper dead, row at rest     a start that was cut off: kill the cgroup, the row stays (removed wholly with --rm)
  *   keeper dead, row removing    finish the removal
+ *   keeper dead, noted, no row   kill the cgroup (starting.ts)
+ *
+ * A machine that lost its power may have lost the newest rows and kept their directories: those go after the reboot.
  */
 import { openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
-import { ESRCH, isErrno } from "../errors/error.ts";
+import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";
-import { AT_FDCWD, type Fd, POLLIN, poll } from "../sys/fd.ts";
-import { removeTree } from "../sys/file.ts";
+import {
+  AT_FDCWD,
+  type Fd,
+  O_CREAT,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+  open,
+  POLLIN,
+  poll,
+} from "../sys/fd.ts";
+import { exists, getdents64, removeTree } from "../sys/file.ts";
 import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
 import { nowRfc3339 } from "./clock.ts";
+import { isId } from "./names.ts";
 import type { ContainerRecord, RuntimeRecord } from "./record.ts";
-import { cgroupPathOf, releaseContainer } from "./release.ts";
+import { cgroupPath, cgroupPathOf, releaseContainer } from "./release.ts";
+import { forgetStart, notedStarts } from "./starting.ts";
 import { isLive } from "./states.ts";
 import { containerById, hasKeeper, keptContainers, move, NOBODY, patchRuntime } from "./store.ts";
 
@@ -36,20 +52,65 @@ export function refresh(engine: Engine, record: ContainerRecord): ContainerRecor
 }
 
 /**
- * Puts right every row whose keeper is dead. Costs one indexed query and one look into /proc for each row that has a
- * keeper. Problems with one container do not stop the others; they are returned.
+ * Puts right every row whose keeper is dead, and what never had a row. Costs one indexed query, a look into two
+ * directories, and one into /proc for each row that has a keeper. Problems with one container do not stop the others;
+ * they are returned.
  */
 export function collect(engine: Engine): unknown[] {
   const problems: unknown[] = [];
   for (const { id, keeper } of keptContainers(engine)) {
     if (isRunning(keeper.pid, keeper.startTime)) continue;
-    try {
-      collectOne(engine, id);
-    } catch (error) {
-      problems.push(error);
-    }
+    attempt(problems, () => collectOne(engine, id));
+  }
+  problems.push(...collectStarts(engine));
+  attempt(problems, () => collectAfterBoot(engine));
+  return problems;
+}
+
+/** Removes what was left by starts that were cut off before their container was recorded. Returns problems as `collect`. */
+export function collectStarts(engine: Engine): unknown[] {
+  const problems: unknown[] = [];
+  for (const { id, keeper, cgroupParent } of notedStarts(engine.state)) {
+    if (isRunning(keeper.pid, keeper.startTime)) continue;
+    attempt(problems, () => {
+      // With a row it is that which is put right.
+      if (isId(id) && containerById(engine, id) === undefined) {
+        openCgroup(cgroupPath(id, cgroupParent)).destroy();
+        removeTree(AT_FDCWD, `${engine.state}/containers/${id}`);
+      }
+      forgetStart(engine.state, id);
+    });
   }
   return problems;
+}
+
+/** Once after each boot, which the state directory does not survive: containers' directories that no row speaks of. */
+function collectAfterBoot(engine: Engine): void {
+  const done = `${engine.state}/collected`;
+  if (exists(AT_FDCWD, done)) return;
+  // Listed before the rows are asked for: a row is there before its directory, and goes after it.
+  for (const id of namesIn(`${engine.root}/containers`)) {
+    if (isId(id) && containerById(engine, id) === undefined) removeTree(AT_FDCWD, `${engine.root}/containers/${id}`);
+  }
+  open(done, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600).close();
+}
+
+function namesIn(path: string): string[] {
+  try {
+    using directory = open(path, O_RDONLY | O_DIRECTORY);
+    return getdents64(directory.number).map(({ name }) => new TextDecoder().decode(name));
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return [];
+    throw error;
+  }
+}
+
+function attempt(problems: unknown[], action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    problems.push(error);
+  }
 }
 
 function collectOne(engine: Engine, id: string): void {

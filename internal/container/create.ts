@@ -18,6 +18,7 @@ import { mergeEnv } from "./env.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
 import { checkLimits, type FlagSpec, type UserConfig } from "./spec-from-flags.ts";
+import { forgetStart } from "./starting.ts";
 import { containerById, findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
 
 export interface CreateOptions {
@@ -82,6 +83,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
       runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: reserveMounts(engine, id, wanted) },
     });
   });
+  if (options.id !== undefined) forgetStart(engine.state, options.id);
   return { record, warnings: warningsFor(hostConfig) };
 }
 

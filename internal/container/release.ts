@@ -47,8 +47,12 @@ export function releaseContainer(
 
 /** Where the container's cgroup is, whether or not it exists. */
 export function cgroupPathOf(record: ContainerRecord): string {
-  const { CgroupParent } = record.hostConfig;
-  return CgroupParent === "" ? cgroupsPath(record.id) : cgroupsPath(record.id, CgroupParent);
+  return cgroupPath(record.id, record.hostConfig.CgroupParent);
+}
+
+/** The same for a container that is not recorded. */
+export function cgroupPath(id: string, parent: string): string {
+  return parent === "" ? cgroupsPath(id) : cgroupsPath(id, parent);
 }
 
 /** The row as `removing`, kept by this process; undefined when it is gone. */

@@ -3,6 +3,7 @@ import { type Fd, O_RDWR, open } from "../sys/fd.ts";
 import { processStartTime } from "../sys/process.ts";
 import { socketpair } from "../sys/socket.ts";
 import { spawnRole } from "../sys/spawn.ts";
+import { noteStart } from "./starting.ts";
 import type { Keeper } from "./store.ts";
 
 /** A supervisor that waits for its one `start` on `socket`; closing that without a word ends it. */
@@ -36,7 +37,10 @@ export function spawnSupervisor(
     const words = early === undefined ? [] : earlyWords(early);
     const spawned = spawnRole("supervisor", words, settings, { fds: [...stdio, theirs.number], newSession: true });
     using _ = spawned.pidfd;
-    return { keeper: { pid: spawned.pid, startTime: processStartTime(spawned.pid) ?? 0 }, socket: ours };
+    const keeper = { pid: spawned.pid, startTime: processStartTime(spawned.pid) ?? 0 };
+    // Before its interpreter has loaded what could make a cgroup.
+    if (early !== undefined) noteStart(directories.state, { ...early, keeper });
+    return { keeper, socket: ours };
   } catch (error) {
     ours.close();
     throw error;

@@ -3,7 +3,7 @@
  * and once it has, nothing is left: no process, mount, cgroup, link, rule or lease.
  */
 import { expect } from "bun:test";
-import { rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { imageArchive, tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, processes, rules } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
@@ -19,8 +19,8 @@ const SIGKILL = 9;
 const status = (name: string) => engine.ok("inspect", "-f", "{{.State.Status}}", name);
 const pidOf = async (name: string) => Number(await engine.ok("inspect", "-f", "{{.State.Pid}}", name));
 
-/** The pids of one role: what runs now as `ctr supervisor`, `ctr netd`, `ctr init`. */
-function roles(role: "supervisor" | "netd" | "init"): readonly number[] {
+/** The pids of one role: what runs now as `ctr supervisor`, `ctr netd`, `ctr init`, `ctr run`. */
+function roles(role: "run" | "supervisor" | "netd" | "init"): readonly number[] {
   return processes()
     .filter(
       (found) =>
@@ -158,6 +158,56 @@ test("kill -9 of the supervisor at any moment of a start", async () => {
   }
   await expectRecovered();
 }, 90_000);
+
+test("kill -9 of command and supervisor before the container is recorded: one ctr ps later its cgroup is gone", async () => {
+  let early = 0;
+  await engine.ok("run", "--rm", "--network", "none", image, "true");
+  // Until it was hit, which most often is at some of the first sixty moments.
+  for (let round = 0; round < 60 || (early === 0 && round < 600); round++) {
+    const child = engine.spawn("run", "-d", "--network", "none", image, "probe", "pause");
+    await Bun.sleep(2 + (round % 60) / 4); // the moment is what is tried here
+    child.kill("SIGKILL");
+    kill(...roles("supervisor"));
+    await child.exited;
+    // One that was not called so yet hears of the command's end by itself.
+    await waitFor("its supervisor to be gone", () => roles("run").length + roles("supervisor").length === 0);
+    const hadCgroup = cgroupsBelow(cgroupParent()).length > 0;
+    const listed = await engine.ok("ps", "-aq");
+    expect(cgroupsBelow(cgroupParent())).toEqual([]);
+    expect(readdirSync(`${engine.state}/starting`)).toEqual([]);
+    if (listed !== "") await engine.ok("rm", "-f", listed);
+    else if (hadCgroup) early++;
+  }
+  expect(early).toBeGreaterThan(0);
+  await expectRecovered();
+}, 60_000);
+
+test("kill -9 of the command before its container is recorded: nothing stays", async () => {
+  for (let round = 0; round < 12; round++) {
+    const child = engine.spawn("run", "-d", "--network", "none", image, "probe", "pause");
+    await waitFor("its supervisor", () => roles("supervisor").length > 0 || child.exitCode !== null);
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+  await expectRecovered();
+}, 60_000);
+
+test("after a power failure: directories whose row was lost are removed once", async () => {
+  const id = "0123456789abcdef".repeat(4);
+  const lost = `${engine.root}/containers/${id}`;
+  await engine.ok("info");
+  mkdirSync(`${lost}/upper`, { recursive: true });
+  await engine.ok("info");
+  // This boot has seen it all already.
+  expect(existsSync(lost)).toBe(true);
+  rmSync(`${engine.state}/collected`);
+  const kept = await engine.ok("create", image, "true");
+  mkdirSync(`${engine.root}/containers/${kept}`, { recursive: true });
+  await engine.ok("info");
+  expect(existsSync(lost)).toBe(false);
+  expect(existsSync(`${engine.root}/containers/${kept}`)).toBe(true);
+  await engine.ok("rm", kept);
+});
 
 test("kill -9 of init at any moment of a start: the command fails or the container has ended, nothing hangs", async () => {
   for (let delayMs = 4; delayMs <= 34; delayMs += 3) {

@@ -1,6 +1,7 @@
 /** `ctr ps`: the containers, newest first. */
 import { portsText } from "../../../internal/container/port-list.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
+import { notedStarts } from "../../../internal/container/starting.ts";
 import { isLive } from "../../../internal/container/states.ts";
 import { hasKeeper, listContainers } from "../../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
@@ -43,6 +44,11 @@ export const command = defineCommand({
   },
   async run({ flags, directories }) {
     using engine = openEngine(directories);
+    if (notedStarts(engine.state).length > 0) {
+      const { collectStarts } = await import("../../../internal/container/collect.ts");
+      // What cannot be removed now is found again by the next command; it is none of the list's.
+      collectStarts(engine);
+    }
     const last = flags.latest && Number(flags.last) < 0 ? 1 : Number(flags.last);
     const records = await chosen(engine, flags.filter, flags.all || last > 0, last);
     const isShort = !flags["no-trunc"];

@@ -1,4 +1,5 @@
 /** `ctr rm`: removes containers, running ones too with `-f`. */
+import { collectStarts } from "../../../internal/container/collect.ts";
 import { removeContainer } from "../../../internal/container/remove.ts";
 import { findContainer } from "../../../internal/container/store.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
@@ -17,6 +18,8 @@ export const command = defineCommand({
   },
   async run({ flags, operands, directories }) {
     using engine = openEngine(directories);
+    // Problems with others are none of this command's: they are met again by the next one.
+    collectStarts(engine);
     return await forEachTarget(operands, async (target) => {
       try {
         await removeContainer(engine, findContainer(engine, target), flags);

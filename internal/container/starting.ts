@@ -1,0 +1,73 @@
+/**
+ * The journal of early starts: `<state>/starting/<id>`, a link whose target names a supervisor that may start init, and
+ * so has a cgroup, before its container is recorded. Written while the supervisor's interpreter still loads, taken back
+ * once the row names the same supervisor. What stays here and whose supervisor is dead was left by a crash.
+ */
+import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
+import { getdents64, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
+import type { Keeper } from "./store.ts";
+
+/** A supervisor that was promised a container. */
+export interface EarlyEntry {
+  readonly id: string;
+  readonly keeper: Keeper;
+  /** Empty for the default one. */
+  readonly cgroupParent: string;
+}
+
+/** Notes a supervisor that was just born. */
+export function noteStart(state: string, { id, keeper, cgroupParent }: EarlyEntry): void {
+  const write = () => symlinkat(`${keeper.pid} ${keeper.startTime} ${cgroupParent}`, AT_FDCWD, pathOf(state, id));
+  try {
+    write();
+  } catch (error) {
+    if (!isErrno(error, ENOENT)) throw error;
+    mkdirAll(state, 0o711);
+    mkdirAll(`${state}/starting`, 0o700);
+    write();
+  }
+}
+
+/** Takes the note back: the container is recorded, or nothing is left of it. Already gone is fine. */
+export function forgetStart(state: string, id: string): void {
+  try {
+    unlinkat(AT_FDCWD, pathOf(state, id));
+  } catch (error) {
+    if (!isErrno(error, ENOENT)) throw error;
+  }
+}
+
+/** The starts that are noted: under way, or left by a crash. Most often none, found out by three system calls. */
+export function notedStarts(state: string): readonly EarlyEntry[] {
+  let names: readonly string[];
+  try {
+    using directory = open(`${state}/starting`, O_RDONLY | O_DIRECTORY);
+    names = getdents64(directory.number).map(({ name }) => new TextDecoder().decode(name));
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return [];
+    throw error;
+  }
+  return names.flatMap((id) => {
+    const entry = readEntry(state, id);
+    return entry === undefined ? [] : [entry];
+  });
+}
+
+function readEntry(state: string, id: string): EarlyEntry | undefined {
+  let target: string;
+  try {
+    target = new TextDecoder().decode(readlinkat(AT_FDCWD, pathOf(state, id)));
+  } catch (error) {
+    // Taken back meanwhile.
+    if (isErrno(error, ENOENT)) return undefined;
+    throw error;
+  }
+  const [, pid, startTime, cgroupParent = ""] = /^(\d+) (\d+) (.*)$/s.exec(target) ?? [];
+  if (pid === undefined) throw new CtrError("internal", `${pathOf(state, id)}: not an entry of the journal`);
+  return { id, keeper: { pid: Number(pid), startTime: Number(startTime) }, cgroupParent };
+}
+
+function pathOf(state: string, id: string): string {
+  return `${state}/starting/${id}`;
+}
