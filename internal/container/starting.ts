@@ -3,7 +3,7 @@
  * so has a cgroup, before its container is recorded. Written while the supervisor's interpreter still loads, taken back
  * once the row names the same supervisor. What stays here and whose supervisor is dead was left by a crash.
  */
-import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
+import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
 import { getdents64, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
 import type { Keeper } from "./store.ts";
@@ -63,8 +63,8 @@ function readEntry(state: string, id: string): EarlyEntry | undefined {
     if (isErrno(error, ENOENT)) return undefined;
     throw error;
   }
-  const [, pid, startTime, cgroupParent = ""] = /^(\d+) (\d+) (.*)$/s.exec(target) ?? [];
-  if (pid === undefined) throw new CtrError("internal", `${pathOf(state, id)}: not an entry of the journal`);
+  // What is no entry is nobody's, and goes when it is collected.
+  const [, pid = "0", startTime = "0", cgroupParent = ""] = /^(\d+) (\d+) (.*)$/s.exec(target) ?? [];
   return { id, keeper: { pid: Number(pid), startTime: Number(startTime) }, cgroupParent };
 }
 
