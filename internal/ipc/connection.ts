@@ -61,6 +61,7 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
   #queuedBytes = 0;
   #drainWaiters: (() => void)[] = [];
   #greeted = false;
+  #hasAsked = false;
   #isPaused = false;
   #state: "open" | "ending" | "ended" = "open";
   #failure: unknown;
@@ -81,6 +82,11 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
 
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  /** True once a message has come after the hello. */
+  get hasAsked(): boolean {
+    return this.#hasAsked;
   }
 
   drained(): Promise<void> {
@@ -130,6 +136,7 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
       return;
     }
     const message = this.#conversation.decode(value);
+    this.#hasAsked = true;
     const waiting = this.#waiting;
     if (waiting !== undefined) {
       this.#waiting = undefined;
@@ -213,7 +220,7 @@ function adopt<In, Out extends object>(
   socket: Bun.Socket<Held>,
   conversation: Conversation<In>,
   peerUid: number,
-): Connection<In, Out> {
+): FramedConnection<In, Out> {
   const connection = new FramedConnection<In, Out>(
     {
       write: (bytes) => socket.write(bytes),
@@ -265,7 +272,10 @@ export interface Listener {
   readonly count: number;
 }
 
-/** More connections than this at once are turned away: an open, silent connection is cheap, but not free. */
+/**
+ * No more connections than this at once. Beyond it the oldest that has not asked for anything gives way to the new one,
+ * so that silent connections cannot keep others out; when all have asked, the new one is turned away.
+ */
 const MAX_CONNECTIONS = 256;
 
 /**
@@ -277,19 +287,18 @@ export function listenUnix<In, Out extends object>(
   conversation: Conversation<In>,
   onConnection: (connection: Connection<In, Out>) => void,
 ): Listener {
-  let count = 0;
+  // In the order they came.
+  const open = new Map<FramedConnection<In, Out>, Bun.Socket<Held>>();
   const socket = handlers((opened: Bun.Socket<Held>) => {
     opened.data = {};
     const uid = peerCredentials(fdOf(opened)).uid;
-    if ((uid !== 0 && uid !== process.geteuid?.()) || count >= MAX_CONNECTIONS) {
-      opened.end();
+    if ((uid !== 0 && uid !== process.geteuid?.()) || (open.size >= MAX_CONNECTIONS && !makeRoom(open))) {
+      opened.terminate();
       return;
     }
-    count++;
     const connection = adopt<In, Out>(opened, conversation, uid);
-    void connection.ended.then(() => {
-      count--;
-    });
+    open.set(connection, opened);
+    void connection.ended.then(() => open.delete(connection));
     onConnection(connection);
   });
   const address = "path" in where ? { unix: where.path } : { fd: where.fd };
@@ -297,9 +306,21 @@ export function listenUnix<In, Out extends object>(
   return {
     stop: () => server.stop(),
     get count() {
-      return count;
+      return open.size;
     },
   };
+}
+
+/** Ends the oldest connection that has not asked for anything; false if all have. */
+function makeRoom<In, Out extends object>(open: Map<FramedConnection<In, Out>, Bun.Socket<Held>>): boolean {
+  for (const [connection, socket] of open) {
+    if (connection.hasAsked) continue;
+    open.delete(connection);
+    connection.onEnd();
+    socket.terminate();
+    return true;
+  }
+  return false;
 }
 
 /** Bun's sockets have their descriptor; its types (1.4.5) do not say so. */
