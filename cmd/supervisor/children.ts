@@ -2,10 +2,12 @@
 import { type ChildExit, reapChild } from "../../internal/sys/process.ts";
 
 const waiting = new Map<number, (exit: ChildExit) => void>();
+let isListening = false;
 
 /** Calls `onExit` once, when the child is gone and reaped; at once if it is already. */
 export function onChildExit(pid: number, onExit: (exit: ChildExit) => void): void {
-  if (waiting.size === 0) process.on("SIGCHLD", reap);
+  if (!isListening) process.on("SIGCHLD", reap);
+  isListening = true;
   waiting.set(pid, onExit);
   // It may have ended before anybody listened.
   reap();

@@ -4,6 +4,7 @@ import { CtrError } from "../../internal/errors/error.ts";
 import type { ToSupervisor } from "../../internal/ipc/supervisor.ts";
 import { openTerminal } from "../../internal/rootfs/devices.ts";
 import { containerRoot, join, userInContainer } from "../../internal/runtime/join.ts";
+import type { Fd } from "../../internal/sys/fd.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { onChildExit } from "./children.ts";
 import { failure } from "./failure.ts";
@@ -17,7 +18,7 @@ type ExecRequest = Extract<ToSupervisor, { type: "exec" }>;
 /** Starts the program, answers `started`, carries its streams, and answers `exited` when it has ended. */
 export async function startExec(supervision: Supervision, client: Client, request: ExecRequest): Promise<void> {
   const { pid, pidfd, cgroup, record } = supervision.running("exec in");
-  using root = containerRoot(pid);
+  using root = openRoot(supervision, pid);
   const process = execProcess(record, request.process);
   const groupAdd = record.hostConfig.GroupAdd ?? [];
   const user = userInContainer(root.number, request.process.user ?? record.config.User, groupAdd);
@@ -25,29 +26,30 @@ export async function startExec(supervision: Supervision, client: Client, reques
   const { streams, ends } = request.process.terminal
     ? openExecTerminal(root.number, request)
     : makePipes(request.streams?.stdin ?? false);
-  const spawned = await startIn(streams, ends, () => join(pidfd, cgroup, process, user, filter, ends.fds));
+  const spawned = await startIn(supervision, streams, ends, () => join(pidfd, cgroup, process, user, filter, ends.fds));
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
 
   const audience = new Audience();
+  let isOver = false;
   client.send({ type: "started", pid: spawned.pid });
   if (request.streams === undefined) client.end();
   else {
     audience.add(client, request.streams);
-    const program = {
-      pidfd: spawned.pidfd.number,
-      input: streams.input,
-      terminal: streams.terminal?.number,
-      closesInput: true,
-    };
-    void follow(client, program, request.streams).catch((error: unknown) => {
+    const { pidfd } = spawned;
+    const program = { pidfd, input: streams.input, terminal: streams.terminal, closesInput: true };
+    void follow(client, () => (isOver ? undefined : program), request.streams).catch((error: unknown) => {
       client.send(failure(error));
       client.end();
     });
   }
   const drained = streams.pump((stream, data) => audience.tell(stream, data));
+  // Looked at below, when the program has ended.
+  drained.catch(() => {});
   const status = await exited;
   await supervision.patiently(drained);
-  await streams.end();
+  isOver = true;
+  // Input that a child of the program holds and does not read is waited for no longer either.
+  await supervision.patiently(streams.end());
   spawned.pidfd.close();
   audience.dismiss({ type: "exited", status });
 }
@@ -61,12 +63,28 @@ function openExecTerminal(
   return { streams: terminalStreams(master), ends: endsOf([slave, slave, slave]) };
 }
 
+/** The container's root; for one that is just ending, that is what is said. */
+function openRoot(supervision: Supervision, pid: number): Fd {
+  try {
+    return containerRoot(pid);
+  } catch (error) {
+    if (supervision.hasProcess()) throw error;
+    throw supervision.notRunning("exec in");
+  }
+}
+
 /** Closes the program's ends in any case, and ours too when there is no program. */
-async function startIn<T>(streams: ProgramStreams, ends: ProgramEnds, start: () => T): Promise<T> {
+async function startIn<T>(
+  supervision: Supervision,
+  streams: ProgramStreams,
+  ends: ProgramEnds,
+  start: () => T,
+): Promise<T> {
   try {
     return start();
   } catch (error) {
     await streams.close();
+    if (!supervision.hasProcess()) throw supervision.notRunning("exec in");
     if (error instanceof CtrError && error.exitStatus !== undefined) throw error;
     throw new CtrError("internal", error instanceof Error ? error.message : String(error), {
       cause: error,

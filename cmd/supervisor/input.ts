@@ -1,5 +1,5 @@
 /** Standard input of a program: a pipe (or terminal) that clients fill. */
-import { EAGAIN, EPIPE, isErrno } from "../../internal/errors/error.ts";
+import { EAGAIN, EIO, EPIPE, isErrno } from "../../internal/errors/error.ts";
 import { F_GETFL, F_SETFL, type Fd, fcntl, O_NONBLOCK, write } from "../../internal/sys/fd.ts";
 
 /**
@@ -34,8 +34,8 @@ export class Input {
       await this.#sink.flush();
     } catch (error) {
       // The program closed its input: what else comes is dropped, as a shell's pipe does.
-      if (!isErrno(error, EPIPE) && !(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
-      this.#isClosed = true;
+      if (!isNobodyReads(error)) throw error;
+      await this.#close();
     }
   }
 
@@ -52,12 +52,26 @@ export class Input {
 
   /** After everything written so far: end of file for the program. */
   end(): Promise<void> {
-    this.#last = this.#last.then(async () => {
-      if (this.#isClosed) return;
-      this.#isClosed = true;
-      await this.#sink?.end();
-      this.#fd.close();
-    });
+    this.#last = this.#last.then(() => this.#close());
     return this.#last;
   }
+
+  async #close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    try {
+      await this.#sink?.end();
+    } catch (error) {
+      if (!isNobodyReads(error)) throw error;
+    } finally {
+      // The sink leaves a descriptor it was given open.
+      this.#fd.close();
+    }
+  }
+}
+
+/** EPIPE of a pipe, EIO of a terminal whose last user is gone (pty(7)). */
+function isNobodyReads(error: unknown): boolean {
+  if (isErrno(error, EPIPE, EIO)) return true;
+  return error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "EIO");
 }

@@ -10,6 +10,7 @@ import { LOG_STDERR, LOG_STDOUT } from "../../internal/container/log/record.ts";
 import { EIO, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import type { Connection } from "../../internal/ipc/connection.ts";
 import type { FromSupervisor, Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import { close } from "../../internal/sys/fd.ts";
 import { startTimer } from "./timer.ts";
 
 const MAX_CLIENT_BYTES = 1 << 20;
@@ -69,6 +70,17 @@ async function catchUp(client: Client): Promise<boolean> {
   }
 }
 
+/** Waits until the client has been sent its last word; not for one that takes nothing at all for the whole limit. */
+export async function delivered(client: Client): Promise<void> {
+  for (;;) {
+    const before = client.queuedBytes;
+    const { promise: timeout, resolve } = Promise.withResolvers<"stalled">();
+    using _ = startTimer(STALL_LIMIT_MS, () => resolve("stalled"));
+    const outcome = await Promise.race([client.delivered, timeout]);
+    if (outcome !== "stalled" || client.queuedBytes >= before) return;
+  }
+}
+
 /** Output goes to the log before anybody hears of it. A full disk must not stop the container: what did not fit is missing. */
 export function writeLog(log: LogAppender, stream: StreamName, data: Uint8Array): void {
   try {
@@ -96,7 +108,7 @@ export function nowNs(): bigint {
   return lastNs;
 }
 
-/** Reads a stream of the container to its end. The descriptor is closed by the stream. */
+/** Reads a stream of the container to its end, and closes it: Bun's stream leaves a descriptor it was given open. */
 export async function pump(fd: number, sink: (data: Uint8Array) => void | Promise<void>): Promise<void> {
   try {
     for await (const chunk of Bun.file(fd).stream()) {
@@ -106,6 +118,8 @@ export async function pump(fd: number, sink: (data: Uint8Array) => void | Promis
   } catch (error) {
     // A terminal whose last user is gone reads as EIO (pty(7)): its end of file.
     if (!isEio(error)) throw error;
+  } finally {
+    close(fd);
   }
 }
 

@@ -1,6 +1,7 @@
 /** What clients ask of a supervisor: one connection, one request, and what follows from it. */
-import { CtrError } from "../../internal/errors/error.ts";
-import type { Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import { CtrError, ESRCH, isErrno } from "../../internal/errors/error.ts";
+import { STDIN_WINDOW, type Streams, type ToSupervisor } from "../../internal/ipc/supervisor.ts";
+import type { Fd } from "../../internal/sys/fd.ts";
 import { pidfdSendSignal } from "../../internal/sys/process.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { startExec } from "./exec.ts";
@@ -11,10 +12,10 @@ import type { Supervision } from "./supervision.ts";
 
 /** What an attached client's stdin, resize and signal messages go to. */
 export interface Program {
-  readonly pidfd: number;
+  readonly pidfd: Fd;
   readonly input: Input | undefined;
   /** The terminal's master. */
-  readonly terminal: number | undefined;
+  readonly terminal: Fd | undefined;
   /** True if the end of the client's input is the end of the program's. */
   readonly closesInput: boolean;
 }
@@ -23,7 +24,9 @@ export interface Program {
 export async function serve(supervision: Supervision, client: Client, first?: ToSupervisor): Promise<void> {
   try {
     const request = first ?? (await client.receive());
-    if (request !== undefined) await answer(supervision, client, request);
+    if (request === undefined) return;
+    supervision.admit(client);
+    await answer(supervision, client, request);
   } catch (error) {
     client.send(failure(error));
     client.end();
@@ -35,10 +38,10 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
     case "start": {
       if (request.streams !== undefined) supervision.audience.add(client, request.streams);
       try {
-        const pid = await supervision.start(request.size, client);
+        await supervision.start(request.size, client);
         if (request.streams === undefined) client.end();
-        else await follow(client, supervision.program(), request.streams);
-        return void pid;
+        else await follow(client, () => supervision.program(), request.streams);
+        return;
       } catch (error) {
         supervision.audience.remove(client);
         throw error;
@@ -46,10 +49,11 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
     }
     case "attach": {
       const program = supervision.program();
+      if (program === undefined) throw supervision.notRunning("attach to");
       supervision.audience.add(client, request.streams);
       client.send({ type: "attached", terminal: program.terminal !== undefined });
       if (request.size !== undefined) resize(program, request.size.rows, request.size.columns);
-      return await follow(client, program, request.streams);
+      return await follow(client, () => supervision.program(), request.streams);
     }
     case "exec":
       return await startExec(supervision, client, request);
@@ -89,33 +93,67 @@ function done(client: Client): void {
   client.end();
 }
 
-/** Carries an attached client's input to the program until the client goes. */
-export async function follow(client: Client, program: Program, streams: Streams): Promise<void> {
-  for (;;) {
-    const message = await client.receive();
-    if (message === undefined || message.type === "stdin-end") {
-      if (streams.stdin && program.closesInput && program.terminal === undefined) await program.input?.end();
-      if (message === undefined) return;
-      continue;
+/**
+ * Carries an attached client's input to the program until the client goes. `current` is asked for each message: a restart
+ * gives the container another program, and what comes when none runs is dropped.
+ */
+export async function follow(client: Client, current: () => Program | undefined, streams: Streams): Promise<void> {
+  let underWay = 0;
+  // Not waited for: a signal must get past input that nobody reads.
+  const later = (work: Promise<void>, then: () => void = () => {}) => {
+    work.then(then, (error: unknown) => {
+      client.send(failure(error));
+      client.end();
+    });
+  };
+  try {
+    for (let message = await client.receive(); message !== undefined; message = await client.receive()) {
+      const program = current();
+      switch (message.type) {
+        case "stdin": {
+          if (!streams.stdin) break;
+          const { length } = message.data;
+          underWay += length;
+          if (underWay > 2 * STDIN_WINDOW) throw new CtrError("invalid", "more input than its window allows");
+          later(program?.input?.write(message.data) ?? Promise.resolve(), () => {
+            underWay -= length;
+            client.send({ type: "stdin-taken", bytes: length });
+          });
+          break;
+        }
+        case "stdin-end":
+          later(endInput(program, streams));
+          break;
+        case "resize":
+          if (program !== undefined) resize(program, message.rows, message.columns);
+          break;
+        case "signal":
+          if (program !== undefined) signal(program, message.signal);
+          break;
+        default:
+          throw new CtrError("invalid", `${message.type} on an attached connection`);
+      }
     }
-    switch (message.type) {
-      case "stdin":
-        if (!streams.stdin) break;
-        await program.input?.write(message.data);
-        client.send({ type: "stdin-taken", bytes: message.data.length });
-        break;
-      case "resize":
-        resize(program, message.rows, message.columns);
-        break;
-      case "signal":
-        pidfdSendSignal(program.pidfd, message.signal);
-        break;
-      default:
-        throw new CtrError("invalid", `${message.type} on an attached connection`);
-    }
+  } finally {
+    // A client that was killed inside a message is gone too.
+    await endInput(current(), streams);
+  }
+}
+
+async function endInput(program: Program | undefined, streams: Streams): Promise<void> {
+  if (program === undefined || !streams.stdin || !program.closesInput || program.terminal !== undefined) return;
+  await program.input?.end();
+}
+
+/** A program that has just ended needs no signal; its end is on its way to the client. */
+function signal(program: Program, number: number): void {
+  try {
+    pidfdSendSignal(program.pidfd.number, number);
+  } catch (error) {
+    if (!isErrno(error, ESRCH)) throw error;
   }
 }
 
 function resize(program: Program, rows: number, columns: number): void {
-  if (program.terminal !== undefined) setWindowSize(program.terminal, rows, columns);
+  if (program.terminal !== undefined) setWindowSize(program.terminal.number, rows, columns);
 }

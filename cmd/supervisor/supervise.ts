@@ -5,6 +5,7 @@ import { type FromSupervisor, SUPERVISOR_SERVER, type ToSupervisor } from "../..
 import { handOverFrame } from "../../internal/runtime/launch.ts";
 import type { EarlyStart } from "./early.ts";
 import { failure } from "./failure.ts";
+import { delivered } from "./output.ts";
 
 /** The descriptor of the socketpair to the client that wanted this container started. */
 const CLIENT_FD = 3;
@@ -35,10 +36,11 @@ export async function supervise(
     );
     void serve(supervision, client, request);
     await supervision.ended;
+    return;
   } catch (error) {
     early?.init.abandon();
     client.send(failure(error));
   }
-  await client.drained();
   client.end();
+  await delivered(client);
 }

@@ -10,7 +10,7 @@ import { releaseContainer } from "../../internal/container/release.ts";
 import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
-import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
+import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
@@ -23,8 +23,9 @@ import { type ChildExit, isRunning, pidfdSendSignal, processStartTime } from "..
 import { signalNumber } from "../../internal/sys/signals.ts";
 import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
+import { failure } from "./failure.ts";
 import { attachNetwork, detachNetwork } from "./network.ts";
-import { Audience, type Client, endLog, nowNs, writeLog } from "./output.ts";
+import { Audience, type Client, delivered, endLog, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
 import { hasTimers, startTimer } from "./timer.ts";
@@ -71,7 +72,13 @@ export class Supervision {
   #run: Run | undefined;
   #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
-  #removal: { readonly volumes: boolean; readonly done: () => void } | undefined;
+  #removal: { readonly volumes: boolean } | undefined;
+  /** Called when a start is over, one way or the other. */
+  #settling: (() => void)[] = [];
+  /** Clients that have asked for something: each is owed its answer. */
+  readonly #clients = new Set<Client>();
+  /** What could not be recorded or let go at the end. */
+  #problem: unknown;
   #atRest: Promise<void>;
   #resolveAtRest: () => void = () => {};
 
@@ -92,7 +99,7 @@ export class Supervision {
   }
 
   /** Starts the container for the first client; a failure leaves it as it was, with the reason recorded. */
-  async start(size: TerminalSize | undefined, client: Client): Promise<number> {
+  async start(size: TerminalSize | undefined, client: Client): Promise<void> {
     try {
       this.#listen();
       const run = await this.#launch(size);
@@ -100,8 +107,7 @@ export class Supervision {
       // From here on there is little to do: what the start has cached is given back.
       this.#engine.db.run("PRAGMA shrink_memory");
       dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() });
-      void this.#live(run);
-      return run.launch.pid;
+      void this.#live(run).catch((error: unknown) => this.#giveUp(error));
     } catch (error) {
       const failure = startError(error);
       this.#early?.init.abandon();
@@ -110,15 +116,21 @@ export class Supervision {
     }
   }
 
-  /** The program that attached clients talk to. */
-  program(): Program {
+  /** Notes a client whose request is being answered; before the supervisor ends, it has its answer. */
+  admit(client: Client): void {
+    this.#clients.add(client);
+    void client.ended.then(() => this.#clients.delete(client));
+  }
+
+  /** The program that attached clients talk to; undefined when none runs. */
+  program(): Program | undefined {
     const run = this.#run;
-    if (run === undefined) throw this.#notRunning("attach to");
+    if (run === undefined) return undefined;
     const { OpenStdin, StdinOnce } = this.#record.config;
     return {
-      pidfd: run.launch.pidfd.number,
+      pidfd: run.launch.pidfd,
       input: OpenStdin ? run.streams.input : undefined,
-      terminal: run.streams.terminal?.number,
+      terminal: run.streams.terminal,
       closesInput: StdinOnce,
     };
   }
@@ -131,10 +143,15 @@ export class Supervision {
     readonly record: ContainerRecord;
   } {
     const run = this.#run;
-    if (run === undefined) throw this.#notRunning(verb);
+    if (run === undefined) throw this.notRunning(verb);
     if (this.#record.state === "paused")
       throw new CtrError("conflict", `Container ${this.#record.name} is paused, unpause the container before exec`);
     return { pid: run.launch.pid, pidfd: run.launch.pidfd.number, cgroup: run.launch.cgroup, record: this.#record };
+  }
+
+  /** False once PID 1 has ended, even if its end has not been dealt with yet. */
+  hasProcess(): boolean {
+    return this.#run !== undefined && isRunning(this.#run.launch.pid, this.#run.launch.startTime);
   }
 
   /** The filter for a further program with these capabilities. */
@@ -152,29 +169,29 @@ export class Supervision {
   /** Sends a signal to PID 1. A paused one gets it when it goes on, except SIGKILL, which ends the pause. */
   kill(signal: number): void {
     const run = this.#run;
-    if (run === undefined) throw this.#notRunning("kill");
-    if (signal !== 0) pidfdSendSignal(run.launch.pidfd.number, signal);
+    if (run === undefined || !this.#signal(run, signal)) throw this.notRunning("kill");
     if (signal === SIGKILL && this.#record.state === "paused") this.resume();
   }
 
   /** The stop signal, then SIGKILL after the timeout (-1: never). Resolves when the container has ended. */
   async stop(signal?: number, timeoutMs?: number): Promise<void> {
-    const run = this.#run;
+    const run = await this.#settledRun();
     if (run === undefined) return;
     const { StopTimeout } = this.#record.config;
     const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
-    this.kill(signal ?? this.#stopSignal());
+    this.#signal(run, signal ?? this.#stopSignal());
     if (this.#record.state === "paused") this.resume();
     {
-      using _ = limit < 0 ? undefined : startTimer(limit, () => this.#killIfRunning(run));
-      await run.exited;
+      const { promise: failed, reject } = Promise.withResolvers<never>();
+      using _ = limit < 0 ? undefined : startTimer(limit, () => attempt(() => this.#killIfRunning(run), reject));
+      await Promise.race([run.exited, failed]);
     }
     if (this.#restarts.length === 0) await this.#atRest;
   }
 
   /** Stops and starts again, in this supervisor. Resolves when it runs. */
   async restart(signal?: number, timeoutMs?: number): Promise<void> {
-    if (this.#run === undefined) throw this.#notRunning("restart");
+    if ((await this.#settledRun()) === undefined) throw this.notRunning("restart");
     const started = new Promise<void>((resolve) => this.#restarts.push(resolve));
     await this.stop(signal, timeoutMs);
     await Promise.race([started, this.#atRest]);
@@ -184,7 +201,7 @@ export class Supervision {
 
   pause(): void {
     const run = this.#run;
-    if (run === undefined) throw this.#notRunning("pause");
+    if (run === undefined) throw this.notRunning("pause");
     if (this.#record.state === "paused")
       throw new CtrError("conflict", `Container ${this.#record.name} is already paused`);
     run.launch.cgroup.freeze();
@@ -201,18 +218,38 @@ export class Supervision {
 
   /** Kills it and removes it, its record too. */
   async remove(volumes: boolean): Promise<void> {
-    const removed = new Promise<void>((resolve) => {
-      this.#removal = { volumes, done: resolve };
-    });
-    const run = this.#run;
+    this.#removal = { volumes };
+    const run = await this.#settledRun();
     if (run !== undefined) {
       this.#killIfRunning(run);
       if (this.#record.state === "paused") this.resume();
     }
-    await removed;
+    await this.#atRest;
+    if (this.#problem !== undefined) throw this.#problem;
   }
 
-  #notRunning(verb: string): CtrError {
+  /** What runs, once no start is under way and no end either; undefined when the container is at rest. */
+  async #settledRun(): Promise<Run | undefined> {
+    if (this.#run === undefined) {
+      const settled = new Promise<void>((resolve) => this.#settling.push(resolve));
+      await Promise.race([settled, this.#atRest]);
+    }
+    return this.#run;
+  }
+
+  /** False if PID 1 has ended already. */
+  #signal(run: Run, signal: number): boolean {
+    try {
+      if (signal !== 0) pidfdSendSignal(run.launch.pidfd.number, signal);
+      return true;
+    } catch (error) {
+      if (isErrno(error, ESRCH)) return false;
+      throw error;
+    }
+  }
+
+  /** Why nothing can be done with it. */
+  notRunning(verb: string): CtrError {
     return new CtrError("conflict", `cannot ${verb} container ${this.#record.name}: it is not running`);
   }
 
@@ -266,12 +303,17 @@ export class Supervision {
         writeLog(log, stream, data);
         return this.audience.isEmpty ? undefined : this.audience.tell(stream, data);
       });
+      // Looked at when the program has ended.
+      drained.catch(ignore);
       this.#run = { launch: started, confinement, streams, drained, exited };
+      for (const resolve of this.#settling.splice(0)) resolve();
       return this.#run;
     } catch (error) {
-      started?.abort();
-      await streams?.close();
-      await detachNetwork(this.#engine, this.#record);
+      // Why it failed is what is told; what cannot be undone now has a row, by which the next command finds it.
+      const launched = started;
+      attempt(() => launched?.abort(), ignore);
+      await streams?.close().catch(ignore);
+      await detachNetwork(this.#engine, this.#record).catch(ignore);
       throw error;
     }
   }
@@ -322,10 +364,11 @@ export class Supervision {
     for (;;) {
       const exit = await run.exited;
       await this.patiently(run.drained);
-      await run.streams.end();
+      await this.patiently(run.streams.end());
       const oomKilled = run.launch.cgroup.oomKilled();
-      await this.#releaseRun(run);
+      const problem = await this.#releaseRun(run);
       const result = {
+        ...(problem === undefined ? {} : { error: message(problem) }),
         exitCode: exit.status,
         oomKilled,
         finishedAt: timestamp(),
@@ -349,12 +392,20 @@ export class Supervision {
   }
 
   /** Gives back what the kernel and netd hold for a run. */
-  async #releaseRun(run: Run): Promise<void> {
+  async #releaseRun(run: Run): Promise<unknown> {
     this.#run = undefined;
-    await detachNetwork(this.#engine, this.#record);
+    // netd sees by itself that the network namespace is gone: a netd that does not answer takes nothing from the record.
+    await detachNetwork(this.#engine, this.#record).catch(ignore);
+    let problem: unknown;
     // PID 1 took its namespace with it; what a joined process left is killed with the cgroup.
-    run.launch.cgroup.destroy();
+    attempt(
+      () => run.launch.cgroup.destroy(),
+      (error) => {
+        problem = error;
+      },
+    );
     run.launch[Symbol.dispose]();
+    return problem;
   }
 
   /** The end: recorded first, then told, then tidied up. */
@@ -362,16 +413,26 @@ export class Supervision {
     const { id } = this.#record;
     const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
     endLog(this.#log);
-    if (removes) {
-      releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
-    } else {
-      this.#record = move(this.#engine, id, "exited", result);
+    try {
+      if (removes) releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
+      else this.#record = move(this.#engine, id, "exited", result);
+    } catch (error) {
+      // The row (if there is one) still names this process as keeper: when it has ended, the next command puts it right.
+      this.#problem = error;
     }
     // Not before: whoever finds nobody here any more reads in the row how it ended.
     this.#listener?.stop();
-    const error = result.error;
+    const error = this.#problem === undefined ? result.error : message(this.#problem);
     this.audience.dismiss({ type: "exited", status: result.exitCode, ...(error === undefined ? {} : { error }) });
-    this.#removal?.done();
+    this.#resolveAtRest();
+    this.#finish();
+  }
+
+  /** Nothing is known of the container any more: clients lose their supervisor, and the next command asks the kernel. */
+  #giveUp(error: unknown): void {
+    this.#problem = error;
+    this.#listener?.stop();
+    this.audience.dismiss(failure(error));
     this.#resolveAtRest();
     this.#finish();
   }
@@ -379,8 +440,20 @@ export class Supervision {
   /** A start that failed: Docker keeps the container as it was, with the error (`--rm` removes it). */
   #restAfterFailure(error: CtrError): void {
     this.#listener?.stop();
-    if (this.#record.hostConfig.AutoRemove) releaseContainer(this.#engine, this.#record, { volumes: true });
-    else {
+    try {
+      this.#recordFailure(error);
+    } catch (problem) {
+      // As in #rest; the client hears of the start's own failure.
+      this.#problem = problem;
+    }
+    this.#resolveAtRest();
+    this.#finish();
+  }
+
+  #recordFailure(error: CtrError): void {
+    if (this.#record.hostConfig.AutoRemove || this.#removal !== undefined) {
+      releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
+    } else {
       const result = {
         exitCode: error.exitStatus ?? 125,
         error: error.message,
@@ -392,14 +465,23 @@ export class Supervision {
         this.#record = move(this.#engine, this.#record.id, "exited", { ...result, finishedAt: timestamp() });
       else this.#record = patchRuntime(this.#engine, this.#record.id, { ...result, keeper: { pid: 0, startTime: 0 } });
     }
-    this.#resolveAtRest();
-    this.#finish();
   }
 
   #finish(): void {
-    removeSocket(supervisorSocket(this.#engine.state, this.#record.id));
-    // Whatever is still queued for a client goes out before the process does.
-    void Promise.resolve().then(this.#resolveEnded);
+    attempt(() => removeSocket(supervisorSocket(this.#engine.state, this.#record.id)), ignore);
+    // Whatever a client is still owed goes out before the process ends.
+    void Promise.all([...this.#clients].map(delivered)).then(() => this.#resolveEnded());
+  }
+}
+
+/** What goes wrong here changes nothing: each caller says why. */
+function ignore(): void {}
+
+function attempt(action: () => void, onFailure: (error: unknown) => void): void {
+  try {
+    action();
+  } catch (error) {
+    onFailure(error);
   }
 }
 

@@ -31,6 +31,8 @@ export interface Connection<In, Out extends object> {
   drained(): Promise<void>;
   /** Sends what is queued, then ends. */
   end(): void;
+  /** Resolves when `end` was called and the kernel has taken everything before it, or the connection has ended. */
+  readonly delivered: Promise<void>;
   /** The next message; undefined at the end. Throws what ended the connection wrongly. Only one reader at a time. */
   receive(): Promise<In | undefined>;
   /** Resolves when the connection has ended. */
@@ -51,6 +53,8 @@ interface Wire {
 class FramedConnection<In, Out extends object> implements Connection<In, Out> {
   readonly ended: Promise<void>;
   #resolveEnded: () => void = () => {};
+  readonly delivered: Promise<void>;
+  #resolveDelivered: () => void = () => {};
   readonly peerUid: number;
   readonly #conversation: Conversation<In>;
   readonly #wire: Wire;
@@ -72,6 +76,9 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
     this.peerUid = peerUid;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
+    });
+    this.delivered = new Promise((resolve) => {
+      this.#resolveDelivered = resolve;
     });
     if (conversation.hasGreeted !== true) this.#write(encodeFrame(hello(conversation)));
   }
@@ -97,7 +104,12 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
   end(): void {
     if (this.#state !== "open") return;
     this.#state = "ending";
-    if (this.#queuedBytes === 0) this.#wire.end();
+    if (this.#queuedBytes === 0) this.#hangUp();
+  }
+
+  #hangUp(): void {
+    this.#wire.end();
+    this.#resolveDelivered();
   }
 
   receive(): Promise<In | undefined> {
@@ -165,7 +177,7 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
     }
     if (this.#queuedBytes > 0) return;
     for (const resolve of this.#drainWaiters.splice(0)) resolve();
-    if (this.#state === "ending") this.#wire.end();
+    if (this.#state === "ending") this.#hangUp();
   }
 
   /** The other side is gone, or something failed. */
@@ -183,6 +195,7 @@ class FramedConnection<In, Out extends object> implements Connection<In, Out> {
       if (this.#failure === undefined) waiting.resolve(undefined);
       else waiting.reject(this.#failure);
     }
+    this.#resolveDelivered();
     this.#resolveEnded();
   }
 
