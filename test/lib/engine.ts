@@ -61,7 +61,7 @@ const decoder = new TextDecoder();
 /** Makes an engine and has it taken down after the file's last test. */
 export function tempEngine(): TestEngine {
   requirePrivateHost();
-  const home = mkdtempSync("/tmp/ctr-t-");
+  const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/e-`);
   const engine = createEngine(home);
   afterAll(async () => {
     try {
