@@ -1,6 +1,6 @@
 /** `ctr exec`: another program in the container, with streams of its own. */
 import { execProcess } from "../../internal/container/spec.ts";
-import { CtrError } from "../../internal/errors/error.ts";
+import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { ToSupervisor } from "../../internal/ipc/supervisor.ts";
 import { openTerminal } from "../../internal/rootfs/devices.ts";
 import { containerRoot, join, userInContainer } from "../../internal/runtime/join.ts";
@@ -26,7 +26,9 @@ export async function startExec(supervision: Supervision, client: Client, reques
   const { streams, ends } = request.process.terminal
     ? openExecTerminal(root.number, request)
     : makePipes(request.streams?.stdin ?? false);
-  const spawned = await startIn(supervision, streams, ends, () => join(pidfd, cgroup, process, user, filter, ends.fds));
+  const spawned = await startIn(supervision, pid, streams, ends, () =>
+    join(pidfd, cgroup, process, user, filter, ends.fds),
+  );
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
 
   const audience = new Audience();
@@ -63,12 +65,15 @@ function openExecTerminal(
   return { streams: terminalStreams(master), ends: endsOf([slave, slave, slave]) };
 }
 
-/** The container's root; for one that is just ending, that is what is said. */
+/**
+ * The container's root. A process on its way out has none any more (proc(5)), though it may be seen for a while: that is
+ * told as what it is.
+ */
 function openRoot(supervision: Supervision, pid: number): Fd {
   try {
     return containerRoot(pid);
   } catch (error) {
-    if (supervision.hasProcess()) throw error;
+    if (!isErrno(error, ENOENT, ESRCH)) throw error;
     throw supervision.notRunning("exec in");
   }
 }
@@ -76,6 +81,7 @@ function openRoot(supervision: Supervision, pid: number): Fd {
 /** Closes the program's ends in any case, and ours too when there is no program. */
 async function startIn<T>(
   supervision: Supervision,
+  pid: number,
   streams: ProgramStreams,
   ends: ProgramEnds,
   start: () => T,
@@ -84,7 +90,8 @@ async function startIn<T>(
     return start();
   } catch (error) {
     await streams.close();
-    if (!supervision.hasProcess()) throw supervision.notRunning("exec in");
+    // If it could not be joined because the container has just ended, this says so.
+    openRoot(supervision, pid).close();
     if (error instanceof CtrError && error.exitStatus !== undefined) throw error;
     throw new CtrError("internal", error instanceof Error ? error.message : String(error), {
       cause: error,

@@ -75,6 +75,7 @@ export class Supervision {
   #removal: { readonly volumes: boolean } | undefined;
   /** Called when a start is over, one way or the other. */
   #settling: (() => void)[] = [];
+  #hasBegun = false;
   /** Clients that have asked for something: each is owed its answer. */
   readonly #clients = new Set<Client>();
   /** What could not be recorded or let go at the end. */
@@ -100,6 +101,9 @@ export class Supervision {
 
   /** Starts the container for the first client; a failure leaves it as it was, with the reason recorded. */
   async start(size: TerminalSize | undefined, client: Client): Promise<void> {
+    // On the socketpair it came once; what comes on the socket is a client that has lost its way.
+    if (this.#hasBegun) throw new CtrError("conflict", `container ${this.#record.name} has been started already`);
+    this.#hasBegun = true;
     try {
       this.#listen();
       const run = await this.#launch(size);
@@ -147,11 +151,6 @@ export class Supervision {
     if (this.#record.state === "paused")
       throw new CtrError("conflict", `Container ${this.#record.name} is paused, unpause the container before exec`);
     return { pid: run.launch.pid, pidfd: run.launch.pidfd.number, cgroup: run.launch.cgroup, record: this.#record };
-  }
-
-  /** False once PID 1 has ended, even if its end has not been dealt with yet. */
-  hasProcess(): boolean {
-    return this.#run !== undefined && isRunning(this.#run.launch.pid, this.#run.launch.startTime);
   }
 
   /** The filter for a further program with these capabilities. */
