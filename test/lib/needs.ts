@@ -15,6 +15,12 @@ const NEEDS = {
   qemu: () => Bun.which("qemu-system-x86_64") !== null || "no qemu-system-x86_64",
   skopeo: () => Bun.which("skopeo") !== null || "no skopeo",
   umoci: () => Bun.which("umoci") !== null || "no umoci",
+  sanitizers: () =>
+    ["libasan.so", "libubsan.so"].every((name) =>
+      Bun.spawnSync(["cc", `-print-file-name=${name}`])
+        .stdout.toString()
+        .startsWith("/"),
+    ) || "cc has no sanitizers",
 } as const satisfies { readonly [need: string]: () => true | string };
 
 export type Need = keyof typeof NEEDS;
