@@ -1,6 +1,8 @@
 /** What a supervisor holds, owes and survives: descriptors, children, answers, clients that come at the wrong moment. */
+
+import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { processes } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
@@ -273,4 +275,26 @@ test("a client that is killed while it sends input: the program sees the end of 
   expect(await engine.ok("wait", "cut")).toBe("6");
   await engine.ok("rm", "cut");
   await writing;
+});
+
+test("a row that is gone, or a store that cannot be written: the supervisor ends with its container", async () => {
+  const id = await engine.ok(...RUN, "-i", "--name", "lost", image, "sh", "-c", "read go; echo out; exit 4");
+  const supervisor = await supervisorOf("lost");
+  const client = engine.spawn("attach", "lost");
+  await waitFor("the client", () => descriptorsOfSockets(supervisor) >= 2);
+  {
+    using db = new Database(`${engine.root}/ctr.db`);
+    db.run("PRAGMA foreign_keys = OFF");
+    db.run("DELETE FROM container WHERE id = ?", [id]);
+  }
+  client.stdin.write("go\n");
+  client.stdin.end();
+  expect(await client.stdout.text()).toBe("out\n");
+  expect(await client.exited).toBe(4);
+  expect(await client.stderr.text()).toContain("No such container");
+  await waitFor(
+    "the supervisor's end",
+    () => !processes().some(({ pid, state }) => pid === supervisor && state !== "Z"),
+  );
+  rmSync(`${engine.root}/containers/${id}`, { recursive: true });
 });
