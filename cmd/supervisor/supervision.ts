@@ -35,6 +35,8 @@ const SIGKILL = 9;
 const DEFAULT_STOP_TIMEOUT_MS = 10_000;
 /** How long output may still come after the program has ended: somebody outside may hold the other end. */
 const DRAIN_LIMIT_MS = 2000;
+/** A container that ends sooner is spared the preparations for a long life. */
+const SETTLE_MS = 100;
 
 /** A running container. */
 interface Run {
@@ -108,9 +110,7 @@ export class Supervision {
       this.#listen();
       const run = await this.#launch(size);
       client.send({ type: "started", pid: run.launch.pid });
-      // From here on there is little to do: what the start has cached is given back.
-      this.#engine.db.run("PRAGMA shrink_memory");
-      dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() });
+      setTimeout(() => this.#settle(), SETTLE_MS);
       void this.#live(run).catch((error: unknown) => this.#giveUp(error));
     } catch (error) {
       const failure = startError(error);
@@ -260,6 +260,13 @@ export class Supervision {
 
   #killIfRunning(run: Run): void {
     if (this.#run === run) run.launch.cgroup.killAll();
+  }
+
+  /** Once a container has lived for a moment there is little to do: what the start has cached is given back. */
+  #settle(): void {
+    if (this.#run === undefined) return;
+    this.#engine.db.run("PRAGMA shrink_memory");
+    dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() });
   }
 
   #listen(): void {
@@ -413,8 +420,11 @@ export class Supervision {
     const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
     endLog(this.#log);
     try {
-      if (removes) releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
-      else this.#record = move(this.#engine, id, "exited", result);
+      if (removes) {
+        const isKeptWithoutCgroup = this.#record.hostConfig.AutoRemove && result.error === undefined;
+        const volumes = this.#removal?.volumes ?? true;
+        releaseContainer(this.#engine, this.#record, { volumes, isKeptWithoutCgroup });
+      } else this.#record = move(this.#engine, id, "exited", result);
     } catch (error) {
       // The row (if there is one) still names this process as keeper: when it has ended, the next command puts it right.
       this.#problem = error;

@@ -11,17 +11,23 @@ import { releaseMounts } from "../volume/store.ts";
 import type { ContainerRecord } from "./record.ts";
 import { containerById, forget, type Keeper, move } from "./store.ts";
 
+export interface ReleaseOptions {
+  /** Its anonymous volumes too. */
+  readonly volumes: boolean;
+  /**
+   * For the end of `--rm`: the caller is the keeper, and the cgroup is gone. The row need not say `removing` then: should
+   * the caller die over it, a row with `--rm` and a dead keeper is removed wholly anyway.
+   */
+  readonly isKeptWithoutCgroup?: boolean;
+}
+
 /**
  * Lets go of everything a container at rest has: cgroup, directories, volumes, and its row. For its supervisor (`--rm`),
  * which is its keeper, and for commands, which become it. Does all it can and throws the first problem at the end; the
  * row is then `dead` and the next removal goes on from there. Succeeds when the container is gone.
  */
-export function releaseContainer(
-  engine: Engine,
-  record: ContainerRecord,
-  options: { readonly volumes: boolean },
-): void {
-  const removing = beginRemoval(engine, record.id);
+export function releaseContainer(engine: Engine, record: ContainerRecord, options: ReleaseOptions): void {
+  const removing = options.isKeptWithoutCgroup === true ? record : beginRemoval(engine, record.id);
   if (removing === undefined) return;
   const problems: unknown[] = [];
   const attempt = (step: () => void) => {
@@ -31,11 +37,13 @@ export function releaseContainer(
       problems.push(error);
     }
   };
-  attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
+  if (options.isKeptWithoutCgroup !== true) attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
   attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
   attempt(() => removeTree(AT_FDCWD, `${engine.root}/containers/${record.id}`));
-  if (removing.runtime.endpoint !== undefined) attempt(() => void wakeNetd(engine));
+  if (options.isKeptWithoutCgroup !== true && removing.runtime.endpoint !== undefined)
+    attempt(() => void wakeNetd(engine));
   if (problems.length > 0) {
+    beginRemoval(engine, record.id);
     move(engine, record.id, "dead", { error: text(problems[0]) });
     throw withContext(`remove container ${record.name}`, problems[0]);
   }
