@@ -57,7 +57,6 @@ export function openSupervision(
   // `ctr run` records a new container with this process as its keeper already.
   const known = containerById(engine, id);
   const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
-  early?.lock.close();
   return new Supervision(engine, record, early);
 }
 

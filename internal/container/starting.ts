@@ -3,7 +3,7 @@
  * so has a cgroup, before its container is recorded. Written while the supervisor's interpreter still loads, taken back
  * once the row names the same supervisor. What stays here and whose supervisor is dead was left by a crash.
  */
-import { ENOENT, isErrno } from "../errors/error.ts";
+import { EEXIST, ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
 import { getdents64, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
 import type { Keeper } from "./store.ts";
@@ -16,16 +16,17 @@ export interface EarlyEntry {
   readonly cgroupParent: string;
 }
 
-/** Notes a supervisor that was just born. */
+/** Notes a supervisor that was just born: by whoever bore it and by itself, whichever is first; the other finds it there. */
 export function noteStart(state: string, { id, keeper, cgroupParent }: EarlyEntry): void {
   const write = () => symlinkat(`${keeper.pid} ${keeper.startTime} ${cgroupParent}`, AT_FDCWD, pathOf(state, id));
   try {
     write();
   } catch (error) {
+    if (isErrno(error, EEXIST)) return;
     if (!isErrno(error, ENOENT)) throw error;
     mkdirAll(state, 0o711);
     mkdirAll(`${state}/starting`, 0o700);
-    write();
+    noteStart(state, { id, keeper, cgroupParent });
   }
 }
 
