@@ -8,6 +8,7 @@ import { logPath } from "../../internal/container/log/record.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
 import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
+import { forgetStart } from "../../internal/container/starting.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
@@ -57,6 +58,8 @@ export function openSupervision(
   // `ctr run` records a new container with this process as its keeper already.
   const known = containerById(engine, id);
   const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
+  // The note of an early start has done its duty; ours may have been written after the client took its own back.
+  if (early !== undefined) forgetStart(engine.state, id);
   return new Supervision(engine, record, early);
 }
 
