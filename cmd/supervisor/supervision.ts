@@ -266,9 +266,9 @@ export class Supervision {
 
   /** Once a container has lived for a moment there is little to do: what the start has cached is given back. */
   #settle(): void {
-    if (this.#run === undefined) return;
-    this.#engine.db.run("PRAGMA shrink_memory");
-    dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() });
+    // Neither is worth a container: without them the supervisor is merely larger, and wakes more often.
+    attempt(() => this.#engine.db.run("PRAGMA shrink_memory"), ignore);
+    attempt(() => dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() }), ignore);
   }
 
   #listen(): void {
