@@ -15,8 +15,8 @@ import {
   read,
   writeAll,
 } from "../sys/fd.ts";
-import { exists, fstat, getdents64, mkdirAll, readFile, renameat2, replaceFile, unlinkat } from "../sys/file.ts";
-import { type Digest, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
+import { exists, fstat, getdents64, mkdirAll, renameat2, replaceFile, unlinkat } from "../sys/file.ts";
+import { type Digest, hexOf, isDigest, parseDigest } from "./digest.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** A descriptor: what a blob is, which one, how long. */
@@ -82,21 +82,6 @@ export class BlobWriter implements Disposable {
 /** Puts a finished file of a workspace into the store. Call it inside the transaction that records who needs it. */
 export function publishBlob(root: string, path: string, digest: Digest): void {
   renameat2(AT_FDCWD, path, AT_FDCWD, blobPath(root, digest));
-}
-
-/** Stores a small blob at once (a config, a manifest); inside the transaction that records who needs it. */
-export function writeBlob(root: string, content: string): Blob {
-  const bytes = new TextEncoder().encode(content);
-  const digest = digestOf(bytes);
-  replaceFile(blobPath(root, digest), bytes, 0o600);
-  return { digest, size: bytes.length };
-}
-
-/** A small blob, verified; at most `maxBytes`. */
-export function readBlob(root: string, digest: Digest, maxBytes = 4 << 20): Uint8Array {
-  const bytes = readFile(blobPath(root, digest), maxBytes);
-  if (digestOf(bytes) !== digest) throw new CtrError("internal", `blob ${digest} is damaged`);
-  return bytes;
 }
 
 /** An open blob with its size: the descriptor keeps it readable whatever is removed meanwhile. */

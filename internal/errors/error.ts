@@ -90,11 +90,6 @@ export function errnoText(errno: number): string {
   return ERRNO_TEXT[errno]?.[1] ?? `error ${errno}`;
 }
 
-/** The kernel's name for an errno: `ENOENT`. */
-export function errnoName(errno: number): string {
-  return ERRNO_TEXT[errno]?.[0] ?? `E${errno}`;
-}
-
 // errno(3), the numbers of asm-generic/errno-base.h and errno.h: the same on x86-64 and arm64.
 export const EPERM = 1;
 export const ENOENT = 2;

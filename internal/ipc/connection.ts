@@ -44,7 +44,6 @@ const MAX_UNREAD = 64;
 
 interface Wire {
   write(bytes: Uint8Array): number;
-  flush(): void;
   end(): void;
   pause(): void;
   resume(): void;
@@ -237,7 +236,6 @@ function adopt<In, Out extends object>(
   const connection = new FramedConnection<In, Out>(
     {
       write: (bytes) => socket.write(bytes),
-      flush: () => socket.flush(),
       end: () => socket.end(),
       pause: () => socket.pause(),
       resume: () => socket.resume(),

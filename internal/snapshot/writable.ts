@@ -1,7 +1,7 @@
 /** The writable layer of a container: `<root>/containers/<id>/{upper,work}`. On the path of every start. */
 import { CtrError, EEXIST, isErrno } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { exists, fchmodat, fchownat, mkdirAll, mkdirat, removeTree, statx, utimensat } from "../sys/file.ts";
+import { exists, fchmodat, fchownat, mkdirAll, mkdirat, statx, utimensat } from "../sys/file.ts";
 
 export interface WritableSnapshot {
   /** overlayfs' `upperdir` and `workdir`: absolute paths on one file system. */
@@ -38,13 +38,6 @@ export function makeWritableSnapshot(root: string, containerId: string, lower: r
   }
   makeDirectory(snapshot.work, 0o700);
   return snapshot;
-}
-
-/** Removes the writable layer; already gone is fine. The rest of the container's directory stays. */
-export function removeWritableSnapshot(root: string, containerId: string): void {
-  const snapshot = writableSnapshot(root, containerId);
-  removeTree(AT_FDCWD, snapshot.work);
-  removeTree(AT_FDCWD, snapshot.upper);
 }
 
 function makeDirectory(path: string, mode: number): void {

@@ -20,10 +20,3 @@ export const NAMESPACES: readonly NamespaceKind[] = [
   { type: "time", flag: 0x00000080, file: "time", since: "5.6" },
   { type: "mount", flag: 0x00020000, file: "mnt", since: "2.4.19" },
 ];
-
-/** The row of a kind. */
-export function namespaceKind(type: NamespaceType): NamespaceKind {
-  const row = NAMESPACES.find((kind) => kind.type === type);
-  if (row === undefined) throw new TypeError(`no namespace kind ${type}`);
-  return row;
-}

@@ -31,16 +31,6 @@ export function parseSeccomp(value: unknown): runtime.Seccomp {
   return parse(seccomp, value, "seccomp");
 }
 
-/** A `linux.resources` object alone: what `update` sends. */
-export function parseResources(value: unknown): runtime.Resources {
-  return parse(resources, value, "resources");
-}
-
-/** A `process` object alone: what `exec` sends. */
-export function parseProcess(value: unknown): runtime.Process {
-  return parse(process, value, "process");
-}
-
 function noneTwice(namespaces: readonly runtime.Namespace[]): void {
   const seen = new Set<string>();
   for (const { type } of namespaces) {

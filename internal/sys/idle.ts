@@ -22,8 +22,8 @@ export interface Watched {
 }
 
 /**
- * From now on sleeps outside the event loop whenever nothing happens, and gives memory back before a long sleep. Where Bun's epoll descriptor cannot be found the
- * loop is not left: then the process merely wakes more often.
+ * From now on sleeps outside the event loop whenever nothing happens, and gives memory back before a long sleep. Where
+ * Bun's epoll descriptor cannot be found the loop is not left: then the process merely wakes more often.
  */
 export function dozeWhenIdle({ mayDoze, descriptors }: Watched): void {
   const epoll = findEventLoop();

@@ -256,9 +256,9 @@ export type Role = "supervisor" | "init" | "netd";
 
 const ROLE_MARK = "CTR_ROLE";
 
-/** True in a process started by `spawnRole`. */
+/** True in a process started by `spawnRole`; a mark in a caller's own environment is not enough. */
 export function isReexecuted(): boolean {
-  return process.env[ROLE_MARK] !== undefined;
+  return process.env[ROLE_MARK] !== undefined && process.env[ROLE_MARK] === process.argv[2];
 }
 
 /**

@@ -51,11 +51,6 @@ export function findVolume(engine: Engine, name: string): Volume | undefined {
   return row === null ? undefined : toVolume(row);
 }
 
-/** Every volume, by name. */
-export function listVolumes(engine: Engine): Volume[] {
-  return engine.db.query<Row, []>("SELECT * FROM volume ORDER BY name").all().map(toVolume);
-}
-
 /** Where a volume's content is. */
 export function volumeData(engine: Engine, volume: Volume): string {
   return `${engine.root}/volumes/${volume.directory}/_data`;

@@ -2,8 +2,11 @@
  * Any process of ours may be killed at any instruction. The next command works, `ps` tells the truth, `rm -f` works,
  * and once it has, nothing is left: no process, mount, cgroup, link, rule or lease.
  */
+
 import { expect } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { notedStarts } from "../../internal/container/starting.ts";
+import { isRunning } from "../../internal/sys/process.ts";
 import { imageArchive, tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, processes, rules } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
@@ -171,6 +174,10 @@ test("kill -9 of command and supervisor before the container is recorded: one ct
     await child.exited;
     // One that was not called so yet hears of the command's end by itself.
     await waitFor("its supervisor to be gone", () => roles("run").length + roles("supervisor").length === 0);
+    // A process on its way out has no command line any more, but is not dead yet.
+    await waitFor("its supervisor's end", () =>
+      notedStarts(engine.state).every(({ keeper }) => !isRunning(keeper.pid, keeper.startTime)),
+    );
     const hadCgroup = cgroupsBelow(cgroupParent()).length > 0;
     const listed = await engine.ok("ps", "-aq");
     expect(cgroupsBelow(cgroupParent())).toEqual([]);

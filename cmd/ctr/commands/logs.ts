@@ -12,7 +12,6 @@ export const command = defineCommand({
   usage: "[OPTIONS] CONTAINER",
   operands: [1, 1],
   flags: {
-    details: { type: "boolean", description: "Show extra details provided to logs" },
     follow: { type: "boolean", alias: "f", description: "Follow log output" },
     since: {
       type: "string",
