@@ -4,6 +4,7 @@ import { readTar } from "../archive/tar-reader.ts";
 import { type Digest, parseDigest } from "../content/digest.ts";
 import type { Workspace } from "../content/workspace.ts";
 import { prepareLayer, type UnpackedLayer } from "../snapshot/layers.ts";
+import type { Lower } from "../snapshot/unpack.ts";
 
 export interface UnpackedBlob {
   readonly layer: UnpackedLayer;
@@ -12,11 +13,11 @@ export interface UnpackedBlob {
   readonly compression: Compression;
 }
 
-/** Unpacks a layer's tar stream into `workspace`. `lower`: the directories of the layers below, topmost first. */
+/** Unpacks a layer's tar stream into `workspace`. */
 export async function unpackBlob(
   source: AsyncIterable<Uint8Array>,
   workspace: Workspace,
-  lower: readonly string[],
+  lower: Lower,
 ): Promise<UnpackedBlob> {
   const hasher = new Bun.CryptoHasher("sha256");
   let compression: Compression = "none";

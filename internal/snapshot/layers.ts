@@ -3,7 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, type Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, open } from "../sys/fd.ts";
 import { getdents64, mkdirAll, mkdirat, renameat2 } from "../sys/file.ts";
-import { unpackLayer } from "./unpack.ts";
+import { type Lower, unpackLayer } from "./unpack.ts";
 
 type Entries = Parameters<typeof unpackLayer>[0];
 
@@ -29,12 +29,8 @@ export function hasLayer(engine: Engine, chainId: string): boolean {
   return engine.db.query("SELECT 1 FROM layer WHERE chain_id = ?").get(chainId) !== null;
 }
 
-/** Unpacks entries into a new directory of a workspace. `lower`: directories of the layers below, topmost first. */
-export async function prepareLayer(
-  workspace: string,
-  entries: Entries,
-  lower: readonly string[],
-): Promise<UnpackedLayer> {
+/** Unpacks entries into a new directory of a workspace. */
+export async function prepareLayer(workspace: string, entries: Entries, lower: Lower): Promise<UnpackedLayer> {
   const path = `${workspace}/layer-${newId()}`;
   mkdirat(AT_FDCWD, path, 0o755);
   return { path, size: await unpackLayer(entries, path, lower) };

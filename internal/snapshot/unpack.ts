@@ -29,7 +29,6 @@ import {
   fchownat,
   flistxattr,
   fsetxattr,
-  fstat,
   getdents64,
   lgetxattr,
   linkat,
@@ -61,20 +60,25 @@ import { LowerLayers } from "./lower-lookup.ts";
 import { isPrivateXattr, isWhiteout, makeWhiteout, setOpaque } from "./overlay.ts";
 
 /**
- * Unpacks `entries` into `directory`, which exists and is empty; `lower` are the directories of the layers below,
- * topmost first. Returns the bytes of all regular files. Throws CtrError `invalid` for an entry that is refused; the
- * caller removes the directory.
+ * Unpacks `entries` into `directory`, which exists and is empty. Returns the bytes of all regular files. Throws CtrError
+ * `invalid` for an entry that is refused; the caller removes the directory.
  */
 export async function unpackLayer(
   entries: AsyncIterable<LayerEntry>,
   directory: string,
-  lower: readonly string[],
+  lower: Lower,
 ): Promise<number> {
   using unpacker = new Unpacker(directory, lower);
   for await (const entry of entries) await unpacker.add(entry);
-  unpacker.finish();
+  await unpacker.finish();
   return unpacker.size;
 }
+
+/**
+ * The directories of the layers below, topmost first. A promise of them, where there are some: several layers may be
+ * unpacked at once, because what is below matters only at the end, and to a hard link that leads there.
+ */
+export type Lower = readonly string[] | Promise<readonly string[]>;
 
 /** Directory descriptors kept open: archives go through a tree in order, so a few are enough. */
 const CACHED_DIRECTORIES = 64;
@@ -91,28 +95,29 @@ interface Place {
 class Unpacker implements Disposable {
   size = 0;
   readonly #root: Fd;
-  readonly #lower: LowerLayers;
+  readonly #lower: Lower;
+  readonly #hasLower: boolean;
+  #openLower: LowerLayers | undefined;
   readonly #directories = new Map<string, Fd>();
   /** Set last, because whatever is made inside a directory changes them. */
   readonly #directoryTimes = new Map<string, bigint>();
+  /** Directories that no entry has named yet: at the end they are made to look as they do below. */
+  readonly #implied = new Set<string>([""]);
   #isRootOpaque = false;
 
-  constructor(directory: string, lower: readonly string[]) {
-    this.#lower = new LowerLayers(lower);
+  constructor(directory: string, lower: Lower) {
+    this.#lower = lower;
+    this.#hasLower = !Array.isArray(lower) || lower.length > 0;
     this.#root = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const [below] = this.#lower.roots();
-    // The root of the topmost layer is what a container sees as `/`: without an entry of its own it is as below.
-    const stat = below === undefined ? undefined : fstat(below);
-    fchownat(this.#root.number, ".", stat?.uid ?? 0, stat?.gid ?? 0);
-    fchmod(this.#root.number, stat === undefined ? 0o755 : stat.mode & 0o7777);
-    if (stat !== undefined) this.#directoryTimes.set("", stat.mtimeNs);
+    fchownat(this.#root.number, ".", 0, 0);
+    fchmod(this.#root.number, 0o755); // whatever the caller's umask was
   }
 
   [Symbol.dispose](): void {
     for (const fd of this.#directories.values()) fd.close();
     this.#directories.clear();
     this.#root.close();
-    this.#lower[Symbol.dispose]();
+    this.#openLower?.[Symbol.dispose]();
   }
 
   async add(entry: LayerEntry): Promise<void> {
@@ -144,8 +149,12 @@ class Unpacker implements Disposable {
   }
 
   /** Sets what could only be set last. */
-  finish(): void {
-    if (this.#isRootOpaque) this.#hideLowerRoot();
+  async finish(): Promise<void> {
+    if (this.#hasLower) {
+      const below = await this.#below();
+      for (const key of this.#implied) this.#likeBelow(key, below);
+      if (this.#isRootOpaque) this.#hideLowerRoot(below);
+    }
     for (const [key, mtimeNs] of this.#directoryTimes) {
       const slash = key.lastIndexOf("/");
       const parent = this.#openDirectory(slash < 0 ? "" : key.slice(0, slash));
@@ -163,7 +172,7 @@ class Unpacker implements Disposable {
         await this.#makeFile(entry, dirfd, place);
         return;
       case "link":
-        this.#makeLink(entry, dirfd, place);
+        await this.#makeLink(entry, dirfd, place);
         return;
       case "symlink":
         this.#replacing(dirfd, place, () => symlinkat(entry.linkname, dirfd, place.name));
@@ -226,13 +235,14 @@ class Unpacker implements Disposable {
   }
 
   #setDirectory(fd: Fd, key: string, entry: LayerEntry): void {
+    this.#implied.delete(key);
     fchownat(fd.number, ".", entry.uid, entry.gid);
     fchmod(fd.number, entry.mode);
     setXattrs(fd.number, entry.xattrs);
     this.#directoryTimes.set(key, entry.mtimeNs);
   }
 
-  #makeLink(entry: LayerEntry, dirfd: number, place: Place): void {
+  async #makeLink(entry: LayerEntry, dirfd: number, place: Place): Promise<void> {
     const names = checkedNames(latin1(entry.linkname));
     const last = names.at(-1);
     const key = names.join("/");
@@ -246,7 +256,7 @@ class Unpacker implements Disposable {
       this.#replacing(dirfd, place, () => linkat(targetDirectory.number, bytes(last), dirfd, place.name));
       return;
     }
-    const below = target === undefined ? this.#lower.find(names.map(bytes)) : undefined;
+    const below = target === undefined ? (await this.#below()).find(names.map(bytes)) : undefined;
     if (below === undefined) throw refused("not in this layer nor below it");
     using found = below.fd;
     this.#copyFromLower(found, below.stat, dirfd, place, refused);
@@ -291,7 +301,7 @@ class Unpacker implements Disposable {
     if (index !== names.length - 1 || hidden === "" || hidden === "." || hidden === "..") {
       throw new CtrError("invalid", `${shown(names.join("/"))}: refused, not a whiteout`);
     }
-    if (this.#lower.isEmpty) return;
+    if (!this.#hasLower) return;
     this.#hide(
       this.#openDirectory(directory).number,
       bytes(hidden),
@@ -307,8 +317,8 @@ class Unpacker implements Disposable {
   }
 
   /** overlayfs never takes a layer's root as opaque, so each name below it is hidden. */
-  #hideLowerRoot(): void {
-    for (const root of this.#lower.roots()) {
+  #hideLowerRoot(below: LowerLayers): void {
+    for (const root of below.roots()) {
       using directory = openat(root, ".", O_RDONLY | O_DIRECTORY);
       for (const { name } of getdents64(directory.number)) this.#hide(this.#root.number, name, latin1(name));
     }
@@ -333,6 +343,7 @@ class Unpacker implements Disposable {
   #forget(key: string): void {
     const isBelow = (other: string) => other === key || other.startsWith(`${key}/`);
     for (const other of [...this.#directoryTimes.keys()].filter(isBelow)) this.#directoryTimes.delete(other);
+    for (const other of [...this.#implied].filter(isBelow)) this.#implied.delete(other);
     for (const [other, fd] of [...this.#directories].filter(([other]) => isBelow(other))) {
       fd.close();
       this.#directories.delete(other);
@@ -370,23 +381,36 @@ class Unpacker implements Disposable {
     }
   }
 
-  /** A directory that no entry has named: it looks as it does in the layers below, which it would hide otherwise. */
+  /** A directory that no entry has named. */
   #makeImplied(key: string): Fd {
     const slash = key.lastIndexOf("/");
     const parent = this.#openDirectory(slash < 0 ? "" : key.slice(0, slash));
     const name = bytes(key.slice(slash + 1));
     mkdirat(parent.number, name, 0o755);
     const fd = openat(parent.number, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const below = this.#lower.find(key.split("/").map(bytes));
-    using found = below?.fd;
-    if (below !== undefined && found !== undefined && (below.stat.mode & S_IFMT) === S_IFDIR) {
-      const path = `/proc/self/fd/${found.number}`;
-      fchownat(fd.number, ".", below.stat.uid, below.stat.gid);
-      fchmod(fd.number, below.stat.mode & 0o7777);
-      setXattrs(fd.number, xattrsOf(`${path}/.`, llistxattr(`${path}/.`)));
-      this.#directoryTimes.set(key, below.stat.mtimeNs);
-    } else fchmod(fd.number, 0o755); // whatever the caller's umask was
+    fchmod(fd.number, 0o755); // whatever the caller's umask was
+    this.#implied.add(key);
     return fd;
+  }
+
+  /** Makes a directory look as it does in the layers below, which it would hide otherwise; the root too. */
+  #likeBelow(key: string, lower: LowerLayers): void {
+    const below = lower.find(key === "" ? [] : key.split("/").map(bytes));
+    if (below === undefined) return;
+    using found = below.fd;
+    if ((below.stat.mode & S_IFMT) !== S_IFDIR) return;
+    const fd = this.#openDirectory(key);
+    fchownat(fd.number, ".", below.stat.uid, below.stat.gid);
+    fchmod(fd.number, below.stat.mode & 0o7777);
+    const path = `/proc/self/fd/${found.number}/.`;
+    setXattrs(fd.number, xattrsOf(path, llistxattr(path)));
+    this.#directoryTimes.set(key, below.stat.mtimeNs);
+  }
+
+  /** The layers below, opened when they are first needed: they may have to be waited for. */
+  async #below(): Promise<LowerLayers> {
+    this.#openLower ??= new LowerLayers(await this.#lower);
+    return this.#openLower;
   }
 }
 
