@@ -1,4 +1,5 @@
 /** `ctr exec`: another program in the container, with streams of its own. */
+import { generateId } from "../../internal/container/names.ts";
 import { execProcess } from "../../internal/container/spec.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { ToSupervisor } from "../../internal/ipc/supervisor.ts";
@@ -34,6 +35,10 @@ export async function startExec(supervision: Supervision, client: Client, reques
   const audience = new Audience();
   let isOver = false;
   client.send({ type: "started", pid: spawned.pid });
+  const execId = generateId();
+  const line = request.process.args.join(" ");
+  supervision.tell(`exec_create: ${line}`, { execID: execId });
+  supervision.tell(`exec_start: ${line}`, { execID: execId });
   if (request.streams === undefined) client.end();
   else {
     audience.add(client, request.streams);
@@ -53,6 +58,7 @@ export async function startExec(supervision: Supervision, client: Client, reques
   // Input that a child of the program holds and does not read is waited for no longer either.
   await supervision.patiently(streams.end());
   spawned.pidfd.close();
+  supervision.tell("exec_die", { execID: execId, exitCode: String(status) });
   audience.dismiss({ type: "exited", status });
 }
 

@@ -36,7 +36,10 @@ export async function serve(supervision: Supervision, client: Client, first?: To
 async function answer(supervision: Supervision, client: Client, request: ToSupervisor): Promise<void> {
   switch (request.type) {
     case "start": {
-      if (request.streams !== undefined) supervision.audience.add(client, request.streams);
+      if (request.streams !== undefined) {
+        supervision.audience.add(client, request.streams);
+        supervision.tell("attach");
+      }
       try {
         await supervision.start(request.size, client);
         if (request.streams === undefined) client.end();
@@ -52,6 +55,7 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
       if (program === undefined) throw supervision.notRunning("attach to");
       supervision.audience.add(client, request.streams);
       client.send({ type: "attached", terminal: program.terminal !== undefined });
+      supervision.tell("attach");
       if (request.size !== undefined) resize(program, request.size.rows, request.size.columns);
       return await follow(client, () => supervision.program(), request.streams);
     }

@@ -3,6 +3,7 @@
  * recorded here.
  */
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
+import { recordContainerEvent } from "../../internal/container/event.ts";
 import { LogAppender } from "../../internal/container/log/append.ts";
 import { logPath } from "../../internal/container/log/record.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
@@ -10,6 +11,7 @@ import { releaseContainer } from "../../internal/container/release.ts";
 import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
 import { forgetStart } from "../../internal/container/starting.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
+import { transaction } from "../../internal/db/database.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
@@ -48,6 +50,17 @@ interface Run {
   readonly exited: Promise<ChildExit>;
 }
 
+/** How a run ended. */
+interface RunResult {
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  readonly error?: string;
+  readonly finishedAt: string;
+  readonly pid: number;
+  readonly pidStartTime: number;
+  readonly endpoint: undefined;
+}
+
 /** Takes over a container that is at rest. */
 export function openSupervision(
   id: string,
@@ -77,6 +90,8 @@ export class Supervision {
   #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
   #removal: { readonly volumes: boolean } | undefined;
+  /** The program was asked to end by `stop` or `restart`. */
+  #isStopping = false;
   /** Called when a start is over, one way or the other. */
   #settling: (() => void)[] = [];
   #hasBegun = false;
@@ -155,6 +170,11 @@ export class Supervision {
     return { pid: run.launch.pid, pidfd: run.launch.pidfd.number, cgroup: run.launch.cgroup, record: this.#record };
   }
 
+  /** Records what happens to the container without changing its row. */
+  tell(action: string, attributes: { readonly [name: string]: string } = {}): void {
+    recordContainerEvent(this.#engine, this.#record, action, attributes);
+  }
+
   /** The filter for a further program with these capabilities. */
   async seccomp(process: Process): Promise<Uint8Array | undefined> {
     return this.#run === undefined ? undefined : await seccompProgram({ ...this.#run.confinement, process });
@@ -171,6 +191,7 @@ export class Supervision {
   kill(signal: number): void {
     const run = this.#run;
     if (run === undefined || !this.#signal(run, signal)) throw this.notRunning("kill");
+    this.tell("kill", { signal: String(signal) });
     if (signal === SIGKILL && this.#record.state === "paused") this.resume();
   }
 
@@ -180,11 +201,13 @@ export class Supervision {
     if (run === undefined) return;
     const { StopTimeout } = this.#record.config;
     const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
-    this.#signal(run, signal ?? this.#stopSignal());
+    const first = signal ?? this.#stopSignal();
+    if (this.#signal(run, first)) this.tell("kill", { signal: String(first) });
+    this.#isStopping = true;
     if (this.#record.state === "paused") this.resume();
     {
       const { promise: failed, reject } = Promise.withResolvers<never>();
-      using _ = limit < 0 ? undefined : startTimer(limit, () => attempt(() => this.#killIfRunning(run), reject));
+      using _ = limit < 0 ? undefined : startTimer(limit, () => attempt(() => this.#killAfterLimit(run), reject));
       await Promise.race([run.exited, failed]);
     }
     if (this.#restarts.length === 0) await this.#atRest;
@@ -196,8 +219,8 @@ export class Supervision {
     const started = new Promise<void>((resolve) => this.#restarts.push(resolve));
     await this.stop(signal, timeoutMs);
     await Promise.race([started, this.#atRest]);
-    if (this.#run === undefined)
-      throw new CtrError("internal", this.#record.runtime.error || "the container did not come back");
+    if (this.#run !== undefined) this.tell("restart");
+    else throw new CtrError("internal", this.#record.runtime.error || "the container did not come back");
   }
 
   pause(): void {
@@ -258,6 +281,11 @@ export class Supervision {
     const { StopSignal } = this.#record.config;
     // Checked when the container was made; an image's own nonsense means the default.
     return StopSignal === undefined ? SIGTERM : (signalNumber(StopSignal) ?? SIGTERM);
+  }
+
+  #killAfterLimit(run: Run): void {
+    if (this.#run === run) this.tell("kill", { signal: String(SIGKILL) });
+    this.#killIfRunning(run);
   }
 
   #killIfRunning(run: Run): void {
@@ -388,7 +416,7 @@ export class Supervision {
         this.#rest(result);
         return;
       }
-      this.#record = move(this.#engine, this.#record.id, "restarting", result);
+      this.#record = this.#recordEnd("restarting", result);
       try {
         run = await this.#launch(undefined);
         for (const resolve of this.#restarts.splice(0)) resolve();
@@ -417,16 +445,16 @@ export class Supervision {
   }
 
   /** The end: recorded first, then told, then tidied up. */
-  #rest(result: { readonly exitCode: number; readonly error?: string }): void {
-    const { id } = this.#record;
+  #rest(result: RunResult): void {
     const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
     endLog(this.#log);
     try {
       if (removes) {
         const isKeptWithoutCgroup = this.#record.hostConfig.AutoRemove && result.error === undefined;
         const volumes = this.#removal?.volumes ?? true;
-        releaseContainer(this.#engine, this.#record, { volumes, isKeptWithoutCgroup });
-      } else this.#record = move(this.#engine, id, "exited", result);
+        const end = { ...result, wasStopped: this.#isStopping };
+        releaseContainer(this.#engine, this.#record, { volumes, isKeptWithoutCgroup, end });
+      } else this.#record = this.#recordEnd("exited", result);
     } catch (error) {
       // The row (if there is one) still names this process as keeper: when it has ended, the next command puts it right.
       this.#problem = error;
@@ -437,6 +465,16 @@ export class Supervision {
     this.audience.dismiss({ type: "exited", status: result.exitCode, ...(error === undefined ? {} : { error }) });
     this.#resolveAtRest();
     this.#finish();
+  }
+
+  #recordEnd(to: "exited" | "restarting", result: RunResult): ContainerRecord {
+    const wasStopped = this.#isStopping;
+    this.#isStopping = false;
+    return transaction(this.#engine.db, () => {
+      const record = move(this.#engine, this.#record.id, to, result);
+      if (wasStopped) recordContainerEvent(this.#engine, record, "stop");
+      return record;
+    });
   }
 
   /** Nothing is known of the container any more: clients lose their supervisor, and the next command asks the kernel. */
@@ -463,7 +501,8 @@ export class Supervision {
 
   #recordFailure(error: CtrError): void {
     if (this.#record.hostConfig.AutoRemove || this.#removal !== undefined) {
-      releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true });
+      const end = { exitCode: error.exitStatus ?? 125 };
+      releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true, end });
     } else {
       const result = {
         exitCode: error.exitStatus ?? 125,

@@ -6,6 +6,7 @@ import type { Exclude } from "../snapshot/diff.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
 import { S_IFDIR, S_IFMT, S_IFREG } from "../sys/file.ts";
 import { currentContainer, pauseContainer, unpauseContainer } from "./control.ts";
+import { recordContainerEvent } from "./event.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type ContainerCommit = Pick<CommitOptions, "reference" | "author" | "message" | "changes"> & {
@@ -33,6 +34,10 @@ export async function commit(engine: Engine, nameOrId: string, options: Containe
     config: record.config,
     upper: writableSnapshot(engine.root, record.id).upper,
     exclude: mountPoints(record),
+    onPublish: (id) => {
+      const ref = options.reference === undefined ? {} : { imageRef: options.reference };
+      recordContainerEvent(engine, record, "commit", { comment: options.message ?? "", imageID: id, ...ref });
+    },
     paused: (work) => (pause && record.state === "running" ? heldStill(engine, record.id, work) : work()),
   });
 }

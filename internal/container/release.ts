@@ -8,7 +8,9 @@ import { AT_FDCWD } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
 import { processStartTime } from "../sys/process.ts";
 import { releaseMounts } from "../volume/store.ts";
+import { recordContainerEvent, recordMove } from "./event.ts";
 import type { ContainerRecord } from "./record.ts";
+import { isLive } from "./states.ts";
 import { containerById, forget, type Keeper, move } from "./store.ts";
 
 export interface ReleaseOptions {
@@ -19,7 +21,19 @@ export interface ReleaseOptions {
    * the caller die over it, a row with `--rm` and a dead keeper is removed wholly anyway.
    */
   readonly isKeptWithoutCgroup?: boolean;
+  /** How its program ended, if it still ran when this was asked for; otherwise it is known to have been killed. */
+  readonly end?: End;
 }
+
+interface End {
+  readonly exitCode: number;
+  readonly oomKilled?: boolean;
+  /** By `stop`. */
+  readonly wasStopped?: boolean;
+}
+
+/** 128 + SIGKILL */
+const KILLED: End = { exitCode: 137 };
 
 /**
  * Lets go of everything a container at rest has: cgroup, directories, volumes, and its row. For its supervisor (`--rm`),
@@ -27,7 +41,8 @@ export interface ReleaseOptions {
  * row is then `dead` and the next removal goes on from there. Succeeds when the container is gone.
  */
 export function releaseContainer(engine: Engine, record: ContainerRecord, options: ReleaseOptions): void {
-  const removing = options.isKeptWithoutCgroup === true ? record : beginRemoval(engine, record.id);
+  const { end = KILLED } = options;
+  const removing = options.isKeptWithoutCgroup === true ? record : beginRemoval(engine, record.id, end);
   if (removing === undefined) return;
   const problems: unknown[] = [];
   const attempt = (step: () => void) => {
@@ -43,13 +58,15 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
   if (options.isKeptWithoutCgroup !== true && removing.runtime.endpoint !== undefined)
     attempt(() => void wakeNetd(engine));
   if (problems.length > 0) {
-    beginRemoval(engine, record.id);
+    beginRemoval(engine, record.id, end);
     move(engine, record.id, "dead", { error: text(problems[0]) });
     throw withContext(`remove container ${record.name}`, problems[0]);
   }
   transaction(engine.db, () => {
+    recordMove(engine, removing, ended(removing, end));
+    if (end.wasStopped === true) recordContainerEvent(engine, removing, "stop");
     releaseMounts(engine, record.id, options.volumes);
-    forget(engine, record.id);
+    forget(engine, record);
   });
 }
 
@@ -64,13 +81,18 @@ export function cgroupPath(id: string, parent: string): string {
 }
 
 /** The row as `removing`, kept by this process; undefined when it is gone. */
-function beginRemoval(engine: Engine, id: string): ContainerRecord | undefined {
+function beginRemoval(engine: Engine, id: string, end: End): ContainerRecord | undefined {
   return transaction(engine.db, () => {
     const record = containerById(engine, id);
     if (record === undefined) return undefined;
     if (record.state === "removing") return record;
-    return move(engine, id, "removing", { keeper: self(), pid: 0, pidStartTime: 0 });
+    const ending = isLive(record.state) ? { exitCode: end.exitCode, oomKilled: end.oomKilled === true } : {};
+    return move(engine, id, "removing", { ...ending, keeper: self(), pid: 0, pidStartTime: 0 });
   });
+}
+
+function ended(record: ContainerRecord, { exitCode, oomKilled = false }: End): ContainerRecord {
+  return { ...record, state: "removing", runtime: { ...record.runtime, exitCode, oomKilled } };
 }
 
 function self(): Keeper {

@@ -127,14 +127,15 @@ test("store: a claim holds while its keeper lives, and no longer", () => {
 });
 
 test("store: only rows with a keeper are listed for the collector", () => {
-  const { id } = insertContainer(engine, container());
+  const record = insertContainer(engine, container());
+  const { id } = record;
   insertContainer(engine, container());
   expect(keptContainers(engine)).toEqual([]);
   claim(engine, id, dead);
   expect(keptContainers(engine)).toEqual([{ id, keeper: dead }]);
-  forget(engine, id);
+  forget(engine, record);
   expect(keptContainers(engine)).toEqual([]);
-  forget(engine, id);
+  forget(engine, record);
 });
 
 test("store: the collector's question is answered by its index", () => {

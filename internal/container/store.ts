@@ -10,6 +10,7 @@ import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { isRunning } from "../sys/process.ts";
+import { recordContainerEvent, recordMove } from "./event.ts";
 import { generateId, generateName, isId, isIdPrefix, parseName } from "./names.ts";
 import type { ContainerConfig, ContainerRecord, ContainerState, HostConfig, RuntimeRecord } from "./record.ts";
 import { checkMove, isState } from "./states.ts";
@@ -97,6 +98,7 @@ export function insertContainer(engine: Engine, container: NewContainer): Contai
         record.state,
         JSON.stringify(record.runtime),
       );
+    recordContainerEvent(engine, record, "create");
     return record;
   });
 }
@@ -244,6 +246,7 @@ function change(
     engine.db
       .query("UPDATE container SET state = ?, runtime = ? WHERE id = ?")
       .run(changed.state, JSON.stringify(changed.runtime), id);
+    recordMove(engine, record, changed);
     return changed;
   });
 }
@@ -268,9 +271,10 @@ export function claim(engine: Engine, id: string, keeper: Keeper): ContainerReco
   });
 }
 
-/** Lets a row go; everything of the container must be gone already. Succeeds when it is gone. */
-export function forget(engine: Engine, id: string): void {
-  engine.db.query("DELETE FROM container WHERE id = ?").run(id);
+/** Lets a row go; everything of the container must be gone already. Succeeds when it is gone. Inside a transaction. */
+export function forget(engine: Engine, record: ContainerRecord): void {
+  const { changes } = engine.db.query("DELETE FROM container WHERE id = ?").run(record.id);
+  if (changes > 0) recordContainerEvent(engine, record, "destroy");
 }
 
 /** The ids of the rows that have a keeper, with it: an index of only those, so that asking costs next to nothing. */

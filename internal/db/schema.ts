@@ -82,4 +82,15 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (volume, container)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- What happened, see events.ts. No AUTOINCREMENT: the newest row is never deleted, so a sequence is given once.
+  CREATE TABLE event (
+    sequence INTEGER PRIMARY KEY,
+    time_ns INTEGER NOT NULL,        -- since 1970
+    type TEXT NOT NULL,
+    action TEXT NOT NULL,
+    actor TEXT NOT NULL,             -- the id of the object it happened to
+    attributes TEXT NOT NULL         -- JSON
+  ) STRICT;
+  `,
 ];

@@ -36,6 +36,8 @@ export interface CommitOptions {
   readonly changes: readonly string[];
   /** What the engine itself put into the root file system, besides `isPlaceholder`. */
   readonly exclude?: Exclude;
+  /** Called in the transaction that makes the image. */
+  readonly onPublish?: (id: string) => void;
   /** Runs the reading of the files with the container held still. */
   readonly paused: <T>(work: () => Promise<T>) => Promise<T>;
 }
@@ -54,7 +56,7 @@ export async function commitContainer(engine: Engine, options: CommitOptions): P
     const isParentThere = engine.db.query("SELECT 1 FROM image WHERE id = ?").get(options.imageId) !== null;
     const parent = isParentThere ? options.imageId : undefined;
     const image = prepareImage(workspace, { configText, layers: [...below, top], parent, references });
-    const [id = ""] = publishImages(engine, workspace, [image]);
+    const [id = ""] = publishImages(engine, workspace, [image], ({ config }) => options.onPublish?.(config.digest));
     return id;
   } catch (error) {
     throw withContext("commit", error);

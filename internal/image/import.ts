@@ -5,6 +5,7 @@ import type { Engine } from "../db/engine.ts";
 import { withContext } from "../errors/error.ts";
 import { applyChanges } from "./changes.ts";
 import { collectGarbage } from "./collect.ts";
+import { recordImageEvent } from "./event.ts";
 import { LAYER_TYPES } from "./media-types.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import { prepareImage, publishImages } from "./publish.ts";
@@ -55,7 +56,9 @@ export async function importImage(engine: Engine, options: ImportOptions): Promi
       unpacked: layer,
     };
     const image = prepareImage(workspace, { configText, layers: [only], parent: undefined, references });
-    const [id = ""] = publishImages(engine, workspace, [image]);
+    const [id = ""] = publishImages(engine, workspace, [image], ({ config }) =>
+      recordImageEvent(engine, "import", config.digest, config.digest),
+    );
     return id;
   } catch (error) {
     throw withContext(`import ${options.source}`, error);

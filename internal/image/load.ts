@@ -13,6 +13,7 @@ import { type ArchiveFile, type ArchiveFiles, spoolArchive, textOf } from "./arc
 import { collectGarbage } from "./collect.ts";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
 import { type Descriptor, MAX_DOCUMENT_BYTES, parseDockerArchive, parseIndex, parseManifest } from "./documents.ts";
+import { recordImageEvent } from "./event.ts";
 import {
   DOCKER_LIST_TYPE,
   DOCKER_MANIFEST_TYPE,
@@ -52,7 +53,10 @@ export async function loadImages(engine: Engine, source: string, platformText?: 
       files.find("manifest.json") !== undefined ? fromDockerArchive(loading) : fromLayout(loading, platform);
     const images: PreparedImage[] = [];
     for (const one of wanted) images.push(await prepare(loading, one));
-    publishImages(engine, workspace, images);
+    publishImages(engine, workspace, images, ({ config, references }) => {
+      const [reference] = references;
+      recordImageEvent(engine, "load", config.digest, reference === undefined ? config.digest : familiar(reference));
+    });
     return images.map((image) => ({ id: image.config.digest, references: image.references.map(familiar) }));
   } catch (error) {
     throw withContext(source === "-" ? "load" : `load ${source}`, error);

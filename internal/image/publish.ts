@@ -65,13 +65,24 @@ export function prepareImage(
   return { ...image, config, manifest: { ...blob, mediaType: MANIFEST_TYPE } };
 }
 
-/** Installs images, all or none, and returns their ids. An image that is there already is only tagged. */
-export function publishImages(engine: Engine, workspace: Workspace, images: readonly PreparedImage[]): string[] {
+/**
+ * Installs images, all or none, and returns their ids. An image that is there already is only tagged. `record` is called
+ * in the transaction, for the event of each.
+ */
+export function publishImages(
+  engine: Engine,
+  workspace: Workspace,
+  images: readonly PreparedImage[],
+  record: (image: PreparedImage) => void = () => {},
+): string[] {
   ensureLayout(engine.root);
   // Before anything is recorded: after a power cut a layer is whole or unknown. Once for all files of all layers.
   syncfs(workspace.fd);
   return transaction(engine.db, () => {
-    for (const image of images) publishOne(engine, image);
+    for (const image of images) {
+      publishOne(engine, image);
+      record(image);
+    }
     writeIndex(engine);
     return images.map((image) => image.config.digest);
   });

@@ -5,6 +5,7 @@ import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { collectInTransaction } from "./collect.ts";
+import { recordImageEvent } from "./event.ts";
 import { familiarReference, parseReference } from "./reference.ts";
 import { resolveImageId } from "./resolve.ts";
 import { tagsOf } from "./tags.ts";
@@ -41,7 +42,7 @@ function removeFromDatabase(engine: Engine, text: string, options: RemoveOptions
   if (reference === undefined) {
     if (tags.length <= 1) {
       refuseIfUsed(engine, id, options.force ? HARD : [...HARD, "stopped container"]);
-      for (const tag of tags) untag(engine, tag, removals);
+      for (const tag of tags) untag(engine, id, tag, removals);
     }
     return deleteImage(engine, id, options, false, removals);
   }
@@ -56,7 +57,7 @@ function removeFromDatabase(engine: Engine, text: string, options: RemoveOptions
       );
     }
   }
-  untag(engine, reference, removals);
+  untag(engine, id, reference, removals);
   if (tags.length > 1) return false;
   return deleteImage(engine, id, options, true, removals);
 }
@@ -79,10 +80,11 @@ function deleteImage(
     if (isQuiet) return false;
     throw conflict;
   }
-  for (const tag of tagsOf(engine, id)) untag(engine, tag, removals);
+  for (const tag of tagsOf(engine, id)) untag(engine, id, tag, removals);
   const row = engine.db
     .query<{ parent: string | null }, [string]>("DELETE FROM image WHERE id = ? RETURNING parent")
     .get(id);
+  recordImageEvent(engine, "delete", id, id);
   removals.push({ kind: "deleted", name: id });
   const parent = row?.parent ?? null;
   if (options.prune && parent !== null && engine.db.query("SELECT 1 FROM image WHERE id = ?").get(parent) !== null) {
@@ -140,8 +142,9 @@ function containerUsing(engine: Engine, imageId: string, which: "any" | "running
   return rows.find((row) => which === "any" || isRunning(row.state) === (which === "running"))?.id;
 }
 
-function untag(engine: Engine, reference: string, removals: Removal[]): void {
+function untag(engine: Engine, id: string, reference: string, removals: Removal[]): void {
   engine.db.query("DELETE FROM tag WHERE reference = ?").run(reference);
+  recordImageEvent(engine, "untag", id, id);
   removals.push({ kind: "untagged", name: familiarReference(parseReference(reference)) });
 }
 

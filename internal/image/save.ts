@@ -5,6 +5,7 @@ import { type Digest, hexOf, parseDigest } from "../content/digest.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
 import type { Fd } from "../sys/fd.ts";
+import { recordImageEvent } from "./event.ts";
 import { IMAGE_NAME, INDEX_TYPE, REF_NAME } from "./media-types.ts";
 import { familiarName, familiarReference, formatReference, parseReference } from "./reference.ts";
 import { resolveImageId } from "./resolve.ts";
@@ -37,6 +38,7 @@ export async function* saveImages(
     }
   }
   yield* writeTar(entriesOf(images, blobs));
+  for (const { id } of images) recordImageEvent(engine, "save", id, id);
 }
 
 /** The images to save, each once, in the order they were first named. Throws `not-found`. */

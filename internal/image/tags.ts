@@ -3,8 +3,9 @@
 import { ensureLayout } from "../content/blob-store.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { recordImageEvent } from "./event.ts";
 import { writeIndex } from "./layout-index.ts";
-import { parseTarget } from "./reference.ts";
+import { familiarReference, parseReference, parseTarget } from "./reference.ts";
 import { resolveImageId } from "./resolve.ts";
 
 /** Points a full reference at an image; another image that had it loses it. Inside a transaction. */
@@ -22,7 +23,9 @@ export function tagImage(engine: Engine, source: string, target: string): void {
   const reference = parseTarget(target);
   ensureLayout(engine.root);
   transaction(engine.db, () => {
-    setTag(engine, reference, resolveImageId(engine, source).id);
+    const { id } = resolveImageId(engine, source);
+    setTag(engine, reference, id);
+    recordImageEvent(engine, "tag", id, familiarReference(parseReference(reference)));
     writeIndex(engine);
   });
 }

@@ -3,6 +3,7 @@
  * when it is needed, so a crash in between leaves nothing that the next use does not put right.
  */
 import type { Engine } from "../db/engine.ts";
+import { recordEvent } from "../db/events.ts";
 import { CtrError } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, fchmodat, mkdirAll, removeTree } from "../sys/file.ts";
@@ -84,6 +85,7 @@ function insert(engine: Engine, name: string | undefined): Volume {
   engine.db
     .query("INSERT INTO volume (name, directory, anonymous, labels, created_at) VALUES (?, ?, ?, ?, ?)")
     .run(volume.name, volume.directory, volume.isAnonymous ? 1 : 0, JSON.stringify(volume.labels), volume.createdAt);
+  recordEvent(engine, { type: "volume", action: "create", id: volume.name, attributes: { driver: "local" } });
   return volume;
 }
 
@@ -135,5 +137,6 @@ export function removeVolume(engine: Engine, volume: Volume): void {
     throw new CtrError("conflict", `remove ${volume.name}: volume is in use - [${users.join(", ")}]`);
   // The row goes first: a directory without a row is a leftover, a row without its content would be a loss.
   engine.db.query("DELETE FROM volume WHERE name = ?").run(volume.name);
+  recordEvent(engine, { type: "volume", action: "destroy", id: volume.name, attributes: { driver: "local" } });
   removeTree(AT_FDCWD, `${engine.root}/volumes/${volume.directory}`);
 }

@@ -1,5 +1,6 @@
 /** `ctr top`: the host's `ps`, of it the lines of the container's processes. */
 import { currentContainer } from "../../../internal/container/control.ts";
+import { recordContainerEvent } from "../../../internal/container/event.ts";
 import { processesOf } from "../../../internal/container/processes.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
@@ -21,6 +22,7 @@ export const command = defineCommand({
     const [target = "", ...options] = operands;
     const record = currentContainer(engine, target);
     const pids = processesOf(record);
+    recordContainerEvent(engine, record, "top");
     print(layoutTable(await psLines(options.length === 0 ? ["-ef"] : options, new Set(pids)), LEAST_WIDTH));
     return 0;
   },
