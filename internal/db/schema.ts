@@ -93,4 +93,27 @@ export const MIGRATIONS: readonly string[] = [
     attributes TEXT NOT NULL         -- JSON
   ) STRICT;
   `,
+  `
+  -- Under which digest a repository has an image: "docker.io/library/alpine@sha256:…", after pull and push.
+  CREATE TABLE repo_digest (
+    reference TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX repo_digest_image ON repo_digest(image_id);
+
+  -- Which repositories ("docker.io/library/alpine") have a blob: a push to a neighbour need not send it.
+  CREATE TABLE blob_origin (
+    digest TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    PRIMARY KEY (digest, repository)
+  ) STRICT, WITHOUT ROWID;
+
+  -- What the plain layer blob "source" is when it is compressed for a push, so that it need not be done again.
+  CREATE TABLE compressed_blob (
+    source TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    media_type TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

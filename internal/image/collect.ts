@@ -25,6 +25,11 @@ export function collectInTransaction(engine: Engine, trash: string): string[] {
     )
     .all();
   collectBlobs(engine.root, new Set(used.map((row) => row.digest)));
+  engine.db.run("DELETE FROM compressed_blob WHERE source NOT IN (SELECT digest FROM image_blob)");
+  engine.db.run(
+    `DELETE FROM blob_origin
+     WHERE digest NOT IN (SELECT digest FROM image_blob UNION SELECT digest FROM compressed_blob)`,
+  );
   writeIndex(engine);
   return layers;
 }

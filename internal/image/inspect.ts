@@ -3,6 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { familiar } from "./reference.ts";
+import { shownRepoDigests } from "./repo-digests.ts";
 import { resolveImage } from "./resolve.ts";
 import { tagsOf } from "./tags.ts";
 
@@ -28,7 +29,7 @@ export function inspectImage(engine: Engine, text: string): { readonly [field: s
   return {
     Id: id,
     RepoTags: tagsOf(engine, id).map(familiar),
-    RepoDigests: [],
+    RepoDigests: shownRepoDigests(engine, id),
     Parent: row.parent ?? "",
     Comment: config.comment ?? "",
     Created: config.created ?? NEVER,

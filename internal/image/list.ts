@@ -10,6 +10,8 @@ export interface ListedImage {
   /** `<none>` without a tag. */
   readonly repository: string;
   readonly tag: string;
+  /** The digest that its repository has it under; `<none>` if that is not known, or was not asked for. */
+  readonly digest: string;
   readonly createdMs: number;
   /** As the config has it, RFC 3339. */
   readonly created: string;
@@ -26,6 +28,8 @@ export interface ListOptions {
   readonly pattern: string | undefined;
   /** `key=value` as Docker's `--filter`. */
   readonly filters: readonly string[];
+  /** One line per tag and digest, instead of one per tag. */
+  readonly withDigests?: boolean;
 }
 
 interface Row {
@@ -45,6 +49,14 @@ export function listImages(engine: Engine, options: ListOptions): ListedImage[] 
       .all(),
     (row) => row.image_id,
   );
+  const digests = Map.groupBy(
+    engine.db
+      .query<{ reference: string; image_id: string }, []>(
+        "SELECT reference, image_id FROM repo_digest ORDER BY reference",
+      )
+      .all(),
+    (row) => row.image_id,
+  );
   const listed: ListedImage[] = [];
   for (const row of imageRows(engine)) {
     const config = parseImageConfig(row.config);
@@ -57,19 +69,51 @@ export function listImages(engine: Engine, options: ListOptions): ListedImage[] 
       containers: row.containers,
     };
     const references = (tags.get(row.id) ?? []).map((tag) => tag.reference);
-    if (!filters.every((filter) => filter({ ...base, references }))) continue;
-    if (references.length === 0 && options.pattern === undefined && (options.all || row.has_children === 0)) {
-      listed.push({ ...base, repository: "<none>", tag: "<none>" });
+    const known = (digests.get(row.id) ?? []).map((digest) => digest.reference);
+    if (!filters.every((filter) => filter({ ...base, references: [...references, ...known] }))) continue;
+    const isNameless = references.length === 0 && known.length === 0;
+    if (isNameless && options.pattern === undefined && (options.all || row.has_children === 0)) {
+      listed.push({ ...base, repository: "<none>", tag: "<none>", digest: "<none>" });
     }
-    for (const reference of references) {
-      const parsed = parseReference(reference);
-      const name = familiarName(parsed);
-      if (!matchesPattern(options.pattern, name, parsed.tag ?? "")) continue;
-      if (!filters.every((filter) => filter({ ...base, references: [reference] }))) continue;
-      listed.push({ ...base, repository: name, tag: parsed.tag ?? "<none>" });
+    for (const name of namesOf(references, known, options.withDigests === true)) {
+      if (!matchesPattern(options.pattern, name.repository, name.tag)) continue;
+      if (!filters.every((filter) => filter({ ...base, references: [name.reference] }))) continue;
+      listed.push({ ...base, repository: name.repository, tag: name.tag, digest: name.digest });
     }
   }
   return listed.sort((a, b) => b.createdMs - a.createdMs);
+}
+
+interface ListedName {
+  readonly repository: string;
+  readonly tag: string;
+  readonly digest: string;
+  /** What it comes from, in full. */
+  readonly reference: string;
+}
+
+/** An image's tags, each with the digests of its repository if they are asked for, then repositories without a tag. */
+function namesOf(tags: readonly string[], digests: readonly string[], withDigests: boolean): ListedName[] {
+  const inRepository = Map.groupBy(digests, (digest) => familiarName(parseReference(digest)));
+  const digestOf = (reference: string) => reference.slice(reference.indexOf("@") + 1);
+  const names: ListedName[] = [];
+  const tagged = new Set<string>();
+  for (const reference of tags) {
+    const parsed = parseReference(reference);
+    const repository = familiarName(parsed);
+    tagged.add(repository);
+    const shown = withDigests ? (inRepository.get(repository) ?? []).map(digestOf) : [];
+    for (const digest of shown.length === 0 ? ["<none>"] : shown) {
+      names.push({ repository, tag: parsed.tag ?? "<none>", digest, reference });
+    }
+  }
+  for (const [repository, references] of inRepository) {
+    if (tagged.has(repository)) continue;
+    for (const reference of withDigests ? references : references.slice(0, 1)) {
+      names.push({ repository, tag: "<none>", digest: withDigests ? digestOf(reference) : "<none>", reference });
+    }
+  }
+  return names;
 }
 
 const NEVER = "0001-01-01T00:00:00Z";

@@ -7,6 +7,7 @@ import { CtrError } from "../errors/error.ts";
 import { collectInTransaction } from "./collect.ts";
 import { recordImageEvent } from "./event.ts";
 import { familiarReference, parseReference } from "./reference.ts";
+import { repoDigestsOf } from "./repo-digests.ts";
 import { resolveImageId } from "./resolve.ts";
 import { tagsOf } from "./tags.ts";
 
@@ -38,15 +39,16 @@ export function removeImage(engine: Engine, text: string, options: RemoveOptions
 
 function removeFromDatabase(engine: Engine, text: string, options: RemoveOptions, removals: Removal[]): boolean {
   const { id, reference } = resolveImageId(engine, text);
-  const tags = tagsOf(engine, id);
+  const references = referencesOf(engine, id);
+  const isLast = areOne(references);
   if (reference === undefined) {
-    if (tags.length <= 1) {
+    if (isLast) {
       refuseIfUsed(engine, id, options.force ? HARD : [...HARD, "stopped container"]);
-      for (const tag of tags) untag(engine, id, tag, removals);
+      for (const one of references) untag(engine, id, one, removals);
     }
     return deleteImage(engine, id, options, false, removals);
   }
-  if (!options.force && tags.length <= 1) {
+  if (!options.force && isLast) {
     // Without its last name the image would dangle while a container still needs it.
     const container = containerUsing(engine, id, "any");
     if (container !== undefined) {
@@ -58,7 +60,13 @@ function removeFromDatabase(engine: Engine, text: string, options: RemoveOptions
     }
   }
   untag(engine, id, reference, removals);
-  if (tags.length > 1) return false;
+  // With the last tag of a repository the digests it has there go too.
+  const repository = repositoryOf(reference);
+  const rest = referencesOf(engine, id).filter((one) => repositoryOf(one) === repository);
+  if (!reference.includes("@") && rest.every((one) => one.includes("@"))) {
+    for (const one of rest) untag(engine, id, one, removals);
+  }
+  if (referencesOf(engine, id).length > 0) return false;
   return deleteImage(engine, id, options, true, removals);
 }
 
@@ -80,7 +88,7 @@ function deleteImage(
     if (isQuiet) return false;
     throw conflict;
   }
-  for (const tag of tagsOf(engine, id)) untag(engine, id, tag, removals);
+  for (const reference of referencesOf(engine, id)) untag(engine, id, reference, removals);
   const row = engine.db
     .query<{ parent: string | null }, [string]>("DELETE FROM image WHERE id = ? RETURNING parent")
     .get(id);
@@ -118,7 +126,7 @@ function findConflict(engine: Engine, id: string, reasons: readonly Reason[]): C
         break;
       }
       case "references":
-        if (tagsOf(engine, id).length > 0) return conflict(false, "image is referenced in multiple repositories");
+        if (referencesOf(engine, id).length > 0) return conflict(false, "image is referenced in multiple repositories");
         break;
       case "stopped container": {
         const container = containerUsing(engine, id, "stopped");
@@ -142,8 +150,25 @@ function containerUsing(engine: Engine, imageId: string, which: "any" | "running
   return rows.find((row) => which === "any" || isRunning(row.state) === (which === "running"))?.id;
 }
 
+/** An image's tags, then its repo digests, in full. */
+function referencesOf(engine: Engine, id: string): string[] {
+  return [...tagsOf(engine, id), ...repoDigestsOf(engine, id)];
+}
+
+/** True if they are one name: at most one tag, and digests of its repository only. */
+function areOne(references: readonly string[]): boolean {
+  const tags = references.filter((reference) => !reference.includes("@"));
+  return tags.length <= 1 && new Set(references.map(repositoryOf)).size <= 1;
+}
+
+function repositoryOf(reference: string): string {
+  const { domain, path } = parseReference(reference);
+  return `${domain}/${path}`;
+}
+
 function untag(engine: Engine, id: string, reference: string, removals: Removal[]): void {
   engine.db.query("DELETE FROM tag WHERE reference = ?").run(reference);
+  engine.db.query("DELETE FROM repo_digest WHERE reference = ?").run(reference);
   recordImageEvent(engine, "untag", id, id);
   removals.push({ kind: "untagged", name: familiarReference(parseReference(reference)) });
 }

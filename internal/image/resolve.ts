@@ -36,6 +36,15 @@ export function resolveImageId(
   }
   const parsed = tryParse(text);
   if (parsed.reference !== undefined) {
+    const { domain, path, digest } = parsed.reference;
+    if (digest !== undefined) {
+      // With a digest the tag beside it says nothing.
+      const row = engine.db
+        .query<{ image_id: string }, [string]>("SELECT image_id FROM repo_digest WHERE reference = ?")
+        .get(`${domain}/${path}@${digest}`);
+      if (row === null) throw notFound(familiarReference(parsed.reference));
+      return { id: row.image_id, reference: `${domain}/${path}@${digest}` };
+    }
     const full = formatReference(parsed.reference);
     const row = engine.db
       .query<{ image_id: string }, [string]>("SELECT image_id FROM tag WHERE reference = ?")

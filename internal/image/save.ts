@@ -65,7 +65,9 @@ function imagesOf(engine: Engine, name: string): { readonly id: string; readonly
       .filter((row) => !row.reference.slice(repository.length + 1).includes("/"));
     if (tagged.length > 0) return tagged.map((row) => ({ id: row.image_id, reference: row.reference }));
   }
-  return [resolveImageId(engine, name)];
+  const found = resolveImageId(engine, name);
+  // By its digest an image is saved without a name, as by its id.
+  return [{ id: found.id, reference: found.reference?.includes("@") === true ? undefined : found.reference }];
 }
 
 /** The full name of a repository that is named without a tag; undefined for anything else. */

@@ -31,7 +31,8 @@ export const command = defineCommand({
   },
   async run({ flags, operands, directories }) {
     using engine = openEngine(directories);
-    const images = listImages(engine, { all: flags.all, pattern: operands[0], filters: flags.filter });
+    const withDigests = flags.digests || /\.Digest\b/.test(flags.format ?? "");
+    const images = listImages(engine, { all: flags.all, pattern: operands[0], filters: flags.filter, withDigests });
     const shownId = (id: string) => (flags["no-trunc"] ? id : id.slice("sha256:".length, "sha256:".length + 12));
     const format = flags.format?.trim();
     if (flags.quiet && (format === undefined || format === "table")) {
@@ -49,7 +50,7 @@ export const command = defineCommand({
       images.map((image) => [
         image.repository,
         image.tag,
-        ...(flags.digests ? ["<none>"] : []),
+        ...(flags.digests ? [image.digest] : []),
         shownId(image.id),
         humanAgo(image.createdMs, nowMs),
         humanSize(image.size),

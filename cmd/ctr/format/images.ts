@@ -21,8 +21,7 @@ function fields(isShort: boolean, nowMs: number): RowFields<ListedImage> {
     ID: { header: "IMAGE ID", value: ({ id }) => (isShort ? id.slice("sha256:".length, "sha256:".length + 12) : id) },
     Repository: { header: "REPOSITORY", value: ({ repository }) => repository },
     Tag: { header: "TAG", value: ({ tag }) => tag },
-    // An image has a digest of a registry only after pull or push.
-    Digest: { header: "DIGEST", value: () => "<none>" },
+    Digest: { header: "DIGEST", value: ({ digest }) => digest },
     CreatedSince: { header: "CREATED", value: ({ createdMs }) => humanAgo(createdMs, nowMs) },
     CreatedAt: {
       header: "CREATED AT",
