@@ -25,6 +25,7 @@ import {
 } from "../sys/mount.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
 import { makeDirectoryInRoot, makeFileInRoot, tryOpenInRoot } from "./resolve.ts";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
@@ -58,7 +59,7 @@ export function mountRoot(path: string, first: Mount | undefined): Fd {
 
 /**
  * overlayfs takes any number of layers one by one since kernel 6.5 (`lowerdir+`). Before, all of them must fit in the
- * one page that mount(2) passes on: fsconfig(2) takes no more than 256 bytes.
+ * one page that mount(2) passes on (fsconfig(2) takes no more than 256 bytes), see overlay-mount.ts.
  */
 function mountOverlay(path: string, spec: Mount): Fd {
   const options = parseMountOptions(spec.options ?? []);
@@ -67,14 +68,13 @@ function mountOverlay(path: string, spec: Mount): Fd {
     for (const word of options.data) {
       const [key, value] = keyValue(word);
       if (key !== "lowerdir" || value === undefined) fsconfigSet(fs.number, key, value);
-      else for (const layer of value.split(":")) fsconfigSet(fs.number, "lowerdir+", layer);
+      else for (const layer of splitLayers(value)) fsconfigSet(fs.number, "lowerdir+", layer);
     }
     // A kernel that passes unknown words on to an old overlayfs (6.1 does) refuses them only here.
     fsconfigCreate(fs.number, "overlay");
   } catch (error) {
     if (!isErrno(error, EINVAL)) throw error;
-    mount("overlay", path, "overlay", 0, options.data.join(","));
-    return open(path, O_PATH | O_DIRECTORY);
+    return mountOverlayByString(path, options.data);
   }
   using place = open(path, O_PATH | O_DIRECTORY);
   const tree = fsmount(fs.number, options.set);

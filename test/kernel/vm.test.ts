@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { imageArchive } from "../lib/engine.ts";
+import { layeredArchive } from "../lib/layered-image.ts";
 import { binary, isDocker, needs } from "../lib/needs.ts";
 
 const BOOT_AND_RUN_MS = 240_000;
@@ -27,7 +28,10 @@ async function boot(vm: string): Promise<string> {
     copyFileSync(binary(), `${payload}/ctr`);
     copyFileSync(imageArchive("minimal"), `${payload}/minimal.tar`);
     copyFileSync(`${here}/main`, `${payload}/main`);
-    const packed = Bun.spawnSync(["tar", "-C", payload, "-cf", `${payload}/payload.tar`, "ctr", "minimal.tar", "main"]);
+    const layers = Array.from({ length: 199 }, (_, index) => ({ files: { [`many/${index}`]: `${index}\n` } }));
+    layeredArchive(payload, "many", imageArchive("minimal"), layers);
+    const files = ["ctr", "minimal.tar", "many.tar", "main"];
+    const packed = Bun.spawnSync(["tar", "-C", payload, "-cf", `${payload}/payload.tar`, ...files]);
     if (packed.exitCode !== 0) throw new Error(packed.stderr.toString());
     const append = "console=ttyS0 quiet loglevel=3 mitigations=off systemd.show_status=false rw";
     const qemu = Bun.spawn(
