@@ -38,6 +38,7 @@ function table(entries: Table): Table {
 const attach: Entry = { load: () => import("./commands/attach.ts") };
 const commit: Entry = { load: () => import("./commands/commit.ts") };
 const create: Entry = { load: () => import("./commands/create.ts") };
+const events: Entry = { load: () => import("./commands/events.ts") };
 const exec: Entry = { load: () => import("./commands/exec.ts") };
 const images: Entry = { load: () => import("./commands/images.ts") };
 const importImage: Entry = { load: () => import("./commands/import.ts") };
@@ -50,6 +51,7 @@ const netd: Entry = { load: () => import("./commands/netd.ts") };
 const pause: Entry = { load: () => import("./commands/pause.ts") };
 const port: Entry = { load: () => import("./commands/port.ts") };
 const ps: Entry = { load: () => import("./commands/ps.ts") };
+const rename: Entry = { load: () => import("./commands/rename.ts") };
 const restart: Entry = { load: () => import("./commands/restart.ts") };
 const rm: Entry = { load: () => import("./commands/rm.ts") };
 const rmi: Entry = { load: () => import("./commands/rmi.ts") };
@@ -79,6 +81,7 @@ const container: Group = {
     port,
     ps,
     remove: rm,
+    rename,
     restart,
     rm,
     run,
@@ -105,13 +108,14 @@ const image: Group = {
   }),
 };
 
-const system: Group = { description: "Manage the engine", commands: table({ info }) };
+const system: Group = { description: "Manage the engine", commands: table({ events, info }) };
 
 export const COMMANDS: Table = table({
   attach,
   commit,
   container,
   create,
+  events,
   exec,
   image,
   images,
@@ -125,6 +129,7 @@ export const COMMANDS: Table = table({
   pause,
   port,
   ps,
+  rename,
   restart,
   rm,
   rmi,

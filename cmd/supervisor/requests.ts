@@ -16,6 +16,8 @@ export interface Program {
   readonly input: Input | undefined;
   /** The terminal's master. */
   readonly terminal: Fd | undefined;
+  /** Records what its clients do to it, if that is an event: of the container's own program it is. */
+  readonly tell?: (action: string, attributes: { readonly [name: string]: string }) => void;
   /** True if the end of the client's input is the end of the program's. */
   readonly closesInput: boolean;
 }
@@ -75,6 +77,9 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
       return done(client);
     case "resume":
       supervision.resume();
+      return done(client);
+    case "reread":
+      supervision.reread();
       return done(client);
     case "remove":
       await supervision.remove(request.volumes);
@@ -153,11 +158,14 @@ async function endInput(program: Program | undefined, streams: Streams): Promise
 function signal(program: Program, number: number): void {
   try {
     pidfdSendSignal(program.pidfd.number, number);
+    program.tell?.("kill", { signal: String(number) });
   } catch (error) {
     if (!isErrno(error, ESRCH)) throw error;
   }
 }
 
 function resize(program: Program, rows: number, columns: number): void {
-  if (program.terminal !== undefined) setWindowSize(program.terminal.number, rows, columns);
+  if (program.terminal === undefined) return;
+  setWindowSize(program.terminal.number, rows, columns);
+  program.tell?.("resize", { height: String(rows), width: String(columns) });
 }

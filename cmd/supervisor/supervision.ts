@@ -153,6 +153,7 @@ export class Supervision {
       input: OpenStdin ? run.streams.input : undefined,
       terminal: run.streams.terminal,
       closesInput: StdinOnce,
+      tell: (action, attributes) => this.tell(action, attributes),
     };
   }
 
@@ -240,11 +241,17 @@ export class Supervision {
     this.#record = move(this.#engine, this.#record.id, "running");
   }
 
+  /** Takes over what another process has changed in its record. */
+  reread(): void {
+    this.#record = containerById(this.#engine, this.#record.id) ?? this.#record;
+  }
+
   /** Kills it and removes it, its record too. */
   async remove(volumes: boolean): Promise<void> {
     this.#removal = { volumes };
     const run = await this.#settledRun();
     if (run !== undefined) {
+      this.tell("kill", { signal: String(SIGKILL) });
       this.#killIfRunning(run);
       if (this.#record.state === "paused") this.resume();
     }

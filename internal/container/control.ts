@@ -58,6 +58,11 @@ export async function unpauseContainer(engine: Engine, nameOrId: string): Promis
   await tell(engine, record, { type: "resume" }, "is-error");
 }
 
+/** Lets the supervisor of a container know that its record was changed. One that is gone meanwhile need not know. */
+export async function tellChanged(engine: Engine, record: ContainerRecord): Promise<void> {
+  if (isLive(record.state)) await converse(engine, record, { type: "reread" });
+}
+
 /** Stops and starts it again; one at rest is started. Resolves when it runs. */
 export async function restartContainer(engine: Engine, nameOrId: string, options: StopOptions): Promise<void> {
   const record = currentContainer(engine, nameOrId);

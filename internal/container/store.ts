@@ -271,6 +271,31 @@ export function claim(engine: Engine, id: string, keeper: Keeper): ContainerReco
   });
 }
 
+/**
+ * Gives a container another name, and returns it as it is then. Throws in Docker's words: `invalid` for a bad name and
+ * for its own, `conflict` for one that is taken and for a container that is being removed.
+ */
+export function renameContainer(engine: Engine, id: string, to: string): ContainerRecord {
+  if (to === "" || to === "/") throw new CtrError("invalid", "Neither old nor new names may be empty");
+  const name = parseName(to);
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+    if (record.state === "removing" || record.state === "dead") {
+      throw new CtrError("conflict", "Container is marked for removal and cannot be renamed");
+    }
+    if (record.name === name) {
+      throw new CtrError("invalid", "Renaming a container with the same name as its current name");
+    }
+    const holder = idOfName(engine, name);
+    if (holder !== undefined) throw nameTaken(name, holder);
+    engine.db.query("UPDATE container SET name = ? WHERE id = ?").run(name, id);
+    const renamed = { ...record, name };
+    recordContainerEvent(engine, renamed, "rename", { oldName: `/${record.name}` });
+    return renamed;
+  });
+}
+
 /** Lets a row go; everything of the container must be gone already. Succeeds when it is gone. Inside a transaction. */
 export function forget(engine: Engine, record: ContainerRecord): void {
   const { changes } = engine.db.query("DELETE FROM container WHERE id = ?").run(record.id);

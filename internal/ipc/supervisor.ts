@@ -17,7 +17,7 @@
  *     │ ◀── output {stream, data}…      │
  *     │ ◀── exited {status, …}          │   then the supervisor ends the connection
  *     │                                 │
- *     │ stop | kill | pause | resume | restart | remove
+ *     │ stop | kill | pause | resume | restart | remove | reread
  *     │ ◀── done | failed               │
  *     │ wait ─────────────────────────▶ │   ◀── exited
  */
@@ -89,6 +89,8 @@ export type ToSupervisor =
   | { readonly type: "resume" }
   /** Kill, and let everything of the container go, its record too. */
   | { readonly type: "remove"; readonly volumes: boolean }
+  /** What is recorded of the container was changed by another process (`rename`, `update`). */
+  | { readonly type: "reread" }
   | { readonly type: "wait" };
 
 /** Why something could not be started: Docker's exit status travels with the words. */
@@ -156,6 +158,7 @@ export function decodeToSupervisor(value: unknown): ToSupervisor {
     case "stdin-end":
     case "pause":
     case "resume":
+    case "reread":
     case "wait":
       return { type };
     case "resize":

@@ -1,0 +1,253 @@
+/** Events: every change of state by any process, from the past and as it happens. */
+import { expect } from "bun:test";
+import { tempEngine } from "../lib/engine.ts";
+import { processes } from "../lib/host.ts";
+import { isDocker } from "../lib/needs.ts";
+import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
+
+const engine = tempEngine();
+const image = await engine.image("minimal");
+
+interface Told {
+  readonly Type: string;
+  readonly Action: string;
+  readonly Actor: { readonly ID: string; readonly Attributes: { readonly [name: string]: string } };
+  readonly scope: string;
+  readonly time: number;
+  readonly timeNano: number;
+}
+
+const START = String(Math.floor(Date.now() / 1000) - 1);
+
+/** What was recorded until now. */
+async function past(...filters: readonly string[]): Promise<readonly Told[]> {
+  // Docker takes whole nanoseconds for `until`: what happened in this very moment is in.
+  const until = `${(Date.now() / 1000).toFixed(3)}999999`;
+  const text = await engine.ok(
+    "events",
+    "--since",
+    START,
+    "--until",
+    until,
+    "--format",
+    "json",
+    ...filters.flatMap((filter) => ["--filter", filter]),
+  );
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line): Told => JSON.parse(line));
+}
+
+const words = (events: readonly Told[]) => events.map(({ Type, Action }) => `${Type} ${Action}`);
+
+test("a container's life is told in Docker's order, with its labels, image and name", async () => {
+  const id = await engine.ok("run", "-d", "--label", "tier=front", "--name", "life", image, "sleep", "100");
+  await engine.ok("pause", "life");
+  await engine.ok("unpause", "life");
+  await engine.ok("stop", "-t", "0", "life");
+  await engine.ok("rm", "life");
+  const events = (await past()).filter(({ Actor }) => Actor.ID === id || Actor.Attributes["container"] === id);
+  expect(words(events)).toEqual([
+    "container create",
+    "network connect",
+    "container start",
+    "container pause",
+    "container unpause",
+    "container kill",
+    "container kill",
+    "container die",
+    "network disconnect",
+    "container stop",
+    "container destroy",
+  ]);
+  const of = (action: string) => events.filter(({ Action }) => Action === action).map(({ Actor }) => Actor.Attributes);
+  expect(of("start")).toEqual([{ image, name: "life", tier: "front" }]);
+  expect(of("kill").map(({ signal }) => signal)).toEqual(["15", "9"]);
+  expect(of("die")[0]).toMatchObject({ exitCode: "137", name: "life" });
+  expect(of("connect")[0]).toEqual({ container: id, name: "bridge", type: "bridge" });
+  for (const { scope, time, timeNano } of events) {
+    expect(scope).toBe("local");
+    expect(time).toBe(Math.floor(timeNano / 1e9));
+  }
+});
+
+test("a program that ends by itself dies with its status; --rm destroys it", async () => {
+  const { status } = await engine.ctr("run", "--rm", "--name", "brief", image, "sh", "-c", "exit 7");
+  expect(status).toBe(7);
+  const events = await past("container=brief");
+  expect(words(events)).toEqual([
+    "container create",
+    "container attach",
+    "container start",
+    "container die",
+    "container destroy",
+  ]);
+  expect(events[3]?.Actor.Attributes["exitCode"]).toBe("7");
+});
+
+test("restart, exec, rename and kill are told", async () => {
+  await engine.ok("run", "-d", "--network", "none", "--name", "busy", image, "sleep", "100");
+  await engine.ctr("exec", "busy", "sh", "-c", "exit 3");
+  await engine.ok("restart", "-t", "0", "busy");
+  await engine.ok("kill", "-s", "USR2", "busy");
+  await engine.ok("rename", "busy", "idle");
+  await engine.ok("rm", "-f", "idle");
+  const events = (await past("type=container")).filter(({ Actor }) => /busy|idle/.test(Actor.Attributes["name"] ?? ""));
+  expect(words(events)).toEqual([
+    "container create",
+    "container start",
+    "container exec_create: sh -c exit 3",
+    "container exec_start: sh -c exit 3",
+    "container exec_die",
+    "container kill",
+    "container kill",
+    "container die",
+    "container stop",
+    "container start",
+    "container restart",
+    "container kill",
+    "container rename",
+    "container kill",
+    "container die",
+    "container destroy",
+  ]);
+  const died = events.find(({ Action }) => Action === "exec_die");
+  expect(died?.Actor.Attributes).toMatchObject({ exitCode: "3", execID: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  const renamed = events.find(({ Action }) => Action === "rename");
+  expect(renamed?.Actor.Attributes).toMatchObject({ name: "idle", oldName: "/busy" });
+});
+
+test("images and volumes: tag, untag, commit; create, mount, unmount, destroy", async () => {
+  const id = await engine.ok("run", "-d", "--network", "none", "-v", "data:/data", "--name", "holder", image, "true");
+  await engine.ok("wait", "holder");
+  await engine.ok("commit", "holder", "made:1");
+  await engine.ok("tag", "made:1", "made:2");
+  await engine.ok("rmi", "made:2", "made:1");
+  await engine.ok("rm", "holder");
+  expect(words(await past("volume=data"))).toEqual(["volume create", "volume mount", "volume unmount"]);
+  const [, mounted] = await past("volume=data");
+  expect(mounted?.Actor.Attributes).toMatchObject({ container: id, destination: "/data", "read/write": "true" });
+  expect(words(await past("event=commit", "container=holder"))).toEqual(["container commit"]);
+  const images = await past("type=image");
+  expect(words(images.slice(-4))).toEqual(["image tag", "image untag", "image untag", "image delete"]);
+  expect(images.at(-4)?.Actor.Attributes["name"]).toBe("made:2");
+});
+
+test("filters: one key is any of its values, several keys are all of them, labels too", async () => {
+  await engine.ok("create", "--network", "none", "--name", "one", "--label", "a=1", "--label", "b=2", image, "true");
+  await engine.ok("create", "--network", "none", "--name", "two", "--label", "a=1", image, "true");
+  const names = async (...filters: readonly string[]) =>
+    (await past("event=create", "type=container", ...filters)).map(({ Actor }) => Actor.Attributes["name"]);
+  expect(await names("container=one", "container=two")).toEqual(["one", "two"]);
+  expect(await names("label=a", "container=one", "container=two")).toEqual(["one", "two"]);
+  expect(await names("label=a=1", "label=b=2")).toEqual(["one"]);
+  expect(await names("label=a=2")).toEqual([]);
+  expect(await names(`image=${image}`, "container=two")).toEqual(["two"]);
+  expect(await engine.fails(1, "events", "--filter", "bogus=1", "--until", "0s")).toContain("invalid filter 'bogus'");
+  expect(await engine.fails(1, "events", "--since", "never")).toContain(
+    'invalid value for "since": failed to parse value as time or duration: "never"',
+  );
+  await engine.ok("rm", "one", "two");
+});
+
+test("text and templates", async () => {
+  const id = await engine.ok("create", "--network", "none", "--name", "shown", "--label", "z=9", image, "true");
+  const range = ["--since", START, "--until", "0s", "--filter", "container=shown"];
+  expect(await engine.ok("events", ...range)).toMatch(
+    new RegExp(
+      `^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{9}(Z|[+-]\\d\\d:\\d\\d) container create ${id} \\(image=${image}, name=shown, z=9\\)$`,
+    ),
+  );
+  expect(
+    await engine.ok("events", ...range, "--format", "{{.Type}}/{{.Action}} {{.Actor.Attributes.name}} {{.Scope}}"),
+  ).toBe("container/create shown local");
+  expect(await engine.fails(1, "events", ...range, "--format", "{{.Bogus}}")).toContain("can't evaluate field Bogus");
+  await engine.ok("rm", "shown");
+});
+
+test("from now on: a follower hears of every process at once, and ends at --until or with its reader", async () => {
+  await engine.ok("run", "-d", "--network", "none", "--name", "before", image, "sleep", "100");
+  const follower = engine.spawn(
+    "events",
+    "--filter",
+    "type=container",
+    "--format",
+    "{{.Action}} {{.Actor.Attributes.name}}",
+  );
+  let heard = "";
+  void (async () => {
+    for await (const chunk of follower.stdout) heard += Buffer.from(chunk).toString();
+  })();
+  // The follower listens once it hears a first event.
+  await waitFor("the follower", async () => {
+    await engine.ok("exec", "before", "true");
+    return heard.includes("exec_die before");
+  });
+  const names = Array.from({ length: 8 }, (_, index) => `many${index}`);
+  await Promise.all(names.map((name) => engine.ok("run", "--rm", "--network", "none", "--name", name, image, "true")));
+  await waitFor("every event", () => names.every((name) => heard.includes(`destroy ${name}\n`)));
+  for (const name of names) {
+    const own = heard.split("\n").filter((line) => line.endsWith(` ${name}`));
+    expect(own).toEqual(["create", "attach", "start", "die", "destroy"].map((action) => `${action} ${name}`));
+  }
+  expect(heard).not.toContain("create before");
+  follower.kill("SIGTERM");
+  await follower.exited;
+  await engine.ok("rm", "-f", "before");
+});
+
+test("a follower sees what has just been committed, however short the moment", async () => {
+  await engine.ok("run", "-d", "--network", "none", "--name", "paced", image, "sleep", "100");
+  const follower = engine.spawn(
+    "events",
+    "--filter",
+    "event=pause",
+    "--filter",
+    "event=unpause",
+    "--format",
+    "{{.Action}}",
+  );
+  const reader = follower.stdout.getReader();
+  // Every answer is awaited before the next change: one that was missed would hang here.
+  const first = reader.read();
+  let isListening = false;
+  void first.then(() => {
+    isListening = true;
+  });
+  while (!isListening) {
+    await engine.ok("pause", "paced");
+    await engine.ok("unpause", "paced");
+    await Bun.sleep(10);
+  }
+  let rest = Buffer.from((await first).value ?? []).toString();
+  const next = async (word: string) => {
+    while (!rest.includes(`${word}\n`)) rest += Buffer.from((await reader.read()).value ?? []).toString();
+    rest = "";
+  };
+  for (let round = 0; round < 15; round++) {
+    rest = "";
+    await engine.ok("pause", "paced");
+    await next("pause");
+    await engine.ok("unpause", "paced");
+    await next("unpause");
+  }
+  follower.kill("SIGTERM");
+  await follower.exited;
+  await engine.ok("rm", "-f", "paced");
+});
+
+test("a container whose supervisor was killed died, and that is told once", async () => {
+  if (isDocker()) return;
+  await engine.ok("run", "-d", "--network", "none", "--name", "orphan", image, "sleep", "100");
+  const supervisor = processes().find(({ command }) => / supervisor /.test(`${command} `));
+  if (supervisor === undefined) throw new Error("no supervisor runs");
+  process.kill(supervisor.pid, "SIGKILL");
+  await waitFor("the row to be put right", async () => (await engine.ok("ps", "-q")) === "");
+  await engine.ok("ps", "-a");
+  const events = await past("container=orphan");
+  expect(words(events)).toEqual(["container create", "container start", "container die"]);
+  expect(events[2]?.Actor.Attributes["exitCode"]).toBe("137");
+  await engine.ok("rm", "-f", "orphan");
+});

@@ -1,0 +1,52 @@
+/** `rename`: Docker's rules, and who hears of it. */
+import { expect } from "bun:test";
+import { tempEngine } from "../lib/engine.ts";
+import { test } from "../lib/test.ts";
+
+const engine = tempEngine();
+const image = await engine.image("minimal");
+const QUIET = ["--network", "none"] as const;
+
+const nameOf = (container: string) => engine.ok("inspect", "-f", "{{.Name}}", container);
+
+test("a running container is renamed: ps, inspect and the old name know, hostname and id stay", async () => {
+  const id = await engine.ok("run", "-d", ...QUIET, "--name", "old", image, "sleep", "100");
+  expect(await engine.ok("rename", "old", "new")).toBe("");
+  expect(await nameOf("new")).toBe("/new");
+  expect(await engine.ok("ps", "--format", "{{.Names}}")).toBe("new");
+  expect(await engine.fails(1, "inspect", "old")).toContain("No such object: old");
+  expect(await engine.ok("exec", "new", "hostname")).toBe(id.slice(0, 12));
+  // Its supervisor says the new name too, and the old one is free.
+  await engine.ok("pause", "new");
+  expect(await engine.fails(1, "exec", "new", "true")).toContain("Container new is paused");
+  await engine.ok("create", ...QUIET, "--name", "old", image, "true");
+  await engine.ok("rm", "-f", "old", "new");
+});
+
+test("a stopped one too, by a part of its id, and with Docker's slash", async () => {
+  const id = await engine.ok("create", ...QUIET, "--name", "idle", image, "true");
+  await engine.ok("rename", id.slice(0, 10), "/slashed");
+  expect(await nameOf(id)).toBe("/slashed");
+  await engine.ok("start", "slashed");
+  await engine.ok("wait", "slashed");
+  expect(await nameOf(id)).toBe("/slashed");
+  await engine.ok("rm", "slashed");
+});
+
+test("names that are taken, bad, empty or its own are refused, and nothing changes", async () => {
+  const id = await engine.ok("create", ...QUIET, "--name", "first", image, "true");
+  await engine.ok("create", ...QUIET, "--name", "second", image, "true");
+  expect(await engine.fails(1, "rename", "second", "first")).toContain(
+    `Conflict. The container name "/first" is already in use by container "${id}". ` +
+      "You have to remove (or rename) that container to be able to reuse that name.",
+  );
+  expect(await engine.fails(1, "rename", "second", "a b")).toContain("Invalid container name (a b)");
+  expect(await engine.fails(1, "rename", "second", "")).toContain("Neither old nor new names may be empty");
+  expect(await engine.fails(1, "rename", "second", "second")).toContain(
+    "Renaming a container with the same name as its current name",
+  );
+  expect(await engine.fails(1, "rename", "nosuch", "other")).toContain("No such container: nosuch");
+  expect(await engine.fails(1, "rename", "second")).toContain("requires 2 arguments");
+  expect(await nameOf("second")).toBe("/second");
+  await engine.ok("rm", "first", "second");
+});
