@@ -4,6 +4,7 @@ import type { Directories } from "./command.ts";
 import { COMMANDS, type Entry, type Table } from "./commands.ts";
 import { reportFailure } from "./fail.ts";
 import { type FlagsOutcome, parseFlags, UsageError } from "./flags.ts";
+import { nearest } from "./nearest.ts";
 
 const GLOBAL_FLAGS = {
   root: {
@@ -83,7 +84,7 @@ function find(words: readonly string[]): {
           : `unknown shorthand flag: '${word[1] ?? ""}' in ${word}`;
         throw new UsageError(what, 125, groupUsage(words.slice(0, at)));
       }
-      throw unknownCommand(path);
+      throw unknownCommand(path, table);
     }
     if ("load" in next) return { path, entry: next, rest: words.slice(at + 1) };
     table = next.commands;
@@ -91,8 +92,10 @@ function find(words: readonly string[]): {
   return { path: words, rest: [] };
 }
 
-function unknownCommand(path: readonly string[]): UsageError {
-  return new UsageError(`ctr: unknown command: ctr ${path.join(" ")}`, 1, groupUsage(path.slice(0, -1)));
+function unknownCommand(path: readonly string[], table: Table): UsageError {
+  const guesses = nearest(path.at(-1) ?? "", Object.keys(table));
+  const message = `ctr: unknown command: ctr ${path.join(" ")}`;
+  return new UsageError(message, 1, groupUsage(path.slice(0, -1)), undefined, guesses);
 }
 
 /** What stands after a message about a group, or (no path) about `ctr` itself. */

@@ -40,6 +40,8 @@ const commit: Entry = { load: () => import("./commands/commit.ts") };
 const create: Entry = { load: () => import("./commands/create.ts") };
 const events: Entry = { load: () => import("./commands/events.ts") };
 const exec: Entry = { load: () => import("./commands/exec.ts") };
+const exportContainer: Entry = { load: () => import("./commands/export.ts") };
+const history: Entry = { load: () => import("./commands/history.ts") };
 const images: Entry = { load: () => import("./commands/images.ts") };
 const importImage: Entry = { load: () => import("./commands/import.ts") };
 const info: Entry = { load: () => import("./commands/info.ts") };
@@ -72,7 +74,8 @@ const container: Group = {
     commit,
     create,
     exec,
-    inspect: { ...inspect, preset: ["--type=container"] },
+    export: exportContainer,
+    inspect: { load: () => import("./commands/container-inspect.ts") },
     kill,
     list: ps,
     logs,
@@ -96,8 +99,9 @@ const container: Group = {
 const image: Group = {
   description: "Manage images",
   commands: table({
+    history,
     import: importImage,
-    inspect: { ...inspect, preset: ["--type=image"] },
+    inspect: { load: () => import("./commands/image-inspect.ts") },
     list: images,
     load,
     ls: images,
@@ -117,6 +121,8 @@ export const COMMANDS: Table = table({
   create,
   events,
   exec,
+  export: exportContainer,
+  history,
   image,
   images,
   import: importImage,

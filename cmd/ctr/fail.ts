@@ -19,7 +19,11 @@ export function reportFailure(error: unknown, context: FailureContext): number {
     const usage = error.usage ?? `\n\nUsage:  ${context.usage}`;
     const hint =
       error.hint ?? (error.usage === undefined ? `\n\nRun '${context.path} --help' for more information` : "");
-    printError(harmless(error.message) + harmless(usage, true) + harmless(hint, true));
+    const guesses =
+      error.guesses.length === 0
+        ? ""
+        : `\n\nDid you mean this?\n${error.guesses.map((name) => `\t${name}`).join("\n")}`;
+    printError(harmless(error.message) + guesses + harmless(usage, true) + harmless(hint, true));
   } else {
     printFailure(error);
   }

@@ -4,17 +4,21 @@
  */
 import { CtrError } from "../../internal/errors/error.ts";
 import type { BooleanFlag, FlagDefinitions, Flags, StringFlag } from "./command.ts";
+import { nearest } from "./nearest.ts";
 
 /** A wrong use of the command line: `fail.ts` prints it with the usage line. 125 for flags, 1 for operands. */
 export class UsageError extends CtrError {
   /** What stands after the message: `usage` (undefined: the command's), then `hint` (undefined: Docker's usual line). */
   readonly usage: string | undefined;
   readonly hint: string | undefined;
+  /** What was probably meant: printed after the message, a line each. */
+  readonly guesses: readonly string[];
 
-  constructor(message: string, exitStatus: 125 | 1, usage?: string, hint?: string) {
+  constructor(message: string, exitStatus: 125 | 1, usage?: string, hint?: string, guesses: readonly string[] = []) {
     super("invalid", message, { exitStatus });
     this.usage = usage;
     this.hint = hint;
+    this.guesses = guesses;
   }
 }
 
@@ -71,7 +75,7 @@ export function parseFlags<const D extends FlagDefinitions>(
       const name = longName(definitions, given);
       const definition = name === undefined ? undefined : definitions[name];
       if (name === undefined || definition === undefined) {
-        if (given !== "help") throw new UsageError(`unknown flag: --${given}`, 125);
+        if (given !== "help") throw unknownFlag(definitions, given);
         help = "long";
       } else if (equals >= 0) {
         set(name, definition, word.slice(equals + 1));
@@ -112,6 +116,11 @@ export function parseFlags<const D extends FlagDefinitions>(
   for (; at < words.length; at++) operands.push(words[at] ?? "");
   // Every name of `definitions` was given a value of its kind above.
   return { values: values as Flags<D>, operands, help: help !== undefined, isShortHelp: help === "short" };
+}
+
+function unknownFlag(definitions: FlagDefinitions, given: string): UsageError {
+  const guesses = nearest(given, [...Object.keys(definitions), "help"]).map((name) => `--${name}`);
+  return new UsageError(`unknown flag: --${given}`, 125, undefined, undefined, guesses);
 }
 
 function isBoolean(definition: Definition): definition is BooleanFlag {
@@ -163,6 +172,10 @@ function checkValue(name: string, definition: StringFlag, value: string): void {
           value,
           `strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`,
         );
+      break;
+    case "filter":
+      if (!value.includes("=") && value !== "")
+        throw invalidValue(name, definition, value, "bad format of filter (expected name=value)");
       break;
     case "uint":
       if (!/^\+?\d{1,15}$/.test(value))

@@ -3,7 +3,8 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { type CommitOptions, commitContainer } from "../image/commit.ts";
 import type { Exclude } from "../snapshot/diff.ts";
-import { writableSnapshot } from "../snapshot/writable.ts";
+import { lowerDirectories } from "../snapshot/lower.ts";
+import { makeWritableSnapshot } from "../snapshot/writable.ts";
 import { S_IFDIR, S_IFMT, S_IFREG } from "../sys/file.ts";
 import { currentContainer, pauseContainer, unpauseContainer } from "./control.ts";
 import { recordContainerEvent } from "./event.ts";
@@ -32,7 +33,8 @@ export async function commit(engine: Engine, nameOrId: string, options: Containe
     imageId: record.imageId,
     layers: record.layers,
     config: record.config,
-    upper: writableSnapshot(engine.root, record.id).upper,
+    // One that never ran has changed nothing, and commits to that.
+    upper: makeWritableSnapshot(engine.root, record.id, lowerDirectories(engine, record.layers)).upper,
     exclude: mountPoints(record),
     onPublish: (id) => {
       const ref = options.reference === undefined ? {} : { imageRef: options.reference };

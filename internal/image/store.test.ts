@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { type Engine, openEngine } from "../db/engine.ts";
+import { parseImageFilters } from "./filter.ts";
 import { listImages } from "./list.ts";
 import { removeImage } from "./remove.ts";
 import { resolveImage, resolveImageId } from "./resolve.ts";
@@ -164,8 +165,8 @@ test("images: newest first, one line per name, unnamed parents only with all", (
   const parent = addImage("a", { age: 30 });
   addImage("b", { age: 20, tags: ["app:1", "user/app"], parent });
   addImage("c", { age: 10 });
-  const names = (options: Partial<Parameters<typeof listImages>[1]>) =>
-    listImages(engine, { all: false, pattern: undefined, filters: [], ...options }).map(
+  const names = ({ filters = [], ...options }: { all?: boolean; pattern?: string; filters?: string[] }) =>
+    listImages(engine, { all: false, pattern: undefined, filter: parseImageFilters(engine, filters), ...options }).map(
       (image) => `${image.repository}:${image.tag}`,
     );
   expect(names({})).toEqual(["<none>:<none>", "app:1", "user/app:latest"]);
@@ -184,7 +185,8 @@ test("images: newest first, one line per name, unnamed parents only with all", (
 
 test("images: labels must all fit", () => {
   addImage("a", { tags: ["app"], labels: { a: "1", b: "2" } });
-  const count = (...filters: string[]) => listImages(engine, { all: false, pattern: undefined, filters }).length;
+  const count = (...filters: string[]) =>
+    listImages(engine, { all: false, pattern: undefined, filter: parseImageFilters(engine, filters) }).length;
   expect(count("label=a")).toBe(1);
   expect(count("label=a=1", "label=b=2")).toBe(1);
   expect(count("label=a=1", "label=b=3")).toBe(0);

@@ -120,8 +120,9 @@ function compareBelow(walk: Walk, path: readonly Uint8Array[], stat: Stat): "sam
   return isSame ? "same" : "different";
 }
 
-async function* fileEntry(
-  walk: Walk,
+/** The entry of a file that is no directory; a further name of one that went out is a link to it. */
+export async function* fileEntry(
+  walk: Pick<Walk, "links">,
   directory: Fd,
   name: Uint8Array,
   full: Uint8Array,
@@ -150,6 +151,11 @@ async function* fileEntry(
       throw new CtrError("conflict", `${new TextDecoder().decode(full)}: changed while it was read`);
     yield { ...header, size: now.size, content: contentOf(fd, now.size) };
   } else yield header;
+}
+
+/** The entry of an open directory. */
+export function directoryEntry(directory: Fd, full: Uint8Array, stat: Stat): DiffEntry {
+  return headerOf("directory", full, stat, xattrsOf(fdPath(directory), flistxattr(directory.number)));
 }
 
 const CHUNK = 256 * 1024;
@@ -242,7 +248,7 @@ function prefixed(name: Uint8Array): Uint8Array {
   return Buffer.concat([encode(WHITEOUT_PREFIX), name]);
 }
 
-function joined(names: readonly Uint8Array[]): Uint8Array {
+export function joined(names: readonly Uint8Array[]): Uint8Array {
   const slash = encode("/");
   return Buffer.concat(names.flatMap((name, index) => (index === 0 ? [name] : [slash, name])));
 }

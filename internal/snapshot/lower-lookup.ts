@@ -18,6 +18,11 @@ export class LowerLayers implements Disposable {
     return this.#roots.length === 0;
   }
 
+  /** The layers' root directories, topmost first; they stay this object's. */
+  rootFds(): readonly Fd[] {
+    return this.#roots;
+  }
+
   /** The descriptors of the layers' root directories, topmost first. */
   roots(): readonly number[] {
     return this.#roots.map((root) => root.number);

@@ -3,6 +3,7 @@ import { openEngine } from "../../../internal/db/engine.ts";
 import { listImages } from "../../../internal/image/list.ts";
 import { defineCommand } from "../command.ts";
 import { humanAgo, humanSize } from "../format/duration.ts";
+import { FORMAT_HELP } from "../format/help-text.ts";
 import { print, printTable } from "../output.ts";
 
 export const command = defineCommand({
@@ -19,29 +20,39 @@ export const command = defineCommand({
       valueHint: "filter",
       description: "Filter output based on conditions provided",
     },
-    format: {
-      type: "string",
-      description:
-        "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n" +
-        "'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
-    },
+    format: { type: "string", description: FORMAT_HELP },
     "no-trunc": { type: "boolean", description: "Don't truncate output" },
     quiet: { type: "boolean", alias: "q", description: "Only show image IDs" },
+    tree: { type: "boolean", description: "List each image with what it is made of as a tree" },
   },
   async run({ flags, operands, directories }) {
     using engine = openEngine(directories);
-    const withDigests = flags.digests || /\.Digest\b/.test(flags.format ?? "");
-    const images = listImages(engine, { all: flags.all, pattern: operands[0], filters: flags.filter, withDigests });
-    const shownId = (id: string) => (flags["no-trunc"] ? id : id.slice("sha256:".length, "sha256:".length + 12));
-    const format = flags.format?.trim();
-    if (flags.quiet && (format === undefined || format === "table")) {
+    const filter =
+      flags.filter.length === 0
+        ? undefined
+        : (await import("../../../internal/image/filter.ts")).parseImageFilters(engine, flags.filter);
+    const images = listImages(engine, {
+      all: flags.all,
+      pattern: operands[0],
+      filter,
+      withDigests: flags.digests || /\.Digest\b/.test(flags.format ?? ""),
+    });
+    const isShort = !flags["no-trunc"];
+    const shownId = (id: string) => (isShort ? id.slice("sha256:".length, "sha256:".length + 12) : id);
+    const format = flags.format?.trim() ?? "";
+    const isTable = format === "" || format === "table";
+    if (flags.tree) {
+      const { printImageTree } = await import("../format/image-tree.ts");
+      printImageTree(engine, images, { quiet: flags.quiet, "no-trunc": !isShort, digests: flags.digests, format });
+      return 0;
+    }
+    if (flags.quiet && isTable) {
       print(images.map((image) => `${shownId(image.id)}\n`).join(""));
       return 0;
     }
-    if (format !== undefined && format !== "") {
+    if (!isTable) {
       const { formatImages } = await import("../format/images.ts");
-      print(formatImages(images, { format, isShort: !flags["no-trunc"], withDigests: flags.digests }));
+      print(formatImages(images, { format, isShort, withDigests: flags.digests }));
       return 0;
     }
     const nowMs = Date.now();

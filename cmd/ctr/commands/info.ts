@@ -10,6 +10,7 @@ import { VERSION } from "../build-stamp.ts";
 import { type Directories, defineCommand } from "../command.ts";
 import { harmless } from "../fail.ts";
 import { humanBinarySize } from "../format/duration.ts";
+import { INSPECT_HELP } from "../format/help-text.ts";
 import { print, printLine } from "../output.ts";
 import { kernelVersion } from "./version.ts";
 
@@ -18,13 +19,7 @@ export const command = defineCommand({
   usage: "[OPTIONS]",
   operands: [0, 0],
   flags: {
-    format: {
-      type: "string",
-      alias: "f",
-      description:
-        "Format output using a custom template:\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
-    },
+    format: { type: "string", alias: "f", description: INSPECT_HELP },
   },
   async run({ flags, directories }) {
     const facts = gather(directories);

@@ -8,6 +8,7 @@ import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { defineCommand } from "../command.ts";
 import { commandText, imageText, shortId, statusText } from "../format/container-text.ts";
 import { humanAgo } from "../format/duration.ts";
+import { FORMAT_HELP } from "../format/help-text.ts";
 import { print, printTable } from "../output.ts";
 
 export const command = defineCommand({
@@ -23,13 +24,7 @@ export const command = defineCommand({
       valueHint: "filter",
       description: "Filter output based on conditions provided",
     },
-    format: {
-      type: "string",
-      description:
-        "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n" +
-        "'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
-    },
+    format: { type: "string", description: FORMAT_HELP },
     last: {
       type: "string",
       alias: "n",

@@ -1,11 +1,9 @@
 /** `ctr save`: images into a tar archive. */
 import { openEngine } from "../../../internal/db/engine.ts";
-import { CtrError } from "../../../internal/errors/error.ts";
+import { requirePlatform } from "../../../internal/image/inspect.ts";
 import { saveImages } from "../../../internal/image/save.ts";
-import { writeStreamAside } from "../../../internal/image/write-aside.ts";
-import { isTerminal } from "../../../internal/sys/terminal.ts";
 import { defineCommand } from "../command.ts";
-import { STDOUT, writeOut } from "../output.ts";
+import { outputFile, writeArchive } from "../write-archive.ts";
 
 export const command = defineCommand({
   meta: { name: "save", description: "Save one or more images to a tar archive (streamed to STDOUT by default)" },
@@ -13,15 +11,17 @@ export const command = defineCommand({
   operands: [1, Number.POSITIVE_INFINITY],
   flags: {
     output: { type: "string", alias: "o", description: "Write to a file, instead of STDOUT" },
+    platform: {
+      type: "string",
+      description: 'Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+    },
   },
   async run({ flags, operands, directories }) {
-    if (flags.output === undefined && isTerminal(STDOUT)) {
-      throw new CtrError("invalid", "cowardly refusing to save to a terminal. Use the -o flag or redirect");
-    }
+    const output = outputFile("save image", flags.output);
     using engine = openEngine(directories);
-    const archive = saveImages(engine, operands);
-    if (flags.output !== undefined) await writeStreamAside(flags.output, archive);
-    else for await (const chunk of archive) writeOut(STDOUT, chunk);
+    const { platform } = flags;
+    if (platform !== undefined) for (const image of operands) requirePlatform(engine, image, platform);
+    await writeArchive(output, saveImages(engine, operands));
     return 0;
   },
 });

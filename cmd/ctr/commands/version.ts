@@ -2,6 +2,7 @@
 import { readText } from "../../../internal/sys/file.ts";
 import { COMMIT, VERSION } from "../build-stamp.ts";
 import { defineCommand } from "../command.ts";
+import { INSPECT_HELP } from "../format/help-text.ts";
 import { print, printLine } from "../output.ts";
 
 export const command = defineCommand({
@@ -9,13 +10,7 @@ export const command = defineCommand({
   usage: "[OPTIONS]",
   operands: [0, 0],
   flags: {
-    format: {
-      type: "string",
-      alias: "f",
-      description:
-        "Format output using a custom template:\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
-    },
+    format: { type: "string", alias: "f", description: INSPECT_HELP },
   },
   async run({ flags }) {
     const version = versions();

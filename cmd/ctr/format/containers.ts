@@ -8,6 +8,7 @@ import type { Engine } from "../../../internal/db/engine.ts";
 import { print } from "../output.ts";
 import { commandText, ellipsis, imageText, shortId, statusText } from "./container-text.ts";
 import { humanAgo, humanSize } from "./duration.ts";
+import { goTime } from "./local-time.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 
 export interface ContainerListing {
@@ -24,7 +25,11 @@ const COLUMNS = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}
 export function printContainers(engine: Engine, records: readonly ContainerRecord[], listing: ContainerListing): void {
   const { format, withSize } = listing;
   const table = `table ${COLUMNS}${withSize ? "\t{{.Size}}" : ""}`;
-  print(formatRows(format, fields(engine, listing), records, table));
+  const raw =
+    "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\nstate: {{.State}}\n" +
+    `status: {{.Status}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n${withSize ? "size: {{.Size}}\n" : ""}`;
+  const type = "*formatter.ContainerContext";
+  print(formatRows(format, fields(engine, listing), records, table, { type, raw }));
 }
 
 function fields(engine: Engine, { format, isShort, withSize, nowMs }: ContainerListing): RowFields<ContainerRecord> {
@@ -35,7 +40,7 @@ function fields(engine: Engine, { format, isShort, withSize, nowMs }: ContainerL
     Names: { header: "NAMES", value: ({ name }) => name },
     Image: { header: "IMAGE", value: (record) => imageText(record, isShort) },
     Command: { header: "COMMAND", value: (record) => commandText(record, isShort) },
-    CreatedAt: { header: "CREATED AT", value: ({ createdAt }) => localTime(createdAt) },
+    CreatedAt: { header: "CREATED AT", value: ({ createdAt }) => goTime(Date.parse(createdAt)) },
     RunningFor: { header: "CREATED", value: ({ createdAt }) => humanAgo(Date.parse(createdAt), nowMs) },
     Ports: { header: "PORTS", value: portsText },
     State: { header: "STATE", value: ({ state }) => state },
@@ -73,17 +78,4 @@ function fields(engine: Engine, { format, isShort, withSize, nowMs }: ContainerL
 function sizeText(engine: Engine, record: ContainerRecord): string {
   const { writable, total } = containerSizes(engine, record);
   return `${humanSize(writable)} (virtual ${humanSize(total)})`;
-}
-
-/** `2026-11-21 12:00:00 +0000 UTC`: Go's Time.String, without fractions. */
-function localTime(time: string): string {
-  const date = new Date(time);
-  const offset = -date.getTimezoneOffset();
-  const [hours, minutes] = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60].map((part) =>
-    String(part).padStart(2, "0"),
-  );
-  const shown = new Date(date.getTime() + offset * 60_000).toISOString().slice(0, 19).replace("T", " ");
-  const zone =
-    offset === 0 ? "UTC" : (/\(([A-Z]{2,5})\)/.exec(date.toString())?.[1] ?? `${offset < 0 ? "-" : "+"}${hours}`);
-  return `${shown} ${offset < 0 ? "-" : "+"}${hours}${minutes} ${zone}`;
 }

@@ -1,6 +1,7 @@
 /** `ctr images` with `--format`: fields by name. */
 import type { ListedImage } from "../../../internal/image/list.ts";
 import { humanAgo, humanSize } from "./duration.ts";
+import { goTime } from "./local-time.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 
 export interface ImageListing {
@@ -13,7 +14,10 @@ export interface ImageListing {
 export function formatImages(images: readonly ListedImage[], { format, isShort, withDigests }: ImageListing): string {
   const digest = withDigests ? "{{.Digest}}\t" : "";
   const table = `table {{.Repository}}\t{{.Tag}}\t${digest}{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
-  return formatRows(format, fields(isShort, Date.now()), images, table);
+  const raw =
+    `repository: {{.Repository}}\ntag: {{.Tag}}\n${withDigests ? "digest: {{.Digest}}\n" : ""}image_id: {{.ID}}\n` +
+    "created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
+  return formatRows(format, fields(isShort, Date.now()), images, table, { type: "*formatter.imageContext", raw });
 }
 
 function fields(isShort: boolean, nowMs: number): RowFields<ListedImage> {
@@ -21,15 +25,14 @@ function fields(isShort: boolean, nowMs: number): RowFields<ListedImage> {
     ID: { header: "IMAGE ID", value: ({ id }) => (isShort ? id.slice("sha256:".length, "sha256:".length + 12) : id) },
     Repository: { header: "REPOSITORY", value: ({ repository }) => repository },
     Tag: { header: "TAG", value: ({ tag }) => tag },
+    // An image has a digest of a registry only after pull or push.
     Digest: { header: "DIGEST", value: ({ digest }) => digest },
     CreatedSince: { header: "CREATED", value: ({ createdMs }) => humanAgo(createdMs, nowMs) },
-    CreatedAt: {
-      header: "CREATED AT",
-      value: ({ createdMs }) => `${new Date(createdMs).toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`,
-    },
+    CreatedAt: { header: "CREATED AT", value: ({ createdMs }) => goTime(createdMs) },
     Size: { header: "SIZE", value: ({ size }) => humanSize(size) },
-    VirtualSize: { header: "SIZE", value: ({ size }) => humanSize(size) },
-    Containers: { header: "CONTAINERS", value: ({ containers }) => String(containers) },
+    VirtualSize: { header: "SIZE", value: ({ size }) => humanSize(size, 4) },
+    // Docker counts these only for `system df -v`.
+    Containers: { header: "CONTAINERS", value: () => "N/A" },
     SharedSize: { header: "SHARED SIZE", value: () => "N/A" },
     UniqueSize: { header: "UNIQUE SIZE", value: () => "N/A" },
   };

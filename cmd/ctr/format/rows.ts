@@ -1,7 +1,7 @@
 /** `--format` of the commands that list things: a template per row, `table …` with headers, or `json`. */
 import { layoutTable } from "./table.ts";
 import { compileTemplate, MissingField } from "./template.ts";
-import { FUNCTIONS, type TemplateFunction } from "./template-functions.ts";
+import { FUNCTIONS, JSON_TEXT, type TemplateFunction } from "./template-functions.ts";
 
 /** What can be shown of a row: name → header and text. `method` fields take arguments and are not part of `json`. */
 export type RowFields<Row> = {
@@ -12,6 +12,13 @@ export type RowFields<Row> = {
   };
 };
 
+export interface RowOptions {
+  /** Docker's name of what a row is, for the error about a field it does not have. */
+  readonly type?: string;
+  /** The template that `raw` stands for, where Docker still has that word. */
+  readonly raw?: string;
+}
+
 /**
  * The text of a list. `defaultTable` is what a plain `table` shows: `table {{.ID}}\t…`.
  * Throws for a template that cannot be parsed, and for a field the rows do not have.
@@ -21,15 +28,16 @@ export function formatRows<Row>(
   fields: RowFields<Row>,
   rows: readonly Row[],
   defaultTable: string,
+  { type = "*formatter.Context", raw }: RowOptions = {},
 ): string {
-  const trimmed = format.trim();
-  if (trimmed === "json") return rows.map((row) => `${JSON.stringify(jsonRow(fields, row))}\n`).join("");
+  const trimmed = raw !== undefined && format.trim() === "raw" ? raw : format.trim();
+  if (trimmed === "json") return rows.map((row) => `${htmlSafe(JSON.stringify(jsonRow(fields, row)))}\n`).join("");
   const isTable = /^table(\s|$)/.test(trimmed);
   const wanted = isTable && trimmed === "table" ? defaultTable : trimmed;
   // Docker lets a shell's single quotes carry \t and \n.
   const template = (isTable ? wanted.replace(/^table\s*/, "") : wanted).replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   const render = compileTemplate(template, {
-    missing: (_, name) => new MissingField(`can't evaluate field ${name} in type *formatter.Context`),
+    missing: (_, name) => new MissingField(`can't evaluate field ${name} in type ${type}`),
   });
   const lines = rows.map((row) => render(rowData(fields, row)));
   if (!isTable) return lines.map((line) => `${line}\n`).join("");
@@ -47,15 +55,28 @@ function rowData<Row>(fields: RowFields<Row>, row: Row): { readonly [name: strin
     data[name] = method === undefined ? () => value?.(row) : (argument: unknown) => method(row, String(argument));
   }
   // {{json .}} must see the texts, not the functions that make them
-  Object.defineProperty(data, "toJSON", { value: () => jsonRow(fields, row), enumerable: false });
+  Object.defineProperty(data, JSON_TEXT, { value: () => htmlSafe(JSON.stringify(jsonRow(fields, row))) });
   return data;
 }
 
 function headerData<Row>(fields: RowFields<Row>): { readonly [name: string]: unknown } {
   const data: { [name: string]: unknown } = {};
   for (const [name, { header, method }] of Object.entries(fields))
-    data[name] = method === undefined ? header : () => header;
+    data[name] = method === undefined ? header : (argument: unknown) => headerOf(String(argument));
   return data;
+}
+
+/** The header of `{{.Label "com.example.my-name"}}` is `my name`. */
+function headerOf(label: string): string {
+  return label.slice(label.lastIndexOf(".") + 1).replace(/[-_]/g, " ");
+}
+
+/** JSON as Go's json.Marshal writes it: also safe inside of HTML. */
+function htmlSafe(json: string): string {
+  return json.replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** All values are strings, names sorted: what Docker's `--format json` prints. */

@@ -39,8 +39,15 @@ export function isTrue(value: unknown): boolean {
   return value !== "" && value !== 0 && value !== false;
 }
 
+/** A method of objects that know their own JSON: the row of a list, for `{{json .}}`. */
+export const JSON_TEXT: unique symbol = Symbol("json");
+
 /** A value as JSON on one line, keys in the object's order. */
 export function json(value: unknown): string {
+  if (typeof value === "object" && value !== null && JSON_TEXT in value) {
+    const text: unknown = value[JSON_TEXT];
+    if (typeof text === "function") return String(text());
+  }
   return (
     JSON.stringify(value, (_, inner: unknown) =>
       inner === NIL_LIST || inner === NIL_MAP || inner === NIL_POINTER ? null : inner,
