@@ -7,6 +7,11 @@ import { type FlagsOutcome, parseFlags, UsageError } from "./flags.ts";
 import { nearest } from "./nearest.ts";
 
 const GLOBAL_FLAGS = {
+  config: {
+    type: "string",
+    valueHint: "string",
+    description: "Directory of the user's own configuration, with the registries' logins (default \"~/.docker\")",
+  },
   root: {
     type: "string",
     valueHint: "string",
@@ -32,6 +37,7 @@ async function main(words: readonly string[]): Promise<number> {
   try {
     const globals = parseFlags(GLOBAL_FLAGS, words, true);
     isDebug = globals.values.debug;
+    if (globals.values.config !== undefined) process.env["DOCKER_CONFIG"] = globals.values.config;
     if (globals.help) return await showOverview([], globals);
     if (globals.values.version) return await printVersion();
     const found = find(globals.operands);
@@ -57,9 +63,20 @@ async function main(words: readonly string[]): Promise<number> {
     const call = { flags: outcome.values, operands: outcome.operands, directories: directories(globals.values) };
     // The flags were parsed by the command's own definitions: that is the type its action takes.
     return await command.run(call as never);
-  } catch (error) {
+  } catch (caught) {
+    const error = caught instanceof UsageError ? await explained(caught, path) : caught;
     return reportFailure(error, { path, usage, failureStatus, isDebug });
   }
+}
+
+/** A flag of Docker's that makes no sense here is told apart from one that nobody knows. */
+async function explained(error: UsageError, path: string): Promise<UsageError> {
+  if (error.unknownFlag === undefined) return error;
+  const { whyRefused } = await import("./refused-flags.ts");
+  const why = whyRefused(path.split(" ").slice(1), error.unknownFlag);
+  if (why === undefined) return error;
+  const dashes = error.unknownFlag.length === 1 ? "-" : "--";
+  return new UsageError(`${dashes}${error.unknownFlag} is not supported: ${why}`, 125);
 }
 
 /** Walks the table: `container ls` is two words, `ps` one. Throws for a word that is no command. */
@@ -95,7 +112,7 @@ function find(words: readonly string[]): {
 function unknownCommand(path: readonly string[], table: Table): UsageError {
   const guesses = nearest(path.at(-1) ?? "", Object.keys(table));
   const message = `ctr: unknown command: ctr ${path.join(" ")}`;
-  return new UsageError(message, 1, groupUsage(path.slice(0, -1)), undefined, guesses);
+  return new UsageError(message, 1, groupUsage(path.slice(0, -1)), undefined, { guesses });
 }
 
 /** What stands after a message about a group, or (no path) about `ctr` itself. */

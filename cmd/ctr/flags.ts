@@ -13,12 +13,21 @@ export class UsageError extends CtrError {
   readonly hint: string | undefined;
   /** What was probably meant: printed after the message, a line each. */
   readonly guesses: readonly string[];
+  /** The name or letter of the flag that the command does not have. */
+  readonly unknownFlag: string | undefined;
 
-  constructor(message: string, exitStatus: 125 | 1, usage?: string, hint?: string, guesses: readonly string[] = []) {
+  constructor(
+    message: string,
+    exitStatus: 125 | 1,
+    usage?: string,
+    hint?: string,
+    more: { readonly guesses?: readonly string[]; readonly unknownFlag?: string } = {},
+  ) {
     super("invalid", message, { exitStatus });
     this.usage = usage;
     this.hint = hint;
-    this.guesses = guesses;
+    this.guesses = more.guesses ?? [];
+    this.unknownFlag = more.unknownFlag;
   }
 }
 
@@ -92,7 +101,10 @@ export function parseFlags<const D extends FlagDefinitions>(
         const name = shortName(definitions, letter);
         const definition = name === undefined ? undefined : definitions[name];
         if (name === undefined || definition === undefined) {
-          if (letter !== "h") throw new UsageError(`unknown shorthand flag: '${letter}' in -${rest}`, 125);
+          if (letter !== "h") {
+            const message = `unknown shorthand flag: '${letter}' in -${rest}`;
+            throw new UsageError(message, 125, undefined, undefined, { unknownFlag: letter });
+          }
           help = "short";
           rest = rest.slice(1);
           continue;
@@ -120,7 +132,7 @@ export function parseFlags<const D extends FlagDefinitions>(
 
 function unknownFlag(definitions: FlagDefinitions, given: string): UsageError {
   const guesses = nearest(given, [...Object.keys(definitions), "help"]).map((name) => `--${name}`);
-  return new UsageError(`unknown flag: --${given}`, 125, undefined, undefined, guesses);
+  return new UsageError(`unknown flag: --${given}`, 125, undefined, undefined, { guesses, unknownFlag: given });
 }
 
 function isBoolean(definition: Definition): definition is BooleanFlag {
