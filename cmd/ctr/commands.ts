@@ -65,6 +65,8 @@ const tag: Entry = { load: () => import("./commands/tag.ts") };
 const top: Entry = { load: () => import("./commands/top.ts") };
 const unpause: Entry = { load: () => import("./commands/unpause.ts") };
 const version: Entry = { load: () => import("./commands/version.ts"), isForEverybody: true };
+const volumeLs: Entry = { load: () => import("./commands/volume/ls.ts") };
+const volumeRm: Entry = { load: () => import("./commands/volume/rm.ts") };
 const wait: Entry = { load: () => import("./commands/wait.ts") };
 
 const container: Group = {
@@ -112,6 +114,18 @@ const image: Group = {
   }),
 };
 
+const volume: Group = {
+  description: "Manage volumes",
+  commands: table({
+    create: { load: () => import("./commands/volume/create.ts") },
+    inspect: { load: () => import("./commands/volume/inspect.ts") },
+    list: volumeLs,
+    ls: volumeLs,
+    remove: volumeRm,
+    rm: volumeRm,
+  }),
+};
+
 const system: Group = { description: "Manage the engine", commands: table({ events, info }) };
 
 export const COMMANDS: Table = table({
@@ -148,5 +162,6 @@ export const COMMANDS: Table = table({
   top,
   unpause,
   version,
+  volume,
   wait,
 });

@@ -66,6 +66,7 @@ export const CONTAINER_FLAGS = {
     valueHint: "bytes",
     description: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
   },
+  mount: { type: "string", valueHint: "mount", repeatable: true, description: "Attach a filesystem mount to the container" },
   name: { type: "string", description: "Assign a name to the container" },
   network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
   "pids-limit": { type: "string", valueHint: "int", description: "Tune container pids limit (set -1 for unlimited)" },
@@ -92,6 +93,13 @@ export const CONTAINER_FLAGS = {
   ulimit: { type: "string", valueHint: "ulimit", repeatable: true, description: "Ulimit options" },
   user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
   volume: { type: "string", alias: "v", valueHint: "list", repeatable: true, description: "Bind mount a volume" },
+  "volume-driver": { type: "string", description: "Optional volume driver for the container" },
+  "volumes-from": {
+    type: "string",
+    valueHint: "list",
+    repeatable: true,
+    description: "Mount volumes from the specified container(s)",
+  },
   workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
 } as const satisfies FlagDefinitions;
 

@@ -11,13 +11,14 @@ import { lowerDirectories } from "../snapshot/lower.ts";
 import { readText } from "../sys/file.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { parseImageVolume, type WantedMount } from "../volume/mount-spec.ts";
-import { reserveMounts } from "../volume/store.ts";
+import type { MountPoint } from "../volume/mount-point.ts";
+import { inheritMounts, reserveMounts } from "../volume/store.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { collect } from "./collect.ts";
 import { mergeEnv } from "./env.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
-import { checkLimits, type FlagSpec, type UserConfig } from "./spec-from-flags.ts";
+import { checkLimits, type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
 import { forgetStart } from "./starting.ts";
 import { containerById, findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
 
@@ -63,7 +64,8 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
       `the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`,
     );
   }
-  const wanted = allMounts(flags, Object.keys(image.config.config.Volumes ?? {}));
+  const inherited = donors(engine, flags.hostConfig.VolumesFrom ?? []);
+  const wanted = allMounts(flags, Object.keys(config.Volumes ?? {}), inherited);
   if (flags.name !== undefined && idOfName(engine, parseName(flags.name)) !== undefined) {
     // The name may belong to what a crash left behind.
     collect(engine);
@@ -80,7 +82,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
       config,
       hostConfig,
       layers: image.layers,
-      runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: reserveMounts(engine, id, wanted) },
+      runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: mountPoints(engine, id, wanted, inherited) },
     });
   });
   if (options.id !== undefined) forgetStart(engine.state, options.id);
@@ -134,14 +136,61 @@ function defaultHostname(engine: Engine, id: string, { NetworkMode }: HostConfig
   return donor?.config.Hostname ?? id.slice(0, 12);
 }
 
+/** The containers of `--volumes-from`, in order. */
+interface Donor {
+  readonly mounts: readonly MountPoint[];
+  readonly isReadonly: boolean;
+}
+
+function donors(engine: Engine, volumesFrom: readonly string[]): Donor[] {
+  return volumesFrom.map((text) => {
+    const colon = text.indexOf(":");
+    const name = colon < 0 ? text : text.slice(0, colon);
+    const mode = colon < 0 ? "rw" : text.slice(colon + 1);
+    if (name === "") throw new CtrError("invalid", `malformed volumes-from specification: ${text}`);
+    const words = mode.split(",");
+    if (!words.every((word) => INHERITED_MODES.includes(word)) || (words.includes("ro") && words.includes("rw"))) {
+      throw new CtrError("invalid", `invalid mode: ${mode}`);
+    }
+    return { mounts: findContainer(engine, name).runtime.mounts, isReadonly: words.includes("ro") };
+  });
+}
+
+const INHERITED_MODES = ["ro", "rw", "z", "Z", "nocopy", ""];
+
+/** What is mounted: of other containers what nothing of its own covers, the later container first; then its own. */
+function mountPoints(
+  engine: Engine,
+  id: string,
+  wanted: readonly WantedMount[],
+  inherited: readonly Donor[],
+): MountPoint[] {
+  const covered = new Set(wanted.map((mount) => mount.destination));
+  const from: MountPoint[] = [];
+  for (const { mounts, isReadonly } of inherited.toReversed()) {
+    const free = mounts.filter((mount) => !covered.has(mount.Destination));
+    for (const mount of free) covered.add(mount.Destination);
+    from.push(...inheritMounts(engine, id, free, isReadonly));
+  }
+  return [...from, ...reserveMounts(engine, id, wanted)];
+}
+
 /** The user's mounts, and an anonymous volume for each of the image's that nothing else covers. */
-function allMounts(flags: FlagSpec, imageVolumes: readonly string[]): WantedMount[] {
+function allMounts(flags: FlagSpec, volumes: readonly string[], inherited: readonly Donor[]): WantedMount[] {
+  const own = flags.mounts.filter((mount) => !isAnonymous(mount));
   const covered = new Set([
-    ...flags.mounts.map((mount) => mount.destination),
+    ...own.map((mount) => mount.destination),
     ...Object.keys(flags.hostConfig.Tmpfs ?? {}),
+    ...inherited.flatMap(({ mounts }) => mounts.map((mount) => mount.Destination)),
   ]);
-  const fromImage = imageVolumes.map(parseImageVolume).filter(({ destination }) => !covered.has(destination));
-  return [...flags.mounts, ...fromImage];
+  const driver = flags.hostConfig.VolumeDriver;
+  const anonymous = volumes
+    .map(parseImageVolume)
+    .filter(({ destination }) => !covered.has(destination))
+    .map((mount) =>
+      driver === undefined || driver === "" ? mount : { ...mount, volume: { driver, options: {}, labels: {} } },
+    );
+  return [...own, ...anonymous];
 }
 
 /** The image's Config with the user's over it (moby daemon/commit.go `merge`). */
@@ -154,7 +203,7 @@ export function mergeConfig(
   const exposed = [...Object.keys(image.ExposedPorts ?? {}), ...user.exposedPorts];
   const stopSignal = user.stopSignal ?? usableSignal(image.StopSignal);
   const stopTimeout = user.stopTimeout ?? image.StopTimeout;
-  const volumes = Object.keys(image.Volumes ?? {});
+  const volumes = [...new Set([...Object.keys(image.Volumes ?? {}), ...(user.volumes ?? [])])];
   return {
     Hostname: user.hostname ?? defaults.hostname,
     Domainname: user.domainname,

@@ -3,6 +3,9 @@
  * knows), kept as JSON; `runtime` is what its supervisor wrote last. What really runs is asked of the kernel.
  */
 
+import type { MountRequest } from "../volume/mount-flag.ts";
+import type { MountPoint } from "../volume/mount-point.ts";
+
 /** Docker's Config: what the image says, with the user's flags over it. */
 export interface ContainerConfig {
   readonly Hostname: string;
@@ -39,6 +42,12 @@ export interface PortBinding {
 export interface HostConfig {
   /** `host:destination[:options]` or `volume:destination[:options]`. */
   readonly Binds: readonly string[] | null;
+  /** `--mount`. */
+  readonly Mounts?: readonly MountRequest[];
+  /** `container[:ro|rw]` */
+  readonly VolumesFrom?: readonly string[] | null;
+  /** Of volumes that are made with the container. */
+  readonly VolumeDriver?: string;
   readonly ContainerIDFile: string;
   readonly LogConfig: { readonly Type: string; readonly Config: { readonly [name: string]: string } };
   /** `bridge` (also `default`), `host`, `none`, `container:<id>`. */
@@ -84,18 +93,6 @@ export interface Ulimit {
   readonly Name: string;
   readonly Soft: number;
   readonly Hard: number;
-}
-
-/** A volume or bind as it will be mounted (Docker's `Mounts`). */
-export interface MountPoint {
-  readonly Type: "bind" | "volume";
-  readonly Name?: string;
-  /** On the host. */
-  readonly Source: string;
-  readonly Destination: string;
-  readonly Mode: string;
-  readonly RW: boolean;
-  readonly Propagation: string;
 }
 
 /** The states of STYLE.md; Docker's JSON has the same words. */

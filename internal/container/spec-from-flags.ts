@@ -6,6 +6,7 @@ import { checkSet, parseCpuList } from "../cgroups/cpu-list.ts";
 import { CtrError } from "../errors/error.ts";
 import { readText } from "../sys/file.ts";
 import { signalNumber } from "../sys/signals.ts";
+import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
@@ -43,6 +44,7 @@ export interface ContainerFlags {
   readonly memory: string | undefined;
   readonly "memory-reservation": string | undefined;
   readonly "memory-swap": string | undefined;
+  readonly mount: readonly string[];
   readonly name: string | undefined;
   readonly network: string | undefined;
   readonly "pids-limit": string | undefined;
@@ -60,6 +62,8 @@ export interface ContainerFlags {
   readonly ulimit: readonly string[];
   readonly user: string | undefined;
   readonly volume: readonly string[];
+  readonly "volume-driver": string | undefined;
+  readonly "volumes-from": readonly string[];
   readonly workdir: string | undefined;
 }
 
@@ -88,6 +92,8 @@ export interface UserConfig {
   readonly stopSignal: string | undefined;
   readonly stopTimeout: number | undefined;
   readonly macAddress: string | undefined;
+  /** Destinations of volumes without a name. */
+  readonly volumes?: readonly string[];
 }
 
 /** The flags, read. */
@@ -105,8 +111,11 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
   const publish = parsePublish(flags.publish);
   const security = securityOptions(flags["security-opt"]);
   const tmpfs = flags.tmpfs.map(parseTmpfs);
-  const mounts = flags.volume.map((spec) => parseBind(spec, caller.directory));
-  checkDestinations([...mounts, ...tmpfs].map((mount) => mount.destination));
+  const requests = flags.mount.map((text) => mountRequest(text, caller.directory));
+  const binds = flags.volume.map((spec) => ofDriver(parseBind(spec, caller.directory), flags["volume-driver"]));
+  const mounts = [...binds, ...requests.map(wantedMount)];
+  // One that nobody named gives way to any other, as an image's does.
+  checkDestinations([...mounts.filter((mount) => !isAnonymous(mount)), ...tmpfs].map((mount) => mount.destination));
   const config: UserConfig = {
     hostname: checkHostname(flags.hostname),
     domainname: flags.domainname ?? "",
@@ -122,11 +131,15 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     stopSignal: checkSignal(flags["stop-signal"]),
     stopTimeout: optional(flags["stop-timeout"], (text) => parseInteger("stop-timeout", text)),
     macAddress: optional(flags["mac-address"], parseMacAddress),
+    volumes: binds.filter(isAnonymous).map((mount) => mount.destination),
   };
   const memory = optional(flags.memory, (text) => parseSize("memory", text)) ?? 0;
   const memorySwap = optional(flags["memory-swap"], (text) => parseSizeOrUnlimited("memory-swap", text)) ?? 0;
   const hostConfig: HostConfig = {
-    Binds: flags.volume.length === 0 ? null : bindTexts(mounts),
+    Binds: flags.volume.length === 0 ? null : bindTexts(binds),
+    ...(requests.length === 0 ? {} : { Mounts: requests }),
+    VolumesFrom: nullIfEmpty(flags["volumes-from"]),
+    ...(flags["volume-driver"] === undefined ? {} : { VolumeDriver: flags["volume-driver"] }),
     ContainerIDFile: flags.cidfile ?? "",
     LogConfig: { Type: "json-file", Config: {} },
     NetworkMode: networkMode(flags.network),
@@ -175,6 +188,27 @@ function optional<T>(text: string | undefined, parse: (text: string) => T): T | 
 
 function nullIfEmpty(list: readonly string[]): readonly string[] | null {
   return list.length === 0 ? null : list;
+}
+
+/** The request of one `--mount`; what its text cannot mean is the flag's error. */
+function mountRequest(text: string, directory: string): MountRequest {
+  try {
+    return parseMountFlag(text, directory);
+  } catch (error) {
+    if (!(error instanceof CtrError)) throw error;
+    throw new OptionError(error.message, "mount", text);
+  }
+}
+
+/** `--volume-driver` is for the volumes that `-v` makes. */
+function ofDriver(mount: WantedMount, driver: string | undefined): WantedMount {
+  if (driver === undefined || driver === "" || mount.type !== "volume") return mount;
+  return mount.name === undefined ? mount : { ...mount, volume: { driver, options: {}, labels: {} } };
+}
+
+/** True for a volume mount that is neither named nor `--mount`'s: it is in Config.Volumes, as an image's are. */
+export function isAnonymous(mount: WantedMount): boolean {
+  return mount.type === "volume" && mount.name === undefined && mount.volume === undefined;
 }
 
 /** `-v` as HostConfig shows it: with absolute paths, without the anonymous ones. */

@@ -36,6 +36,9 @@ import type {
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, readText } from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
+import { localMount } from "../volume/local-driver.ts";
+import type { MountPoint } from "../volume/mount-point.ts";
+import { checkPropagation } from "../volume/propagation.ts";
 import { makeSources } from "../volume/store.ts";
 import { hostDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
@@ -69,6 +72,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
   const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
   if (donor === undefined) writeEtcFiles(engine.root, record, hostname);
   makeSources(engine, record.runtime.mounts);
+  checkPropagation(record.runtime.mounts);
   return {
     ociVersion: "1.2.0",
     process: mainProcess(record, hostname, context),
@@ -246,7 +250,7 @@ function annotationsOf(record: ContainerRecord): { readonly [name: string]: stri
 
 function copyUpDestinations(record: ContainerRecord): string[] {
   return record.runtime.mounts
-    .filter((mount) => mount.Type === "volume" && !mount.Mode.split(",").includes("nocopy"))
+    .filter((mount) => mount.copiesUp === true)
     .map((mount) => mount.Destination);
 }
 
@@ -254,16 +258,7 @@ function copyUpDestinations(record: ContainerRecord): string[] {
 function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
   const { hostConfig, runtime } = record;
   const users: Mount[] = [
-    ...runtime.mounts.map((mount): Mount => {
-      const access = mount.RW ? "rw" : "ro";
-      const propagation = mount.Propagation === "" ? "rprivate" : mount.Propagation;
-      return {
-        destination: mount.Destination,
-        type: "bind",
-        source: mount.Source,
-        options: ["rbind", access, propagation],
-      };
-    }),
+    ...runtime.mounts.map(userMount),
     ...Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => tmpfsMount(destination, options)),
   ];
   const taken = new Set(users.map((mount) => mount.destination));
@@ -279,6 +274,30 @@ function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecor
   ].filter((mount) => !taken.has(mount.destination));
   const depth = (mount: Mount) => mount.destination.split("/").length;
   return [...engines, ...users.toSorted((a, b) => depth(a) - depth(b))];
+}
+
+/** A recorded mount. `X-mount.subdir` is mount(8)'s word for a directory inside what is mounted. */
+function userMount(mount: MountPoint): Mount {
+  if (mount.Type === "tmpfs") return tmpfsMount(mount.Destination, (mount.tmpfs ?? []).join(","));
+  const subdirectory = mount.subpath === undefined ? [] : [`X-mount.subdir=${mount.subpath}`];
+  if (mount.options !== undefined) {
+    const { type, source, options } = localMount(mount.options);
+    return { destination: mount.Destination, type, source, options: [...options, ...accessOf(mount), ...subdirectory] };
+  }
+  const propagation = mount.Propagation === "" ? "rprivate" : mount.Propagation;
+  const bind = mount.recursion === "disabled" ? "bind" : "rbind";
+  return {
+    destination: mount.Destination,
+    type: "bind",
+    source: mount.Source,
+    options: [bind, ...accessOf(mount), propagation, ...subdirectory],
+  };
+}
+
+/** Read-only is read-only all the way down (Docker 25 and later), unless asked otherwise. */
+function accessOf({ RW, recursion }: MountPoint): readonly string[] {
+  if (RW) return ["rw"];
+  return recursion === "writable" || recursion === "disabled" ? ["ro"] : ["ro", "rro"];
 }
 
 function etcMounts(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {

@@ -123,4 +123,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX image_listing ON image(id, created, size, parent);
   CREATE INDEX tag_image ON tag(image_id, reference);
   `,
+  `
+  -- Options of a volume's driver (type, o, device), JSON.
+  ALTER TABLE volume ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+  `,
 ];

@@ -1,9 +1,10 @@
 /** `-v` and `--tmpfs` (moby volume/mounts, linux_parser.go): what is to be mounted, checked as far as text can be. */
 import { CtrError } from "../errors/error.ts";
+import type { MountExtras, WantedVolume } from "./mount-point.ts";
 
 /** A wanted mount. A volume without a name is an anonymous one. */
 export interface WantedMount {
-  readonly type: "bind" | "volume";
+  readonly type: "bind" | "volume" | "tmpfs";
   /** A volume's name. */
   readonly name?: string;
   /** A bind's host path. */
@@ -16,12 +17,16 @@ export interface WantedMount {
   readonly propagation: string;
   /** An empty volume takes the image's content. */
   readonly copiesUp: boolean;
+  /** What only `--mount` can say. */
+  readonly extras?: MountExtras;
+  /** How a volume is made that does not exist yet. */
+  readonly volume?: WantedVolume;
 }
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const READ_WRITE = ["ro", "rw"];
 const LABELS = ["z", "Z"];
-const PROPAGATION = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
+export const PROPAGATION: readonly string[] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 const CONSISTENCY = ["consistent", "cached", "delegated"];
 
 /** `[source:]destination[:options]`; a source that starts with `.` lies below `directory`. Throws `invalid`. */
@@ -40,13 +45,13 @@ export function parseBind(spec: string, directory: string): WantedMount {
   const destination = checkDestination(spec, type, second);
   const common = { type, destination, mode, isReadonly: words.includes("ro") } as const;
   if (type === "bind") {
-    if (words.includes("nocopy")) throw new CtrError("invalid", `invalid mode: ${mode}`);
+    if (words.includes("nocopy")) throw notSpecified(spec, type, "VolumeOptions");
     const source = cleanPath(first.startsWith("/") ? first : `${directory}/${first}`);
     const propagation = words.find((word) => PROPAGATION.includes(word)) ?? "rprivate";
     return { ...common, source, propagation, copiesUp: false };
   }
   if (words.some((word) => PROPAGATION.includes(word))) {
-    throw new CtrError("invalid", `invalid mode: ${mode}`);
+    throw notSpecified(spec, type, "BindOptions");
   }
   return { ...common, name: checkVolumeName(first), propagation: "", copiesUp: !words.includes("nocopy") };
 }
@@ -78,7 +83,13 @@ const NOCOPY: readonly string[] = ["nocopy"];
 
 /** Volumes are named by this pattern. Throws `invalid`. */
 export function checkVolumeName(name: string): string {
-  if (!NAME.test(name) || name.length < 2) {
+  if (name.length === 1) {
+    throw new CtrError(
+      "invalid",
+      `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
+    );
+  }
+  if (!NAME.test(name)) {
     throw new CtrError(
       "invalid",
       `create ${name}: ${JSON.stringify(name)} includes invalid characters for a local volume name, ` +
@@ -90,14 +101,21 @@ export function checkVolumeName(name: string): string {
 }
 
 function checkDestination(spec: string, type: string, destination: string): string {
-  const wrong = (why: string) => invalid(spec, `invalid mount config for type "${type}": ${why}`);
-  if (!destination.startsWith("/")) {
-    throw wrong(`invalid mount path: '${destination}' mount path must be absolute`);
-  }
-  if (destination.includes("\0")) throw wrong("invalid mount path: it contains a NUL byte");
-  const clean = cleanPath(destination);
-  if (clean === "/") throw wrong("invalid specification: destination can't be '/'");
-  return clean;
+  const why = destinationProblem(destination);
+  if (why !== undefined) throw invalid(spec, `invalid mount config for type "${type}": ${why}`);
+  return cleanPath(destination);
+}
+
+/** Why nothing can be mounted there, or undefined. */
+export function destinationProblem(destination: string): string | undefined {
+  if (!destination.startsWith("/")) return `invalid mount path: '${destination}' mount path must be absolute`;
+  if (destination.includes("\0")) return "invalid mount path: it contains a NUL byte";
+  if (cleanPath(destination) === "/") return "invalid specification: destination can't be '/'";
+  return undefined;
+}
+
+function notSpecified(spec: string, type: string, field: string): CtrError {
+  return invalid(spec, `invalid mount config for type "${type}": field ${field} must not be specified`);
 }
 
 function invalid(spec: string, why?: string): CtrError {

@@ -2,30 +2,25 @@
  * Volumes: a row, its uses, and `<root>/volumes/<generated directory>/_data`. A row comes first and a directory is made
  * when it is needed, so a crash in between leaves nothing that the next use does not put right.
  */
+import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { recordEvent } from "../db/events.ts";
 import { CtrError } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, fchmodat, mkdirAll, removeTree } from "../sys/file.ts";
-import type { WantedMount } from "./mount-spec.ts";
-
-/** A volume or bind as it will be mounted (Docker's `Mounts`). */
-export interface VolumeMount {
-  readonly Type: "bind" | "volume";
-  readonly Name?: string;
-  readonly Source: string;
-  readonly Destination: string;
-  readonly Mode: string;
-  readonly RW: boolean;
-  readonly Propagation: string;
-}
+import { checkDriver, isNamed } from "./local-driver.ts";
+import { ANONYMOUS_LABEL, type LocalOptions, type MountPoint, type WantedVolume } from "./mount-point.ts";
+import { checkVolumeName, type WantedMount } from "./mount-spec.ts";
 
 export interface Volume {
   readonly name: string;
   /** Below `<root>/volumes`. */
   readonly directory: string;
+  /** Made with a container for a mount without a name: it goes with `rm -v` and `--rm`. */
   readonly isAnonymous: boolean;
   readonly labels: { readonly [name: string]: string };
+  /** Of the `local` driver. */
+  readonly options: LocalOptions;
   readonly createdAt: string;
 }
 
@@ -34,6 +29,7 @@ interface Row {
   readonly directory: string;
   readonly anonymous: number;
   readonly labels: string;
+  readonly options: string;
   readonly created_at: string;
 }
 
@@ -41,8 +37,9 @@ const toVolume = (row: Row): Volume => ({
   name: row.name,
   directory: row.directory,
   isAnonymous: row.anonymous === 1,
-  // Only this file writes the column.
+  // Only this file writes the columns.
   labels: JSON.parse(row.labels) as { readonly [name: string]: string },
+  options: JSON.parse(row.options) as LocalOptions,
   createdAt: row.created_at,
 });
 
@@ -52,39 +49,100 @@ export function findVolume(engine: Engine, name: string): Volume | undefined {
   return row === null ? undefined : toVolume(row);
 }
 
+/** Every volume, by name. */
+export function listVolumes(engine: Engine): Volume[] {
+  return engine.db.query<Row, []>("SELECT * FROM volume ORDER BY name").all().map(toVolume);
+}
+
 /** Where a volume's content is. */
 export function volumeData(engine: Engine, volume: Volume): string {
   return `${engine.root}/volumes/${volume.directory}/_data`;
 }
 
+const PLAIN: WantedVolume = { driver: "local", options: {}, labels: {} };
+
 /**
  * Records the container's use of what it wants, with the volumes that are missing, and says how each will be mounted.
  * Run it in the transaction that inserts the container.
  */
-export function reserveMounts(engine: Engine, container: string, wanted: readonly WantedMount[]): VolumeMount[] {
-  return wanted.map((mount): VolumeMount => {
-    const common = { Destination: mount.destination, RW: !mount.isReadonly, Propagation: mount.propagation };
-    if (mount.type === "bind") return { ...common, Type: "bind", Source: mount.source ?? "", Mode: mount.mode };
-    const volume =
-      (mount.name === undefined ? undefined : findVolume(engine, mount.name)) ?? insert(engine, mount.name);
-    engine.db.query("INSERT OR IGNORE INTO volume_use (volume, container) VALUES (?, ?)").run(volume.name, container);
-    // Docker shows a named volume's default mode as "z".
-    const mode = mount.name !== undefined && mount.mode === "" ? "z" : mount.mode;
-    return { ...common, Type: "volume", Name: volume.name, Source: volumeData(engine, volume), Mode: mode };
+export function reserveMounts(engine: Engine, container: string, wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map((mount): MountPoint => {
+    const common = {
+      Destination: mount.destination,
+      Mode: mount.mode,
+      RW: !mount.isReadonly,
+      Propagation: mount.propagation,
+      ...mount.extras,
+    };
+    if (mount.type !== "volume") return { ...common, Type: mount.type, Source: mount.source ?? "" };
+    const volume = ensureVolume(engine, mount.name, mount.volume ?? PLAIN, mount.name === undefined);
+    use(engine, volume.name, container);
+    return {
+      ...common,
+      Type: "volume",
+      Name: volume.name,
+      Source: volumeData(engine, volume),
+      // Docker shows a named volume's default mode as "z".
+      Mode: mount.name !== undefined && mount.mode === "" ? "z" : mount.mode,
+      ...(mount.copiesUp ? { copiesUp: true } : {}),
+      ...(isNamed(volume.options) ? { options: volume.options } : {}),
+    };
   });
 }
 
-function insert(engine: Engine, name: string | undefined): Volume {
+/** Records the container's use of mounts that another one has (`--volumes-from`); with `isReadonly` none is writable. */
+export function inheritMounts(
+  engine: Engine,
+  container: string,
+  mounts: readonly MountPoint[],
+  isReadonly: boolean,
+): MountPoint[] {
+  return mounts
+    .filter((mount) => mount.Type !== "tmpfs")
+    .map((mount): MountPoint => {
+      if (mount.Name !== undefined) use(engine, mount.Name, container);
+      const { copiesUp: _, ...rest } = mount;
+      return { ...rest, Mode: "", RW: mount.RW && !isReadonly };
+    });
+}
+
+function use(engine: Engine, volume: string, container: string): void {
+  engine.db.query("INSERT OR IGNORE INTO volume_use (volume, container) VALUES (?, ?)").run(volume, container);
+}
+
+/** `volume create`: the volume of this name, made if there is none; one nobody named gets a name. Throws `invalid`. */
+export function createVolume(engine: Engine, name: string | undefined, wanted: WantedVolume): Volume {
+  return ensureVolume(engine, name === undefined ? undefined : checkVolumeName(name), wanted, false);
+}
+
+function ensureVolume(
+  engine: Engine,
+  name: string | undefined,
+  wanted: WantedVolume,
+  goesWithContainer: boolean,
+): Volume {
+  const known = name === undefined ? undefined : findVolume(engine, name);
+  if (known !== undefined) return known;
+  const newName = name ?? randomHex(32);
+  checkDriver(newName, wanted);
   const volume: Volume = {
-    name: name ?? randomHex(32),
+    name: newName,
     directory: randomHex(16),
-    isAnonymous: name === undefined,
-    labels: {},
+    isAnonymous: goesWithContainer,
+    labels: { ...wanted.labels, ...(name === undefined ? { [ANONYMOUS_LABEL]: "" } : {}) },
+    options: wanted.options,
     createdAt: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
   };
   engine.db
-    .query("INSERT INTO volume (name, directory, anonymous, labels, created_at) VALUES (?, ?, ?, ?, ?)")
-    .run(volume.name, volume.directory, volume.isAnonymous ? 1 : 0, JSON.stringify(volume.labels), volume.createdAt);
+    .query("INSERT INTO volume (name, directory, anonymous, labels, options, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+    .run(
+      volume.name,
+      volume.directory,
+      volume.isAnonymous ? 1 : 0,
+      JSON.stringify(volume.labels),
+      JSON.stringify(volume.options),
+      volume.createdAt,
+    );
   recordEvent(engine, { type: "volume", action: "create", id: volume.name, attributes: { driver: "local" } });
   return volume;
 }
@@ -94,12 +152,18 @@ function randomHex(bytes: number): string {
 }
 
 /**
- * Makes the directories behind the mounts that are not there: a volume's, and like Docker a missing source of a bind
- * (root, 0755).
+ * Makes the directories behind the mounts that are not there: a volume's, and like Docker a missing source of `-v`
+ * (root, 0755). Throws for a missing source of `--mount`.
  */
-export function makeSources(engine: Engine, mounts: readonly VolumeMount[]): void {
+export function makeSources(engine: Engine, mounts: readonly MountPoint[]): void {
   for (const mount of mounts) {
-    if (exists(AT_FDCWD, mount.Source)) continue;
+    if (mount.Type === "tmpfs" || exists(AT_FDCWD, mount.Source)) continue;
+    if (mount.needsSource === true) {
+      throw new CtrError(
+        "invalid",
+        `invalid mount config for type "bind": bind source path does not exist: ${mount.Source}`,
+      );
+    }
     if (mount.Type === "volume") mkdirAll(`${engine.root}/volumes`, 0o711);
     mkdirAll(mount.Source, 0o755);
     // Whatever the caller's umask was.
@@ -132,11 +196,25 @@ export function usersOf(engine: Engine, name: string): string[] {
 
 /** Removes a volume and its content. Throws `conflict` while containers use it. */
 export function removeVolume(engine: Engine, volume: Volume): void {
-  const users = usersOf(engine, volume.name);
-  if (users.length > 0)
-    throw new CtrError("conflict", `remove ${volume.name}: volume is in use - [${users.join(", ")}]`);
   // The row goes first: a directory without a row is a leftover, a row without its content would be a loss.
-  engine.db.query("DELETE FROM volume WHERE name = ?").run(volume.name);
-  recordEvent(engine, { type: "volume", action: "destroy", id: volume.name, attributes: { driver: "local" } });
+  forgetVolume(engine, volume);
   removeTree(AT_FDCWD, `${engine.root}/volumes/${volume.directory}`);
+}
+
+function forgetVolume(engine: Engine, { name }: Volume): void {
+  const users = usersOf(engine, name);
+  if (users.length > 0) throw new CtrError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
+  engine.db.query("DELETE FROM volume WHERE name = ?").run(name);
+  recordEvent(engine, { type: "volume", action: "destroy", id: name, attributes: { driver: "local" } });
+}
+
+/** `volume rm`: throws `not-found` for one that is not there, unless `isForced`, and `conflict` for one in use. */
+export function removeVolumeNamed(engine: Engine, name: string, isForced: boolean): void {
+  const removed = transaction(engine.db, () => {
+    const volume = findVolume(engine, name);
+    if (volume !== undefined) forgetVolume(engine, volume);
+    return volume;
+  });
+  if (removed !== undefined) removeTree(AT_FDCWD, `${engine.root}/volumes/${removed.directory}`);
+  else if (!isForced) throw new CtrError("not-found", `get ${name}: no such volume`);
 }
