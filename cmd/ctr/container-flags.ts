@@ -66,7 +66,12 @@ export const CONTAINER_FLAGS = {
     valueHint: "bytes",
     description: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
   },
-  mount: { type: "string", valueHint: "mount", repeatable: true, description: "Attach a filesystem mount to the container" },
+  mount: {
+    type: "string",
+    valueHint: "mount",
+    repeatable: true,
+    description: "Attach a filesystem mount to the container",
+  },
   name: { type: "string", description: "Assign a name to the container" },
   network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
   "pids-limit": { type: "string", valueHint: "int", description: "Tune container pids limit (set -1 for unlimited)" },

@@ -5,7 +5,6 @@
 import { CtrError, SyscallError } from "../../internal/errors/error.ts";
 import { OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
-import { copyUp } from "../../internal/rootfs/copy-up.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
 import {
   isolateMounts,
@@ -70,11 +69,12 @@ async function main(): Promise<void> {
   const { spec } = run("create", () => expect("create"));
   run("oom score", () => setOomScore(spec));
   run("rlimits", () => setRlimits(spec));
+  run("bind sources", () => prepared.openSources(spec.mounts ?? []));
   run("mount namespace", () => isolateMounts(spec.linux?.rootfsPropagation));
   const mounts = spec.mounts ?? [];
   const rootMount = mounts[0]?.destination === "/" ? mounts[0] : undefined;
   using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
-  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, spec, prepared);
+  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, prepared);
   run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])], DEVICE_LINKS));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
@@ -94,9 +94,7 @@ async function main(): Promise<void> {
   run("exec", () => execProcess(image));
 }
 
-function mountOne(root: number, mount: Mount, spec: Spec, prepared: PreparedMounts): void {
-  const copied = spec.annotations?.["ctr.copy-up"]?.split("\n") ?? [];
-  if (copied.includes(mount.destination)) run("copy-up", () => copyUp(root, mount.destination, mount.source ?? ""));
+function mountOne(root: number, mount: Mount, prepared: PreparedMounts): void {
   run(`mount ${mount.destination}`, () => mountInRoot(root, mount, prepared));
 }
 

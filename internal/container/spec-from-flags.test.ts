@@ -30,6 +30,7 @@ const NONE: ContainerFlags = {
   memory: undefined,
   "memory-reservation": undefined,
   "memory-swap": undefined,
+  mount: [],
   name: undefined,
   network: undefined,
   "pids-limit": undefined,
@@ -47,6 +48,8 @@ const NONE: ContainerFlags = {
   ulimit: [],
   user: undefined,
   volume: [],
+  "volume-driver": undefined,
+  "volumes-from": [],
   workdir: undefined,
 };
 const caller = { variables: { HOME: "/root" }, directory: "/home/me", isDetached: false };

@@ -52,8 +52,8 @@ export const ANNOTATIONS = {
   init: "ctr.init",
   /** Names and numbers of `--group-add`, separated by commas. */
   groupAdd: "ctr.group-add",
-  /** Destinations of empty volumes that take the image's content, separated by newlines. */
-  copyUp: "ctr.copy-up",
+  /** "true": a volume is a block device, so the list of devices holds only once init has mounted it. */
+  devicesWhenReady: "ctr.devices-when-ready",
 } as const;
 
 export interface StartContext {
@@ -235,30 +235,31 @@ export function confinementOf(record: ContainerRecord): Confinement {
 }
 
 function annotationsOf(record: ContainerRecord): { readonly [name: string]: string } {
-  const { hostConfig, runtime, config } = record;
+  const { hostConfig, config } = record;
   const groupAdd = hostConfig.GroupAdd ?? [];
-  // An empty volume is filled once, before the first start.
-  const copyUp = runtime.startedAt === undefined ? copyUpDestinations(record) : [];
   return {
     ...seccompOf(hostConfig),
+    ...(mountsDevice(record) ? { [ANNOTATIONS.devicesWhenReady]: "true" } : {}),
     ...(hostConfig.Init === true ? { [ANNOTATIONS.init]: "true" } : {}),
     ...(groupAdd.length === 0 ? {} : { [ANNOTATIONS.groupAdd]: groupAdd.join(",") }),
-    ...(copyUp.length === 0 ? {} : { [ANNOTATIONS.copyUp]: copyUp.join("\n") }),
     ...(config.StopSignal === undefined ? {} : { "org.opencontainers.image.stopSignal": config.StopSignal }),
   };
 }
 
-function copyUpDestinations(record: ContainerRecord): string[] {
-  return record.runtime.mounts
-    .filter((mount) => mount.copiesUp === true)
-    .map((mount) => mount.Destination);
+/** True if a volume is what its driver's options call a device, and not a directory. */
+function mountsDevice({ runtime }: ContainerRecord): boolean {
+  return runtime.mounts.some(({ options }) => {
+    if (options === undefined) return false;
+    const { type, source } = localMount(options);
+    return type !== "bind" && source.startsWith("/");
+  });
 }
 
 /** The engine's mounts, then its files, then the user's, those nearer to the root first (moby sortMounts). */
 function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
   const { hostConfig, runtime } = record;
   const users: Mount[] = [
-    ...runtime.mounts.map(userMount),
+    ...runtime.mounts.map((mount) => userMount(mount, runtime.startedAt === undefined)),
     ...Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => tmpfsMount(destination, options)),
   ];
   const taken = new Set(users.map((mount) => mount.destination));
@@ -276,27 +277,32 @@ function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecor
   return [...engines, ...users.toSorted((a, b) => depth(a) - depth(b))];
 }
 
-/** A recorded mount. `X-mount.subdir` is mount(8)'s word for a directory inside what is mounted. */
-function userMount(mount: MountPoint): Mount {
+/**
+ * A recorded mount. `X-mount.subdir` is mount(8)'s word for a directory inside what is mounted, `X-ctr.copy-up` ours for
+ * an empty volume that takes the image's content, once, before the first start.
+ */
+export function userMount(mount: MountPoint, isFirstStart: boolean): Mount {
   if (mount.Type === "tmpfs") return tmpfsMount(mount.Destination, (mount.tmpfs ?? []).join(","));
-  const subdirectory = mount.subpath === undefined ? [] : [`X-mount.subdir=${mount.subpath}`];
-  if (mount.options !== undefined) {
-    const { type, source, options } = localMount(mount.options);
-    return { destination: mount.Destination, type, source, options: [...options, ...accessOf(mount), ...subdirectory] };
-  }
-  const propagation = mount.Propagation === "" ? "rprivate" : mount.Propagation;
-  const bind = mount.recursion === "disabled" ? "bind" : "rbind";
-  return {
-    destination: mount.Destination,
-    type: "bind",
-    source: mount.Source,
-    options: [bind, ...accessOf(mount), propagation, ...subdirectory],
-  };
+  const { Destination: destination, Source, options: local } = mount;
+  const { type, source, options } =
+    local === undefined
+      ? { type: "bind", source: Source, options: [mount.recursion === "disabled" ? "bind" : "rbind"] }
+      : localMount(local);
+  const propagation = type !== "bind" || mount.Propagation === "" ? [] : [mount.Propagation];
+  const own = [
+    ...(mount.subpath === undefined ? [] : [`X-mount.subdir=${mount.subpath}`]),
+    // What a new file system in memory takes in is lost with the container, so Docker shows none of it either.
+    ...(isFirstStart && mount.copiesUp === true && type !== "tmpfs" ? [`X-ctr.copy-up=${Source}.filling`] : []),
+  ];
+  return { destination, type, source, options: [...options, ...accessOf(mount), ...propagation, ...own] };
 }
 
-/** Read-only is read-only all the way down (Docker 25 and later), unless asked otherwise. */
+/**
+ * Read-only is read-only all the way down (Docker 25 and later), unless asked otherwise. Nothing is said of one that may
+ * be written: what is read-only on the host stays so.
+ */
 function accessOf({ RW, recursion }: MountPoint): readonly string[] {
-  if (RW) return ["rw"];
+  if (RW) return [];
   return recursion === "writable" || recursion === "disabled" ? ["ro"] : ["ro", "rro"];
 }
 

@@ -51,15 +51,14 @@ import {
 import { openInRoot } from "./resolve.ts";
 
 /**
- * Fills the volume whose content lies in `data` from `destination` in the root file system behind `root`; nothing is
- * done for a volume that has content already, or a place that is no directory. A copy that was cut off leaves a mark
- * beside `data` and is done again by the next start.
+ * Fills a volume, the directory behind `volume`, from `destination` in the root file system behind `root`; nothing is
+ * done for a volume that has content already, or a place that is no directory. A copy that was cut off leaves the file
+ * `mark` and is done again by the next start.
  */
-export function copyUp(root: number, destination: string, data: string): void {
+export function copyUp(root: number, destination: string, volume: Fd, mark: string): void {
   using source = openSource(root, destination);
   if (source === undefined) return;
-  const mark = `${data}.filling`;
-  using target = open(data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  using target = openat(volume.number, ".", O_RDONLY | O_DIRECTORY);
   const wasCutOff = exists(AT_FDCWD, mark);
   const old = getdents64(target.number);
   if (old.length > 0 && !wasCutOff) return;

@@ -27,6 +27,13 @@ export interface MountOptions {
   /** MS_PRIVATE and its like, or 0 to leave. */
   readonly propagation: number;
   readonly isPropagationRecursive: boolean;
+  /** Of what is mounted only this directory (`X-mount.subdir=` of mount(8)). */
+  readonly subdirectory?: string;
+  /**
+   * Beforehand an empty source takes what the image has at the destination; this file says that a copy was cut off
+   * (`X-ctr.copy-up=`, this engine's own word).
+   */
+  readonly copyUpMark?: string;
   /** What is left is the file system's own: `size=64m`. */
   readonly data: readonly string[];
 }
@@ -60,17 +67,23 @@ const PROPAGATION: { readonly [word: string]: number } = {
   unbindable: MS_UNBINDABLE,
 };
 
+const SUBDIRECTORY = "X-mount.subdir=";
+const COPY_UP = "X-ctr.copy-up=";
+
 /** Sorts the words; a later one wins over an earlier one, as in mount(8). */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   let bind: MountOptions["bind"] = "no";
   let [set, clear, recursiveSet, recursiveClear, propagation] = [0, 0, 0, 0, 0];
   let isPropagationRecursive = false;
   const data: string[] = [];
+  const own: { subdirectory?: string; copyUpMark?: string } = {};
   for (const word of options) {
     const attribute = ATTRIBUTES[word];
     const recursive = word.startsWith("r") ? word.slice(1) : "";
     const recursiveAttribute = ATTRIBUTES[recursive];
-    if (word === "bind") bind = "one";
+    if (word.startsWith(SUBDIRECTORY)) own.subdirectory = word.slice(SUBDIRECTORY.length);
+    else if (word.startsWith(COPY_UP)) own.copyUpMark = word.slice(COPY_UP.length);
+    else if (word === "bind") bind = "one";
     else if (word === "rbind") bind = "recursive";
     else if (word === "" || word === "defaults" || word === "async" || word === "rprivate-default") continue;
     else if (attribute !== undefined) {
@@ -87,5 +100,5 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       isPropagationRecursive = true;
     } else data.push(word);
   }
-  return { bind, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data };
+  return { bind, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data, ...own };
 }

@@ -2,7 +2,7 @@
  * The mounts of a container, made with the mount API of kernel 5.2: each file system is made detached, and attached
  * through a descriptor of its place that was resolved inside the root. Nothing is found twice by its name.
  */
-import { CtrError, EINVAL, ENOSYS, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
+import { CtrError, EINVAL, ENODEV, ENOSYS, ENOTDIR, isErrno, SyscallError, withContext } from "../errors/error.ts";
 import type { Mount } from "../spec/runtime.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
 import { fstat, fstatfsType, S_IFDIR, S_IFMT } from "../sys/file.ts";
@@ -24,9 +24,11 @@ import {
   openTree,
 } from "../sys/mount.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
+import { copyUp } from "./copy-up.ts";
+import { inSupervisorsNetwork } from "./host-network.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
-import { makeDirectoryInRoot, makeFileInRoot, tryOpenInRoot } from "./resolve.ts";
+import { makeDirectoryInRoot, makeFileInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
 
@@ -88,6 +90,7 @@ function mountOverlay(path: string, spec: Mount): Fd {
  */
 export class PreparedMounts {
   readonly #trees = new Map<string, Fd>();
+  readonly #sources = new Map<Mount, Fd>();
   #cgroups: PreparedCgroups | undefined;
 
   /** Makes the file system of one mount. One that cannot be made is left out: the real mount will say why. */
@@ -108,6 +111,22 @@ export class PreparedMounts {
     return tree;
   }
 
+  /**
+   * Clones the sources of binds that stay connected to the host's mounts (`rshared`, `rslave`). Before the namespace is
+   * cut off from the host's: a clone is in the group of what it is cloned from.
+   */
+  openSources(mounts: readonly Mount[]): void {
+    for (const mount of mounts) {
+      const options = parseMountOptions(mount.options ?? []);
+      if (options.bind === "no" || (options.propagation !== MS_SHARED && options.propagation !== MS_SLAVE)) continue;
+      this.#sources.set(mount, openSource(mount, options));
+    }
+  }
+
+  takeSource(spec: Mount): Fd | undefined {
+    return this.#sources.get(spec);
+  }
+
   takeCgroups(): PreparedCgroups {
     const cgroups = this.#cgroups ?? prepareCgroups();
     this.#cgroups = undefined;
@@ -124,8 +143,11 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   const options = parseMountOptions(spec.options ?? []);
   refuseBelowProc(spec, options);
   if (options.bind !== "no" || spec.type === "bind") {
-    bindInRoot(root, spec, options);
+    bindInRoot(root, spec, options, prepared);
     return;
+  }
+  if (options.subdirectory !== undefined) {
+    throw new CtrError("unsupported", "a subpath of a volume that is a file system of its own cannot be mounted");
   }
   using target = makeDirectoryInRoot(root, spec.destination);
   if (spec.type === "cgroup") {
@@ -134,6 +156,7 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   }
   using tree =
     prepared.take(spec) ?? makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
+  if (options.copyUpMark !== undefined) copyUp(root, spec.destination, tree, options.copyUpMark);
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");
   attachMount(tree.number, target.number, spec.destination);
@@ -154,8 +177,17 @@ function refuseBelowProc(spec: Mount, options: MountOptions): void {
 
 /** A new, detached file system with the mount attributes and the data of its options. */
 function makeFileSystem(type: string, source: string, words: readonly string[]): Fd {
+  return OF_THE_NETWORK.test(type)
+    ? inSupervisorsNetwork(() => makeFileSystemHere(type, source, words))
+    : makeFileSystemHere(type, source, words);
+}
+
+/** File systems that speak over the network namespace they are made in: the host's, as it is the host that mounts. */
+const OF_THE_NETWORK = /^(nfs4?|cifs|smb3|ceph|9p)$/;
+
+function makeFileSystemHere(type: string, source: string, words: readonly string[]): Fd {
   const options = parseMountOptions(words);
-  using fs = fsopen(type);
+  using fs = openFileSystem(type);
   if (source !== "") fsconfigSet(fs.number, "source", source);
   for (const word of options.data) {
     const [key, value] = keyValue(word);
@@ -166,27 +198,33 @@ function makeFileSystem(type: string, source: string, words: readonly string[]):
   return fsmount(fs.number, options.set);
 }
 
+function openFileSystem(type: string): Fd {
+  try {
+    return fsopen(type);
+  } catch (error) {
+    if (!isErrno(error, ENODEV)) throw error;
+    throw new CtrError("unsupported", `file systems of type ${type} are not known to this kernel`, { cause: error });
+  }
+}
+
 function keyValue(word: string): readonly [key: string, value: string | undefined] {
   const equals = word.indexOf("=");
   return equals < 0 ? [word, undefined] : [word.slice(0, equals), word.slice(equals + 1)];
 }
 
 /** A bind mount: a detached clone of the source, its attributes changed while nobody sees it, then attached. */
-function bindInRoot(root: number, spec: Mount, options: MountOptions): void {
-  const isRecursive = options.bind === "recursive";
-  using tree = openSource(spec, isRecursive);
+function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: PreparedMounts): void {
+  using tree = prepared.takeSource(spec) ?? openSource(spec, options);
   const isDirectory = (fstat(tree.number).mode & S_IFMT) === S_IFDIR;
-  const recursion = isRecursive ? AT_RECURSIVE : 0;
-  const set = options.set | options.recursiveSet;
-  const clear = options.clear | options.recursiveClear;
-  // Read-only is read-only all the way down (Docker 25 and later).
-  const down =
-    (options.set & MOUNT_ATTR_RDONLY) !== 0 || options.recursiveSet !== 0 || options.recursiveClear !== 0
-      ? recursion
-      : 0;
-  if (set !== 0 || clear !== 0) mountSetattr(tree.number, "", AT_EMPTY_PATH | down, { set, clear: clear & ~set });
-  const propagation = options.propagation === 0 ? MS_PRIVATE : options.propagation;
-  mountSetattr(tree.number, "", AT_EMPTY_PATH | recursion, { propagation });
+  if (options.copyUpMark !== undefined && isDirectory) copyUp(root, spec.destination, tree, options.copyUpMark);
+  const { set, recursiveSet, recursiveClear } = options;
+  const clear = options.clear & ~set;
+  if (set !== 0 || clear !== 0) mountSetattr(tree.number, "", AT_EMPTY_PATH, { set, clear });
+  if (recursiveSet !== 0 || recursiveClear !== 0) {
+    const attributes = { set: recursiveSet, clear: recursiveClear & ~recursiveSet };
+    mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, attributes);
+  }
+  setPropagation(tree, options);
   try {
     using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
     attachMount(tree.number, target.number, spec.destination);
@@ -202,14 +240,35 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions): void {
   }
 }
 
-function openSource(spec: Mount, isRecursive: boolean): Fd {
+/** Below a slave and below a private mount nothing is shared with the host either. */
+function setPropagation(tree: Fd, options: MountOptions): void {
+  const { isPropagationRecursive, propagation: wanted } = options;
+  const propagation = wanted === 0 ? MS_PRIVATE : wanted;
+  const isRecursive = isPropagationRecursive || propagation === MS_PRIVATE || propagation === MS_SLAVE;
+  mountSetattr(tree.number, "", AT_EMPTY_PATH | (isRecursive ? AT_RECURSIVE : 0), { propagation });
+}
+
+function openSource(spec: Mount, { bind, subdirectory }: MountOptions): Fd {
   const source = spec.source ?? "";
+  const flags = OPEN_TREE_CLONE | (bind === "recursive" ? AT_RECURSIVE : 0);
   try {
-    return openTree(AT_FDCWD, source, OPEN_TREE_CLONE | (isRecursive ? AT_RECURSIVE : 0));
+    if (subdirectory === undefined) return openTree(AT_FDCWD, source, flags);
+    using volume = open(source, O_PATH | O_DIRECTORY);
+    using inside = openSubdirectory(volume.number, subdirectory);
+    return openTree(inside.number, "", flags | AT_EMPTY_PATH);
   } catch (error) {
     if (isErrno(error, ENOSYS))
       throw new CtrError("unsupported", "bind mounts need kernel 5.2 or newer", { cause: error });
     throw error;
+  }
+}
+
+/** Containers write to a volume: its links lead nowhere but to places inside it. */
+function openSubdirectory(volume: number, path: string): Fd {
+  try {
+    return openInRoot(volume, path);
+  } catch (error) {
+    throw withContext("subpath of the volume", error);
   }
 }
 
@@ -260,10 +319,11 @@ export function makeRootReadonly(root: number): void {
   mountSetattr(root, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
 }
 
-/** The root's propagation as the spec asks; private when it does not. */
+/** The root's propagation as the spec asks; without that everything is private, but for binds that are not to be. */
 export function setRootPropagation(root: number, word: string | undefined): void {
-  const plain = (word ?? "rprivate").replace(/^r/, "");
+  if (word === undefined) return;
+  const plain = word.replace(/^r/, "");
   const propagation =
     plain === "shared" ? MS_SHARED : plain === "slave" ? MS_SLAVE : plain === "unbindable" ? MS_UNBINDABLE : MS_PRIVATE;
-  mountSetattr(root, "", AT_EMPTY_PATH | (word?.startsWith("r") === false ? 0 : AT_RECURSIVE), { propagation });
+  mountSetattr(root, "", AT_EMPTY_PATH | (word.startsWith("r") ? AT_RECURSIVE : 0), { propagation });
 }

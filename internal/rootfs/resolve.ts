@@ -2,7 +2,7 @@
  * Paths inside a root file system that somebody else filled: resolved by the kernel below a descriptor of the root
  * (openat2(2), RESOLVE_IN_ROOT) and used only through the descriptor that comes out. Never joined and reopened.
  */
-import { CtrError, EEXIST, ENOENT, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
+import { CtrError, EEXIST, EINVAL, ENOENT, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
 import { type Fd, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, openat } from "../sys/fd.ts";
 import { mkdirat, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, readlinkat } from "../sys/file.ts";
 
@@ -23,19 +23,39 @@ export function tryOpenInRoot(root: number, path: string, flags = O_PATH): Fd | 
   }
 }
 
-/** The directory `path`, made root:root with its parents where they are missing. ENOTDIR where a file is in the way. */
-export function makeDirectoryInRoot(root: number, path: string, mode = 0o755): Fd {
+/**
+ * The directory `path`, made root:root with its parents where they are missing; a link to what is not there is followed,
+ * and the directory made where it leads. ENOTDIR where a file is in the way.
+ */
+export function makeDirectoryInRoot(root: number, path: string, mode = 0o755, linksLeft = 8): Fd {
   const found = tryOpenDirectory(root, path);
   if (found !== undefined) return found;
   const [parent, name] = split(path);
-  using directory = makeDirectoryInRoot(root, parent, mode);
+  using directory = makeDirectoryInRoot(root, parent, mode, linksLeft);
   try {
     mkdirat(directory.number, name, mode);
   } catch (error) {
-    // Somebody else's directory is fine; a link to nowhere is not, and the open below says so.
     if (!isErrno(error, EEXIST)) throw error;
+    const target = linksLeft > 0 ? tryReadLink(directory.number, name) : undefined;
+    if (target !== undefined) {
+      const place = target.startsWith("/") ? target : `${parent}/${target}`;
+      makeDirectoryInRoot(root, place, mode, linksLeft - 1).close();
+      // Through the link again: only the kernel says where `..` in it leads.
+      return openInRoot(root, path, O_PATH | O_DIRECTORY);
+    }
+    // Somebody else's directory, made meanwhile, is fine; anything else the open below refuses.
   }
   return openat(directory.number, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+/** Where a link leads, or undefined for what is none. */
+function tryReadLink(directory: number, name: string): string | undefined {
+  try {
+    return new TextDecoder().decode(readlinkat(directory, name));
+  } catch (error) {
+    if (isErrno(error, EINVAL)) return undefined;
+    throw error;
+  }
 }
 
 function tryOpenDirectory(root: number, path: string): Fd | undefined {

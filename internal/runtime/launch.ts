@@ -67,7 +67,14 @@ export async function launchWaiting(waiting: WaitingInit, spec: Limited): Promis
 }
 
 /** The part of a spec that holds a container's limits. */
-type Limited = Pick<Spec, "linux">;
+type Limited = Pick<Spec, "linux" | "annotations">;
+
+/** "true": init mounts a block device, which the container's own list of devices would refuse it. */
+const DEVICES_WHEN_READY = "ctr.devices-when-ready";
+
+function isDeviceListLate({ annotations }: Limited): boolean {
+  return annotations?.[DEVICES_WHEN_READY] === "true";
+}
 
 /** What init itself needs (7 MB were seen): a container may have less, but only when init has become its program. */
 const INIT_MEMORY_BYTES = 8 << 20;
@@ -77,9 +84,16 @@ function isTight(memory: MemoryResources | undefined): memory is MemoryResources
 }
 
 /** The limits that hold for init too: all but a memory limit that is too tight for it. */
-function beforeStart({ linux }: Limited): Resources {
-  const { memory, ...rest } = linux?.resources ?? {};
+function beforeStart(limited: Limited): Resources {
+  const { memory, devices, ...others } = limited.linux?.resources ?? {};
+  const rest = devices === undefined || isDeviceListLate(limited) ? others : { ...others, devices };
   return memory === undefined || isTight(memory) ? rest : { ...rest, memory };
+}
+
+/** The limits that are set when init has mounted everything, before the program's first instruction. */
+function whenReady(limited: Limited): Resources | undefined {
+  const devices = limited.linux?.resources?.devices;
+  return devices !== undefined && isDeviceListLate(limited) ? { devices } : undefined;
 }
 
 /** The limits that are set in the moment of execve. */
@@ -94,11 +108,17 @@ async function converse(waiting: WaitingInit, limited: Limited, create: Spec | u
     const conversation = { ...INIT_CONVERSATION, decode: decodeFromInit, hasGreeted: create === undefined };
     const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
     if (create !== undefined) control.send({ type: "create", spec: create });
-    return new Launched(waiting, control, atStart(limited));
+    return new Launched(waiting, control, { ready: whenReady(limited), start: atStart(limited) });
   } catch (error) {
     waiting.abandon();
     throw error;
   }
+}
+
+/** Limits that cannot be set from the beginning. */
+interface LateLimits {
+  readonly ready: Resources | undefined;
+  readonly start: Resources | undefined;
 }
 
 class Launched implements Launch {
@@ -107,9 +127,9 @@ class Launched implements Launch {
   readonly pidfd: Fd;
   readonly cgroup: Cgroup;
   readonly #control: Connection<FromInit, ToInit>;
-  readonly #late: Resources | undefined;
+  readonly #late: LateLimits;
 
-  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>, late: Resources | undefined) {
+  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>, late: LateLimits) {
     this.#late = late;
     this.pid = init.pid;
     this.pidfd = init.pidfd;
@@ -126,6 +146,7 @@ class Launched implements Launch {
     const message = await this.#control.receive();
     if (message === undefined) throw new CtrError("internal", "init ended without a word");
     if (message.type === "failed") throw startFailure(message);
+    if (this.#late.ready !== undefined) this.cgroup.update(this.#late.ready);
     if (message.terminalFd === undefined) return {};
     return { terminal: pidfdGetfd(this.pidfd.number, message.terminalFd) };
   }
@@ -136,7 +157,7 @@ class Launched implements Launch {
     this.#control.end();
     // The end of the stream is execve: the descriptor is close-on-exec.
     if (message === undefined) {
-      if (this.#late !== undefined) this.cgroup.update(this.#late);
+      if (this.#late.start !== undefined) this.cgroup.update(this.#late.start);
       return;
     }
     if (message.type === "failed") throw startFailure(message);

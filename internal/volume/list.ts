@@ -10,7 +10,11 @@ export function filterVolumes(engine: Engine, filters: readonly string[]): Volum
   const byKey = new Map<string, string[]>();
   for (const filter of filters) {
     const equals = filter.indexOf("=");
-    if (equals < 0) throw new CtrError("invalid", `invalid argument ${JSON.stringify(filter)}: bad format of filter (expected name=value)`);
+    if (equals < 0)
+      throw new CtrError(
+        "invalid",
+        `invalid argument ${JSON.stringify(filter)}: bad format of filter (expected name=value)`,
+      );
     const key = filter.slice(0, equals).trim().toLowerCase();
     byKey.set(key, [...(byKey.get(key) ?? []), filter.slice(equals + 1).trim()]);
   }

@@ -3,7 +3,14 @@ import { CtrError } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import type { LocalOptions, MountExtras } from "./mount-point.ts";
-import { anonymous, checkVolumeName, cleanPath, destinationProblem, PROPAGATION, type WantedMount } from "./mount-spec.ts";
+import {
+  anonymous,
+  checkVolumeName,
+  cleanPath,
+  destinationProblem,
+  PROPAGATION,
+  type WantedMount,
+} from "./mount-spec.ts";
 
 /** One `--mount` as Docker's HostConfig.Mounts has it. */
 export interface MountRequest {
@@ -208,7 +215,8 @@ function csvFields(text: string): string[] {
       const end = comma < 0 ? text.length : comma;
       const field = text.slice(at, end);
       const quote = field.indexOf('"');
-      if (quote >= 0) throw new CtrError("invalid", `parse error on line 1, column ${at + quote + 1}: bare " in non-quoted field`);
+      if (quote >= 0)
+        throw new CtrError("invalid", `parse error on line 1, column ${at + quote + 1}: bare " in non-quoted field`);
       fields.push(field);
       at = end + 1;
       continue;
@@ -216,7 +224,10 @@ function csvFields(text: string): string[] {
     let field = "";
     for (at++; ; at++) {
       if (at >= text.length) {
-        throw new CtrError("invalid", `parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
+        throw new CtrError(
+          "invalid",
+          `parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`,
+        );
       }
       if (text[at] !== '"') field += text[at];
       else if (text[at + 1] === '"') field += text[++at];

@@ -23,7 +23,7 @@ function mountOf(path: string): { readonly place: string; readonly optional: rea
   let found = { place: "", optional: [] as readonly string[] };
   for (const line of readText("/proc/self/mountinfo", 16 << 20).split("\n")) {
     const fields = line.split(" ");
-    const place = unescape(fields[4] ?? "");
+    const place = octalDecoded(fields[4] ?? "");
     const holds = place === "/" || real === place || real.startsWith(`${place}/`);
     // The last of several on one place is the one that is seen.
     if (place !== "" && holds && place.length >= found.place.length) {
@@ -39,6 +39,6 @@ function realPath(path: string): string {
 }
 
 /** Blanks and backslashes are octal there: `\040`. */
-function unescape(text: string): string {
+function octalDecoded(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }

@@ -1,4 +1,5 @@
 /** What a test asks of the machine. A skip says why; under CTR_TEST_STRICT=1 it is a failure. */
+import { existsSync } from "node:fs";
 import { cgroupHierarchies, kernelFile, mounts } from "./host.ts";
 
 /** Each need: true if it is there, else the reason. */
@@ -12,6 +13,7 @@ const NEEDS = {
     "the memory controller is not at cgroup v2",
   iptables: () => Bun.which("iptables") !== null || "no iptables",
   ctr: () => !isDocker() || "the binary under test is not ctr",
+  loop: () => (existsSync("/dev/loop-control") && Bun.which("mke2fs") !== null) || "no loop devices or no mke2fs",
   qemu: () => Bun.which("qemu-system-x86_64") !== null || "no qemu-system-x86_64",
   skopeo: () => Bun.which("skopeo") !== null || "no skopeo",
   umoci: () => Bun.which("umoci") !== null || "no umoci",

@@ -18,7 +18,10 @@ export const command = defineCommand({
   async run({ flags, operands, directories }) {
     const [operand] = operands;
     if (operand !== undefined && flags.name !== undefined) {
-      throw new CtrError("invalid", "conflicting options: cannot specify a volume-name through both --name and as a positional arg");
+      throw new CtrError(
+        "invalid",
+        "conflicting options: cannot specify a volume-name through both --name and as a positional arg",
+      );
     }
     const name = operand ?? flags.name;
     using engine = openEngine(directories);
