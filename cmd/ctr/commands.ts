@@ -54,6 +54,7 @@ const pause: Entry = { load: () => import("./commands/pause.ts") };
 const port: Entry = { load: () => import("./commands/port.ts") };
 const ps: Entry = { load: () => import("./commands/ps.ts") };
 const rename: Entry = { load: () => import("./commands/rename.ts") };
+const pull: Entry = { load: () => import("./commands/pull.ts") };
 const restart: Entry = { load: () => import("./commands/restart.ts") };
 const rm: Entry = { load: () => import("./commands/rm.ts") };
 const rmi: Entry = { load: () => import("./commands/rmi.ts") };
@@ -107,6 +108,7 @@ const image: Group = {
     list: images,
     load,
     ls: images,
+    pull,
     remove: rmi,
     rm: rmi,
     save,
@@ -149,6 +151,7 @@ export const COMMANDS: Table = table({
   pause,
   port,
   ps,
+  pull,
   rename,
   restart,
   rm,

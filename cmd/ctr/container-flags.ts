@@ -75,6 +75,7 @@ export const CONTAINER_FLAGS = {
   name: { type: "string", description: "Assign a name to the container" },
   network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
   "pids-limit": { type: "string", valueHint: "int", description: "Tune container pids limit (set -1 for unlimited)" },
+  platform: { type: "string", description: "Set platform if server is multi-platform capable" },
   privileged: { type: "boolean", description: "Give extended privileges to this container" },
   publish: {
     type: "string",
@@ -84,6 +85,12 @@ export const CONTAINER_FLAGS = {
     description: "Publish a container's port(s) to the host",
   },
   "publish-all": { type: "boolean", alias: "P", description: "Publish all exposed ports to random ports" },
+  pull: {
+    type: "string",
+    default: "missing",
+    description: 'Pull image before the container is created ("always", "missing", "never")',
+  },
+  quiet: { type: "boolean", alias: "q", description: "Suppress the pull output" },
   "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
   rm: {
     type: "boolean",

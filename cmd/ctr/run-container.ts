@@ -1,6 +1,5 @@
 /** The second half of `ctr run`, loaded while the container's interpreters start. */
 import { collect } from "../../internal/container/collect.ts";
-import { createContainer } from "../../internal/container/create.ts";
 import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts";
 import { runtimeSpec } from "../../internal/container/spec.ts";
 import { sendStart, whenStarted } from "../../internal/container/start.ts";
@@ -9,6 +8,7 @@ import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { checkCidFile, writeCidFile } from "./cid-file.ts";
 import type { Call } from "./command.ts";
 import type { RUN_FLAGS } from "./container-flags.ts";
+import { checkPullFlag, createPulling } from "./create-pulling.ts";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./detach-keys.ts";
 import { printError, printLine } from "./output.ts";
 import { readContainerFlags } from "./read-container-flags.ts";
@@ -34,16 +34,11 @@ export async function runContainer(
   const { streams, isTty, isStdinOpen } = spec.config;
   const attached = { ...streams, stdin: streams.stdin && isStdinOpen };
   if (isTty && attached.stdin) checkInputTerminal();
+  checkPullFlag(flags, "run");
   checkCidFile(flags.cidfile);
   using engine = openEngine(call.directories);
-  const { record, warnings } = createContainer(engine, {
-    image,
-    args,
-    flags: spec,
-    keeper: supervisor.keeper,
-    id,
-    onImageMissing: (name) => printError(`Unable to find image '${name}' locally`),
-  });
+  const wanted = { image, args, flags: spec, keeper: supervisor.keeper, id };
+  const { record, warnings } = await createPulling(engine, flags, wanted);
   writeCidFile(flags.cidfile, record.id);
   for (const warning of warnings) printError(`WARNING: ${warning}`);
   const isAttached = attached.stdin || attached.stdout || attached.stderr;

@@ -4,6 +4,7 @@ import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { RunConfig } from "../image/config.ts";
+import { formatPlatform, hostPlatform, parsePlatform, platformRank } from "../image/platform.ts";
 import { familiarReference, parseReference, withDefaultTag } from "../image/reference.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { capabilitiesFromFlags } from "../security/capabilities.ts";
@@ -32,7 +33,9 @@ export interface CreateOptions {
   readonly keeper?: Keeper;
   /** The id it was promised; a new one otherwise. */
   readonly id?: string;
-  /** Called, with the image's name as it is shown, before a missing one is an error. */
+  /** The platform the image must be for; any if not given, with a warning if it is not the host's. */
+  readonly platform?: string | undefined;
+  /** Called, with the image's name as it is shown, before a missing one, or one for another platform, is an error. */
   onImageMissing?(name: string): void;
 }
 
@@ -86,23 +89,36 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     });
   });
   if (options.id !== undefined) forgetStart(engine.state, options.id);
-  return { record, warnings: warningsFor(hostConfig) };
+  return { record, warnings: [...platformWarnings(image, options), ...warningsFor(hostConfig)] };
 }
 
-/** Images are not pulled by this version: a missing one is an error, in Docker's two steps. */
+/** The image, for the platform asked for. Throws `not-found` with Docker's words. */
 function imageOf(engine: Engine, options: CreateOptions): Image {
+  const wanted = options.platform === undefined ? undefined : parsePlatform(options.platform);
+  let image: Image;
   try {
-    return resolveImage(engine, options.image);
+    image = resolveImage(engine, options.image);
   } catch (error) {
-    if (!(error instanceof CtrError) || error.kind !== "not-found") throw error;
-    const name = shownName(options.image);
-    options.onImageMissing?.(name);
-    throw new CtrError(
-      "not-found",
-      `pull access denied for ${name}: this version does not pull; import or load the image first`,
-      { cause: error },
-    );
+    if (error instanceof CtrError && error.kind === "not-found") options.onImageMissing?.(shownName(options.image));
+    throw error;
   }
+  if (wanted === undefined || platformRank(wanted, image.config) !== undefined) return image;
+  const name = shownName(options.image);
+  options.onImageMissing?.(name);
+  throw new CtrError(
+    "not-found",
+    `image with reference ${name} was found but does not match the specified platform: ` +
+      `wanted ${formatPlatform(wanted)}, actual: ${formatPlatform(image.config)}`,
+  );
+}
+
+function platformWarnings({ config }: Image, { platform }: CreateOptions): string[] {
+  const host = hostPlatform();
+  if (platform !== undefined || config.architecture === "" || platformRank(host, config) !== undefined) return [];
+  return [
+    `The requested image's platform (${formatPlatform(config)}) does not match the detected host platform ` +
+      `(${formatPlatform(host)}) and no specific platform was requested`,
+  ];
 }
 
 function shownName(text: string): string {

@@ -141,6 +141,7 @@ export const ENOBUFS = 105;
 export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
+export const EDQUOT = 122;
 
 const ERRNO_TEXT: { readonly [errno: number]: readonly [string, string] } = {
   1: ["EPERM", "operation not permitted"],

@@ -23,7 +23,7 @@ import {
   MANIFEST_TYPE,
   REF_NAME,
 } from "./media-types.ts";
-import { hostPlatform, type Platform, parsePlatform } from "./platform.ts";
+import { hostPlatform, type Platform, parsePlatform, platformRank } from "./platform.ts";
 import {
   type PreparedImage,
   type PreparedLayer,
@@ -135,10 +135,7 @@ function choose(
 }
 
 function suits(descriptor: Descriptor, platform: Platform): boolean {
-  const { platform: offered } = descriptor;
-  if (offered === undefined) return true;
-  const isVariant = platform.variant === undefined || offered.variant === platform.variant;
-  return offered.os === platform.os && offered.architecture === platform.architecture && isVariant;
+  return descriptor.platform === undefined || platformRank(platform, descriptor.platform) !== undefined;
 }
 
 function fromManifest(files: ArchiveFiles, descriptor: Descriptor, top: Descriptor): Wanted {

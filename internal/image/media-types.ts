@@ -9,6 +9,13 @@ export const LAYER_TYPES = {
   zstd: "application/vnd.oci.image.layer.v1.tar+zstd",
 } as const;
 
+/** The compression that a layer's media type names; Docker's types and foreign ones too. */
+export function compressionOf(mediaType: string): keyof typeof LAYER_TYPES {
+  if (/[+.]zstd$/.test(mediaType)) return "zstd";
+  return /[+.]gzip$/.test(mediaType) ? "gzip" : "none";
+}
+
+export const DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json";
 export const DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json";
 export const DOCKER_LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json";
 

@@ -10,6 +10,7 @@ import { AT_FDCWD, syncfs } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import { writeIndex } from "./layout-index.ts";
 import { CONFIG_TYPE, MANIFEST_TYPE } from "./media-types.ts";
+import { setRepoDigest } from "./repo-digests.ts";
 import { setTag } from "./tags.ts";
 
 /** A blob that is a file of the workspace, or is in the store already. */
@@ -40,6 +41,14 @@ export interface PreparedImage {
   readonly parent: string | undefined;
   /** Full references to tag it with. */
   readonly references: readonly string[];
+  /** The registry's repository it came from. */
+  readonly origin?: Origin;
+}
+
+/** A repository (`docker.io/library/alpine`) that has an image under a digest. */
+export interface Origin {
+  readonly repository: string;
+  readonly digest: string;
 }
 
 /** A small blob in a workspace. */
@@ -117,7 +126,17 @@ function publishOne(engine: Engine, image: PreparedImage): void {
       )
       .run(id);
   }
-  for (const reference of image.references) setTag(engine, reference, id);
+  nameImage(engine, image, id);
+}
+
+/** Gives an image that is in the store its names. Inside a transaction, which writes the index afterwards. */
+export function nameImage(engine: Engine, names: Pick<PreparedImage, "references" | "origin">, id: string): void {
+  for (const reference of names.references) setTag(engine, reference, id);
+  if (names.origin === undefined) return;
+  setRepoDigest(engine, names.origin.repository, names.origin.digest, id);
+  engine.db
+    .query("INSERT OR IGNORE INTO blob_origin (digest, repository) SELECT digest, ? FROM image_blob WHERE image_id = ?")
+    .run(names.origin.repository, id);
 }
 
 function publishLayer(engine: Engine, image: PreparedImage, layer: PreparedLayer, position: number): void {

@@ -4,6 +4,7 @@ import { Fd, read } from "./fd.ts";
 import { check, cstr, lib, type PathBytes } from "./lib.ts";
 
 export const IN_MODIFY = 2;
+export const IN_CLOSE_WRITE = 8;
 export const IN_DELETE_SELF = 0x400;
 
 /** inotify_init1(2): close-on-exec and non-blocking. */

@@ -1,9 +1,9 @@
 /** `ctr create`: creates a container without starting it. */
-import { createContainer } from "../../../internal/container/create.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { checkCidFile, writeCidFile } from "../cid-file.ts";
 import { defineCommand } from "../command.ts";
 import { CONTAINER_FLAGS } from "../container-flags.ts";
+import { checkPullFlag, createPulling } from "../create-pulling.ts";
 import { printError, printLine } from "../output.ts";
 import { readContainerFlags } from "../read-container-flags.ts";
 
@@ -16,14 +16,10 @@ export const command = defineCommand({
   async run({ flags, operands, directories }) {
     const [image = "", ...args] = operands;
     const spec = readContainerFlags(flags, "create", false);
+    checkPullFlag(flags, "create");
     checkCidFile(flags.cidfile);
     using engine = openEngine(directories);
-    const { record, warnings } = createContainer(engine, {
-      image,
-      args,
-      flags: spec,
-      onImageMissing: (name) => printError(`Unable to find image '${name}' locally`),
-    });
+    const { record, warnings } = await createPulling(engine, flags, { image, args, flags: spec });
     writeCidFile(flags.cidfile, record.id);
     for (const warning of warnings) printError(`WARNING: ${warning}`);
     printLine(record.id);

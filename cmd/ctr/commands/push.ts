@@ -1,0 +1,54 @@
+/** `ctr push`: an image to a registry. */
+import { openEngine } from "../../../internal/db/engine.ts";
+import { pushImages } from "../../../internal/image/push.ts";
+import { parseReference } from "../../../internal/image/reference.ts";
+import { loadRegistrySettings } from "../../../internal/registry/settings.ts";
+import { defineCommand } from "../command.ts";
+import { UsageError } from "../flags.ts";
+import { printLine, STDOUT } from "../output.ts";
+import { openProgress, PROGRESS_FLAG, progressMode } from "../progress.ts";
+import { parseSize } from "../../../internal/container/quantities.ts";
+
+export const command = defineCommand({
+  meta: { name: "push", description: "Upload an image to a registry" },
+  usage: "[OPTIONS] NAME[:TAG]",
+  operands: [1, 1],
+  flags: {
+    "all-tags": { type: "boolean", alias: "a", description: "Push all tags of an image to the repository" },
+    "chunk-size": { type: "string", valueHint: "bytes", description: "Upload layers in pieces of this size" },
+    "disable-content-trust": { type: "boolean", default: true, description: "Skip image signing" },
+    "max-concurrent-uploads": {
+      type: "string",
+      valueHint: "uint",
+      description: "Set the max concurrent uploads (default 5)",
+    },
+    platform: { type: "string", description: "Push only an image of this platform. Formatted as os[/arch[/variant]]" },
+    progress: PROGRESS_FLAG,
+    quiet: { type: "boolean", alias: "q", description: "Suppress verbose output" },
+  },
+  async run({ flags, operands, directories }) {
+    const [reference = ""] = operands;
+    const mode = progressMode(flags, STDOUT);
+    const maxUploads = positive(flags["max-concurrent-uploads"], "max concurrent uploads");
+    using engine = openEngine(directories);
+    let name: string;
+    {
+      using progress = openProgress(mode, STDOUT);
+      const { tag, digest } = parseReference(reference);
+      if (!flags["all-tags"] && tag === undefined && digest === undefined) {
+        progress.event({ status: "Using default tag: latest" });
+      }
+      name = await pushImages(engine, {
+        reference,
+        allTags: flags["all-tags"],
+        platform: flags.platform,
+        settings: loadRegistrySettings(process.env),
+        ...(maxUploads === undefined ? {} : { maxUploads }),
+        ...(flags["chunk-size"] === undefined ? {} : { chunkSize: parseSize(flags["chunk-size"]) }),
+        onEvent: (event) => progress.event(event),
+      });
+    }
+    if (mode === "quiet") printLine(name);
+    return 0;
+  },
+});

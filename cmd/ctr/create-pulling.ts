@@ -1,0 +1,49 @@
+/** Creating a container with its image pulled first, as `--pull` says. What pulls is only loaded when it has to. */
+import { type Created, type CreateOptions, createContainer } from "../../internal/container/create.ts";
+import type { Engine } from "../../internal/db/engine.ts";
+import { UsageError } from "./flags.ts";
+import { printError } from "./output.ts";
+
+export interface PullFlags {
+  readonly pull: string;
+  readonly quiet: boolean;
+  readonly platform: string | undefined;
+}
+
+/** Throws UsageError for a value of `--pull` that is none; `command` is `run` or `create`. */
+export function checkPullFlag({ pull }: PullFlags, command: string): void {
+  if (["always", "missing", "never", ""].includes(pull)) return;
+  throw new UsageError(
+    `ctr: invalid pull option: '${pull}': must be one of "always", "missing" or "never"`,
+    125,
+    "",
+    `\n\nRun 'ctr ${command} --help' for more information`,
+  );
+}
+
+/** `createContainer`, and what it needs of the image first. */
+export async function createPulling(
+  engine: Engine,
+  flags: PullFlags,
+  options: Omit<CreateOptions, "platform" | "onImageMissing">,
+): Promise<Created> {
+  const wanted = { ...options, platform: flags.platform };
+  const pull = async () => {
+    const { pullForContainer } = await import("./pull-for-container.ts");
+    await pullForContainer(engine, options.image, flags);
+  };
+  if (flags.pull === "always") await pull();
+  let missing: string | undefined;
+  const onImageMissing = (name: string) => {
+    missing = name;
+  };
+  try {
+    return createContainer(engine, { ...wanted, onImageMissing });
+  } catch (error) {
+    // Nothing has been done yet: the image is looked up before the first effect.
+    if (missing === undefined || (flags.pull !== "missing" && flags.pull !== "")) throw error;
+  }
+  if (!flags.quiet) printError(`Unable to find image '${missing}' locally`);
+  await pull();
+  return createContainer(engine, wanted);
+}
