@@ -55,6 +55,7 @@ const port: Entry = { load: () => import("./commands/port.ts") };
 const ps: Entry = { load: () => import("./commands/ps.ts") };
 const rename: Entry = { load: () => import("./commands/rename.ts") };
 const pull: Entry = { load: () => import("./commands/pull.ts") };
+const push: Entry = { load: () => import("./commands/push.ts") };
 const restart: Entry = { load: () => import("./commands/restart.ts") };
 const rm: Entry = { load: () => import("./commands/rm.ts") };
 const rmi: Entry = { load: () => import("./commands/rmi.ts") };
@@ -109,6 +110,7 @@ const image: Group = {
     load,
     ls: images,
     pull,
+    push,
     remove: rmi,
     rm: rmi,
     save,
@@ -152,6 +154,7 @@ export const COMMANDS: Table = table({
   port,
   ps,
   pull,
+  push,
   rename,
   restart,
   rm,

@@ -23,7 +23,10 @@ export async function* compress(
   }
 }
 
-async function feed(source: AsyncIterable<Uint8Array>, writer: WritableStreamDefaultWriter<BufferSource>): Promise<void> {
+async function feed(
+  source: AsyncIterable<Uint8Array>,
+  writer: ReturnType<CompressionStream["writable"]["getWriter"]>,
+): Promise<void> {
   try {
     for await (const chunk of source) await writer.write(chunk as Uint8Array<ArrayBuffer>); // never shared memory
     await writer.close();

@@ -1,5 +1,6 @@
 /** Collecting what nobody needs: workspaces of killed commands, layers, blobs. */
 import { collectBlobs, ensureLayout } from "../content/blob-store.ts";
+import { collectDownloads } from "../content/download.ts";
 import { collectWorkspaces, openWorkspace } from "../content/workspace.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
@@ -9,6 +10,7 @@ import { writeIndex } from "./layout-index.ts";
 /** Removes every leftover in the image store; returns the chain ids of the layers that went, topmost first. */
 export function collectGarbage(engine: Engine): string[] {
   collectWorkspaces(engine.root);
+  collectDownloads(engine.root);
   ensureLayout(engine.root);
   // Directories are moved here while the transaction holds everybody else off, and removed after it.
   using trash = openWorkspace(engine.root);

@@ -45,10 +45,11 @@ export interface PreparedImage {
   readonly origin?: Origin;
 }
 
-/** A repository (`docker.io/library/alpine`) that has an image under a digest. */
+/** A repository (`docker.io/library/alpine`) that has an image under a digest, and which blobs it has for it. */
 export interface Origin {
   readonly repository: string;
-  readonly digest: string;
+  readonly digest: Digest;
+  readonly blobs: readonly Digest[];
 }
 
 /** A small blob in a workspace. */
@@ -132,11 +133,14 @@ function publishOne(engine: Engine, image: PreparedImage): void {
 /** Gives an image that is in the store its names. Inside a transaction, which writes the index afterwards. */
 export function nameImage(engine: Engine, names: Pick<PreparedImage, "references" | "origin">, id: string): void {
   for (const reference of names.references) setTag(engine, reference, id);
-  if (names.origin === undefined) return;
-  setRepoDigest(engine, names.origin.repository, names.origin.digest, id);
-  engine.db
-    .query("INSERT OR IGNORE INTO blob_origin (digest, repository) SELECT digest, ? FROM image_blob WHERE image_id = ?")
-    .run(names.origin.repository, id);
+  if (names.origin !== undefined) setOrigin(engine, names.origin, id);
+}
+
+/** Records where an image is to be found. Inside a transaction. */
+export function setOrigin(engine: Engine, { repository, digest, blobs }: Origin, id: string): void {
+  setRepoDigest(engine, repository, digest, id);
+  const insert = engine.db.query("INSERT OR IGNORE INTO blob_origin (digest, repository) VALUES (?, ?)");
+  for (const blob of blobs) insert.run(blob, repository);
 }
 
 function publishLayer(engine: Engine, image: PreparedImage, layer: PreparedLayer, position: number): void {

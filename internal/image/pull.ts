@@ -72,7 +72,12 @@ interface Pulling {
 }
 
 async function* taggedReferences(repository: Repository, reference: Reference): AsyncGenerator<Reference, void> {
-  for await (const tag of repository.tags()) yield { ...reference, tag };
+  try {
+    for await (const tag of repository.tags()) yield { ...reference, tag };
+  } catch (error) {
+    if (!(error instanceof CtrError) || error.kind !== "not-found") throw error;
+    throw withContext(`repository ${familiarName(reference)} not found`, error);
+  }
 }
 
 /** Beside a digest the tag says nothing: neither what is pulled nor what it is called afterwards. */
@@ -89,16 +94,19 @@ async function pullOne(pulling: Pulling, typed: Reference): Promise<boolean> {
   const reference = withoutIdleTag(typed);
   const name = `${reference.domain}/${reference.path}`;
   const wanted = reference.digest ?? reference.tag ?? "latest";
-  options.onEvent({
-    status: `Pulling from ${reference.path}`,
-    tag: reference.digest === undefined ? wanted : familiarReference(reference),
-  });
+  const tellBeginning = () =>
+    options.onEvent({
+      status: `Pulling from ${reference.path}`,
+      tag: reference.digest === undefined ? wanted : familiarReference(reference),
+    });
   const known = await knownDigest(pulling, reference, wanted);
   if (known !== undefined) {
+    tellBeginning();
     options.onEvent({ status: `Digest: ${known}` });
     return false;
   }
   const document = await found(reference, repository.manifest(wanted, MAX_DOCUMENT_BYTES));
+  tellBeginning();
   const before = imageIdOf(engine, reference);
   for (let conflicts = 0; ; conflicts++) {
     try {
@@ -161,7 +169,11 @@ async function pullDocument(pulling: Pulling, remote: Remote): Promise<string> {
   const { config: descriptor } = image.manifest;
   const names = {
     references: remote.reference.digest === undefined ? [formatReference(remote.reference)] : [],
-    origin: { repository: remote.name, digest: remote.document.digest },
+    origin: {
+      repository: remote.name,
+      digest: remote.document.digest,
+      blobs: image.manifest.layers.map((layer) => layer.digest),
+    },
     parent: undefined,
   };
   const record = () => {

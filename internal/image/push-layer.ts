@@ -1,8 +1,9 @@
 /** One layer of a push: found in the registry, taken over from a neighbour, or sent. */
+
+import { compress } from "../archive/compress.ts";
 import { BlobWriter, readChunks } from "../content/blob-store.ts";
 import type { Workspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
-import { compress } from "../archive/compress.ts";
 import type { Descriptor, Repository, RepositoryName } from "../registry/repository.ts";
 import { type Digest, parseDigest } from "../spec/digest.ts";
 import { type Fd, lseek, O_RDONLY, open } from "../sys/fd.ts";
@@ -69,9 +70,7 @@ const MAX_MOUNTS = 4;
 function originsOf({ engine, name }: LayerPush, digest: Digest): string[] {
   const prefix = `${name.domain}/`;
   return engine.db
-    .query<{ repository: string }, [string]>(
-      "SELECT repository FROM blob_origin WHERE digest = ? ORDER BY repository",
-    )
+    .query<{ repository: string }, [string]>("SELECT repository FROM blob_origin WHERE digest = ? ORDER BY repository")
     .all(digest)
     .map(({ repository }) => repository)
     .filter((repository) => repository.startsWith(prefix) && repository !== `${prefix}${name.path}`)

@@ -15,7 +15,7 @@ import { setOrigin } from "./publish.ts";
 import { type LayerPush, pushLayer, type StoredLayer } from "./push-layer.ts";
 import { familiarName, familiarReference, formatReference, parseReference, type Reference } from "./reference.ts";
 import { type Image, readImage } from "./resolve.ts";
-import { MAX_UPLOADS, shortDigest, Slots, type TransferEvent } from "./transfer.ts";
+import { MAX_UPLOADS, Slots, shortDigest, type TransferEvent } from "./transfer.ts";
 
 export interface PushOptions {
   /** As the user typed it. */
@@ -70,7 +70,8 @@ function imagesToPush(engine: Engine, reference: Reference): Tagged[] {
   if (rows.length === 0) {
     throw new CtrError("not-found", `An image does not exist locally with the tag: ${familiarName(reference)}`);
   }
-  const wanted = reference.tag === undefined ? rows : rows.filter((row) => row.reference === formatReference(reference));
+  const wanted =
+    reference.tag === undefined ? rows : rows.filter((row) => row.reference === formatReference(reference));
   if (wanted.length === 0) throw new CtrError("not-found", `tag does not exist: ${familiarReference(reference)}`);
   return wanted.map((row) => ({
     tag: row.reference.slice(name.length + 1),

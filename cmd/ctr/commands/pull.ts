@@ -4,7 +4,7 @@ import { pullImages } from "../../../internal/image/pull.ts";
 import { parseReference } from "../../../internal/image/reference.ts";
 import { loadRegistrySettings } from "../../../internal/registry/settings.ts";
 import { defineCommand } from "../command.ts";
-import { UsageError } from "../flags.ts";
+import { countFlag } from "../count-flag.ts";
 import { printLine, STDOUT } from "../output.ts";
 import { openProgress, PROGRESS_FLAG, progressMode } from "../progress.ts";
 
@@ -27,10 +27,7 @@ export const command = defineCommand({
   async run({ flags, operands, directories }) {
     const [reference = ""] = operands;
     const mode = progressMode(flags, STDOUT);
-    const maxDownloads = Number(flags["max-concurrent-downloads"] ?? 0);
-    if (flags["max-concurrent-downloads"] !== undefined && maxDownloads < 1) {
-      throw new UsageError("invalid max concurrent downloads: must be greater than 0", 125);
-    }
+    const maxDownloads = countFlag(flags["max-concurrent-downloads"], "max concurrent downloads");
     using engine = openEngine(directories);
     let name: string;
     {
@@ -44,7 +41,7 @@ export const command = defineCommand({
         allTags: flags["all-tags"],
         platform: flags.platform,
         settings: loadRegistrySettings(process.env),
-        ...(maxDownloads > 0 ? { maxDownloads } : {}),
+        ...(maxDownloads === undefined ? {} : { maxDownloads }),
         onEvent: (event) => progress.event(event),
       });
     }
