@@ -21,7 +21,7 @@ async function run(...command: string[]): Promise<string> {
 async function compileHelper(): Promise<void> {
   mkdirSync(`${root}/build`, { recursive: true });
   const cc = process.env["CC"] ?? "cc";
-  const sources = ["csrc/syscalls.c", "csrc/spawn.c"];
+  const sources = ["csrc/syscalls.c", "csrc/spawn.c", "csrc/tree-writer.c"];
   await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
   await run(
     cc,

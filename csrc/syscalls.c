@@ -71,6 +71,7 @@ long ctr_fchownat(int dirfd, const char *path, unsigned uid, unsigned gid, int f
 long ctr_utimensat(int dirfd, const char *path, const void *times, int flags) { RETRY(syscall(SYS_utimensat, dirfd, path, times, flags)); }
 long ctr_fsetxattr(int fd, const char *name, const void *value, uint64_t size, int flags) { RETRY(syscall(SYS_fsetxattr, fd, name, value, size, flags)); }
 long ctr_lsetxattr(const char *path, const char *name, const void *value, uint64_t size, int flags) { RETRY(syscall(SYS_lsetxattr, path, name, value, size, flags)); }
+long ctr_fremovexattr(int fd, const char *name) { RETRY(syscall(SYS_fremovexattr, fd, name)); }
 long ctr_fgetxattr(int fd, const char *name, void *value, uint64_t size) { RETRY(syscall(SYS_fgetxattr, fd, name, value, size)); }
 long ctr_lgetxattr(const char *path, const char *name, void *value, uint64_t size) { RETRY(syscall(SYS_lgetxattr, path, name, value, size)); }
 long ctr_flistxattr(int fd, void *names, uint64_t size) { RETRY(syscall(SYS_flistxattr, fd, names, size)); }

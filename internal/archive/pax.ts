@@ -2,9 +2,6 @@
 import { CtrError } from "../errors/error.ts";
 import type { EntryHeader } from "../spec/layer-entry.ts";
 
-/** The largest extension header read into memory; an xattr is at most 64 KiB (xattr(7)), a header holds a few. */
-export const MAX_PAX_BYTES = 1 << 20;
-
 /** What a pax header said, as far as a layer needs it. */
 export interface PaxFields {
   readonly path?: Uint8Array;

@@ -1,6 +1,7 @@
 /** Sparse files as GNU tar stores them: a map of data pieces, and only these in the archive (GNU tar manual "Sparse Formats"). */
 import { CtrError } from "../errors/error.ts";
-import { type ByteQueue, truncated } from "./byte-queue.ts";
+import type { LayerEvent } from "../spec/layer-entry.ts";
+import { type ByteQueue, type Starved, truncated } from "./byte-queue.ts";
 
 export interface SparseMap {
   /** The file's size with its holes. */
@@ -13,12 +14,16 @@ export interface SparseMap {
 const MAX_PIECES = 1_000_000;
 
 /** The map of an entry of type `S`: four pieces in the header, then extension blocks of 21. */
-export async function oldGnuSparseMap(queue: ByteQueue, block: Uint8Array, stored: number): Promise<SparseMap> {
+export function* oldGnuSparseMap(
+  queue: ByteQueue,
+  block: Uint8Array,
+  stored: number,
+): Generator<Starved, SparseMap, undefined> {
   const numbers: number[] = [];
   const size = octal(block, 483);
   collect(block, 386, 4, numbers);
   for (let isExtended = block[482] === 1; isExtended; ) {
-    const extension = await queue.take(512);
+    const extension = yield* queue.take(512);
     if (extension.length < 512) throw truncated();
     collect(extension, 0, 21, numbers);
     isExtended = extension[504] === 1;
@@ -28,11 +33,11 @@ export async function oldGnuSparseMap(queue: ByteQueue, block: Uint8Array, store
 }
 
 /** The map of a pax sparse entry: from its header (0.0, 0.1), or at the start of its content (1.0). */
-export async function paxSparseMap(
+export function* paxSparseMap(
   queue: ByteQueue,
   sparse: { readonly size: number; readonly map: readonly number[] | undefined },
   stored: number,
-): Promise<SparseMap> {
+): Generator<Starved, SparseMap, undefined> {
   if (sparse.map !== undefined) return checked(sparse.map, sparse.size, stored, 0);
   // Decimal numbers, one per line: how many pieces, then offset and length of each, padded to a block.
   const numbers: number[] = [];
@@ -40,7 +45,7 @@ export async function paxSparseMap(
   let mapBytes = 0;
   while (numbers.length === 0 || numbers.length < 1 + 2 * (numbers[0] ?? 0)) {
     if ((numbers[0] ?? 0) > MAX_PIECES || mapBytes + 512 > stored) throw corrupt();
-    const part = await queue.take(512);
+    const part = yield* queue.take(512);
     if (part.length < 512) throw truncated();
     mapBytes += 512;
     text += new TextDecoder("latin1").decode(part);
@@ -51,6 +56,8 @@ export async function paxSparseMap(
       if (!/^\d{1,16}$/.test(line)) throw corrupt();
       numbers.push(Number(line));
     }
+    const isWhole = numbers.length > 0 && numbers.length === 1 + 2 * (numbers[0] ?? 0);
+    if (!isWhole && text.length > 16) throw corrupt(); // no number is so long
   }
   return checked(numbers.slice(1), sparse.size, stored, mapBytes);
 }
@@ -92,37 +99,33 @@ function checked(numbers: readonly number[], size: number, stored: number, mapBy
   return { size, pieces, mapBytes };
 }
 
-/** The file as a reader sees it: the pieces with zeros between them. */
-export async function* denseContent(
-  body: AsyncIterable<Uint8Array>,
+/** The content as events: the stored pieces, and the holes between them. */
+export function* sparseContent(
+  stored: Generator<LayerEvent | Starved, void, undefined>,
   map: SparseMap,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const stored = body[Symbol.asyncIterator]();
-  let rest: Uint8Array = new Uint8Array(0);
+): Generator<LayerEvent | Starved, void, undefined> {
+  let rest: Uint8Array = NOTHING;
   let position = 0;
   for (const { offset, length } of map.pieces) {
-    yield* zeros(offset - position);
+    if (offset > position) yield { type: "hole", size: offset - position };
     for (let left = length; left > 0; ) {
-      if (rest.length === 0) {
-        const next = await stored.next();
+      while (rest.length === 0) {
+        const next = stored.next();
         if (next.done === true) throw truncated();
-        rest = next.value;
+        if (next.value?.type === "data") rest = next.value.bytes;
+        else yield;
       }
       const part = rest.subarray(0, left);
       rest = rest.subarray(part.length);
       left -= part.length;
-      yield part;
+      yield { type: "data", bytes: part };
     }
     position = offset + length;
   }
-  yield* zeros(map.size - position);
+  if (map.size > position) yield { type: "hole", size: map.size - position };
 }
 
-const ZEROS = new Uint8Array(1 << 20);
-
-function* zeros(size: number): Generator<Uint8Array, void, undefined> {
-  for (let left = size; left > 0; left -= ZEROS.length) yield left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS;
-}
+const NOTHING = new Uint8Array(0);
 
 function corrupt(): CtrError {
   return new CtrError("invalid", "corrupt map of a sparse file");

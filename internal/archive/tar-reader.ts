@@ -3,89 +3,182 @@
  * (tar(5), GNU tar manual "Basic Tar Format"). Names stay bytes. Nothing is held but one header at a time.
  */
 import { CtrError } from "../errors/error.ts";
-import type { EntryHeader, EntryKind, LayerEntry } from "../spec/layer-entry.ts";
-import { ByteQueue, truncated } from "./byte-queue.ts";
-import { applyPax, MAX_PAX_BYTES, type PaxFields, parsePax } from "./pax.ts";
-import { denseContent, oldGnuSparseMap, paxSparseMap, type SparseMap } from "./sparse.ts";
+import {
+  DEFAULT_LIMITS,
+  type EntryHeader,
+  type EntryKind,
+  type LayerEntry,
+  type LayerEvent,
+  type LayerLimits,
+} from "../spec/layer-entry.ts";
+import { ByteQueue, type Starved, truncated } from "./byte-queue.ts";
+import { applyPax, type PaxFields, parsePax } from "./pax.ts";
+import { oldGnuSparseMap, paxSparseMap, type SparseMap, sparseContent } from "./sparse.ts";
 
-export interface TarLimits {
-  /** Most entries in one archive. */
-  readonly entries: number;
-  /** Longest path or link target, in bytes. PATH_MAX of Linux is 4096. */
-  readonly pathBytes: number;
-}
-
-export const DEFAULT_LIMITS: TarLimits = { entries: 5_000_000, pathBytes: 4096 };
+export type TarLimits = Pick<LayerLimits, "entries" | "pathBytes" | "paxBytes" | "xattrs" | "xattrBytes">;
 
 export const BLOCK = 512;
 
 /**
+ * What is in a tar stream, a chunk's worth at a time. The source is always read to its end. Throws CtrError `invalid`
+ * for what is not a tar archive.
+ */
+export async function* readTarEvents(
+  source: AsyncIterable<Uint8Array>,
+  limits: TarLimits = DEFAULT_LIMITS,
+): AsyncGenerator<readonly LayerEvent[], void, undefined> {
+  const queue = new ByteQueue();
+  const parser = parseTar(queue, limits);
+  let events = upToStarved(parser);
+  for await (const chunk of source) {
+    if (chunk.length === 0) continue;
+    queue.give(chunk);
+    events = upToStarved(parser);
+    if (events.length > 0) yield events;
+  }
+  queue.end();
+  events = upToStarved(parser);
+  if (events.length > 0) yield events;
+}
+
+function upToStarved(parser: Generator<LayerEvent | Starved, void, undefined>): LayerEvent[] {
+  const events: LayerEvent[] = [];
+  for (;;) {
+    const next = parser.next();
+    if (next.done === true || next.value === undefined) return events;
+    events.push(next.value);
+  }
+}
+
+/**
  * The entries of a tar stream in order. Each entry's content is read before the next entry is asked for, or it is
- * passed over. The source is always read to its end. Throws CtrError `invalid` for what is not a tar archive.
+ * passed over. Otherwise as `readTarEvents`.
  */
 export async function* readTar(
   source: AsyncIterable<Uint8Array>,
-  limits = DEFAULT_LIMITS,
+  limits: TarLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<LayerEntry, void, undefined> {
-  const queue = new ByteQueue(source);
+  const chunks = readTarEvents(source, limits);
+  let waiting: readonly LayerEvent[] = [];
+  let at = 0;
+  const peek = async (): Promise<LayerEvent | undefined> => {
+    while (at >= waiting.length) {
+      const next = await chunks.next();
+      if (next.done === true) return undefined;
+      waiting = next.value;
+      at = 0;
+    }
+    return waiting[at];
+  };
+  async function* content(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let event = await peek(); event !== undefined && event.type !== "entry"; event = await peek()) {
+      at++;
+      if (event.type === "data") yield event.bytes;
+      else yield* zeros(event.size);
+    }
+  }
   try {
-    let pending = NOTHING_PENDING;
-    let count = 0;
-    for (let isFirst = true; ; isFirst = false) {
-      const block = queue.takeNow(BLOCK) ?? (await queue.take(BLOCK));
-      if (block.length < BLOCK) {
-        // Some writers leave the end mark out; a stop at a border between entries cannot be told from that.
-        if (block.length > 0 || pending !== NOTHING_PENDING) throw isFirst ? notTar() : truncated();
-        if (isFirst) throw new CtrError("invalid", "the archive is empty");
-        return;
-      }
-      if (isZero(block)) {
-        if (pending !== NOTHING_PENDING) throw truncated();
-        await queue.drain();
-        return;
-      }
-      if (!hasValidChecksum(block)) throw isFirst ? notTar() : new CtrError("invalid", "corrupt tar header (checksum)");
-      const type = String.fromCharCode(block[TYPE_AT] ?? 0);
-      const size = number(block, 124, 12, "size");
-      if (type === "x" || type === "g" || type === "L" || type === "K") {
-        const extension = await readExtension(queue, size);
-        if (type === "x") pending = { ...pending, pax: parsePax(extension) };
-        else if (type === "L") pending = { ...pending, name: untilNul(extension) };
-        else if (type === "K") pending = { ...pending, linkname: untilNul(extension) };
-        // "g" applies to all that follows; nothing a layer needs is in it (Go's archive/tar passes it over too).
-        continue;
-      }
-      const extended = pending;
-      pending = NOTHING_PENDING;
-      if (type === "V") {
-        await queue.skip(padded(size)); // GNU volume label: the name of the archive, not a file
-        continue;
-      }
-      if (++count > limits.entries)
-        throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
-      const base = parseHeader(block, type, size, extended);
-      const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
-      if (Math.max(header.name.length, header.linkname.length) > limits.pathBytes) {
-        throw new CtrError("invalid", `a path in the archive is longer than ${limits.pathBytes} bytes`);
-      }
-      const hasData = header.kind === "file";
-      const stored = hasData ? (extended.pax?.size ?? size) : 0;
-      const sparse = hasData ? await sparseMap(queue, block, type, extended.pax, stored) : undefined;
-      if (sparse !== undefined) {
-        const name = extended.pax?.sparseName ?? header.name;
-        const body = new Body(queue, stored - sparse.mapBytes);
-        yield { ...header, name, size: sparse.size, content: denseContent(body, sparse) };
-        await body.finish(stored);
-      } else if (stored === 0) {
-        yield { ...header, size: 0, content: NO_CONTENT };
-      } else {
-        const body = new Body(queue, stored);
-        yield { ...header, size: stored, content: body };
-        await body.finish(stored);
-      }
+    for (let event = await peek(); event !== undefined; event = await peek()) {
+      at++;
+      if (event.type === "entry") yield { ...event.header, content: content() };
     }
   } finally {
-    await queue.close();
+    await chunks.return();
+  }
+}
+
+const ZEROS = new Uint8Array(256 * 1024);
+
+function* zeros(size: number): Generator<Uint8Array, void, undefined> {
+  for (let left = size; left > 0; left -= ZEROS.length) yield left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS;
+}
+
+/** The events in the bytes of the queue; yields undefined when it has to be given more. */
+export function* parseTar(queue: ByteQueue, limits: TarLimits): Generator<LayerEvent | Starved, void, undefined> {
+  let pending = NOTHING_PENDING;
+  let count = 0;
+  for (let isFirst = true; ; isFirst = false) {
+    const block = queue.takeNow(BLOCK) ?? (yield* queue.take(BLOCK));
+    if (block.length < BLOCK) {
+      // Some writers leave the end mark out; a stop at a border between entries cannot be told from that.
+      if (block.length > 0 || pending !== NOTHING_PENDING) throw isFirst ? notTar() : truncated();
+      if (isFirst) throw new CtrError("invalid", "the archive is empty");
+      return;
+    }
+    if (block[0] === 0 && isZero(block)) {
+      if (pending !== NOTHING_PENDING) throw truncated();
+      yield* queue.drain();
+      return;
+    }
+    if (!hasValidChecksum(block)) throw isFirst ? notTar() : new CtrError("invalid", "corrupt tar header (checksum)");
+    const type = String.fromCharCode(block[TYPE_AT] ?? 0);
+    const size = number(block, 124, 12, "size");
+    if (type === "x" || type === "g" || type === "L" || type === "K") {
+      const extension = yield* readExtension(queue, size, limits.paxBytes);
+      if (type === "x") pending = { ...pending, pax: parsePax(extension) };
+      else if (type === "L") pending = { ...pending, name: untilNul(extension) };
+      else if (type === "K") pending = { ...pending, linkname: untilNul(extension) };
+      // "g" applies to all that follows; nothing a layer needs is in it (Go's archive/tar passes it over too).
+      continue;
+    }
+    const extended = pending;
+    pending = NOTHING_PENDING;
+    if (type === "V") {
+      yield* queue.skip(padded(size)); // GNU volume label: the name of the archive, not a file
+      continue;
+    }
+    if (++count > limits.entries) throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
+    const base = parseHeader(block, type, size, extended);
+    const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
+    yield* readEntry(queue, header, block, type, extended.pax, limits);
+  }
+}
+
+function* readEntry(
+  queue: ByteQueue,
+  header: EntryHeader,
+  block: Uint8Array,
+  type: string,
+  pax: PaxFields | undefined,
+  limits: TarLimits,
+): Generator<LayerEvent | Starved, void, undefined> {
+  if (header.kind !== "file") {
+    checkLimits(header, limits);
+    yield { type: "entry", header };
+    if (type === "D") yield* queue.skip(padded(number(block, 124, 12, "size"))); // the names in the directory
+    return;
+  }
+  const stored = header.size;
+  const sparse = yield* sparseMap(queue, block, type, pax, stored);
+  const entry = sparse === undefined ? header : { ...header, name: pax?.sparseName ?? header.name, size: sparse.size };
+  checkLimits(entry, limits);
+  yield { type: "entry", header: entry };
+  if (sparse !== undefined) yield* sparseContent(readContent(queue, stored - sparse.mapBytes), sparse);
+  else if (stored > 0) yield* readContent(queue, stored);
+  const padding = padded(stored) - stored;
+  if (padding > 0 && queue.takeNow(padding) === undefined) yield* queue.skip(padding);
+}
+
+function* readContent(queue: ByteQueue, size: number): Generator<LayerEvent | Starved, void, undefined> {
+  for (let left = size; left > 0; ) {
+    const bytes = queue.takeNow(left) ?? (yield* queue.some(left));
+    if (bytes.length === 0) throw truncated();
+    left -= bytes.length;
+    yield { type: "data", bytes };
+  }
+}
+
+function checkLimits({ name, linkname, xattrs }: EntryHeader, limits: TarLimits): void {
+  if (Math.max(name.length, linkname.length) > limits.pathBytes) {
+    throw new CtrError("invalid", `a path in the archive is longer than ${limits.pathBytes} bytes`);
+  }
+  if (xattrs.size === 0) return;
+  const shown = new TextDecoder().decode(name);
+  if (xattrs.size > limits.xattrs)
+    throw new CtrError("invalid", `${shown}: more than ${limits.xattrs} extended attributes`);
+  for (const [xattr, value] of xattrs) {
+    if (value.length > limits.xattrBytes)
+      throw new CtrError("invalid", `${shown}: attribute ${xattr} is larger than ${limits.xattrBytes} bytes`);
   }
 }
 
@@ -98,38 +191,6 @@ interface Pending {
 
 const NOTHING_PENDING: Pending = {};
 
-const NO_CONTENT: AsyncIterable<Uint8Array> = {
-  async *[Symbol.asyncIterator]() {},
-};
-
-/** The stored bytes of one entry; what the consumer leaves is passed over by `finish`. */
-class Body implements AsyncIterable<Uint8Array> {
-  readonly #queue: ByteQueue;
-  #left: number;
-
-  constructor(queue: ByteQueue, size: number) {
-    this.#queue = queue;
-    this.#left = size;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    while (this.#left > 0) {
-      const chunk = this.#queue.takeNow(this.#left) ?? (await this.#queue.some(this.#left));
-      if (chunk.length === 0) throw truncated();
-      this.#left -= chunk.length;
-      yield chunk;
-    }
-  }
-
-  /** Goes to the next header; `stored` is the entry's whole size. */
-  async finish(stored: number): Promise<void> {
-    const padding = padded(stored) - stored;
-    const left = this.#left + padding;
-    this.#left = 0;
-    if (left > 0 && this.#queue.takeNow(left) === undefined) await this.#queue.skip(left);
-  }
-}
-
 const TYPE_AT = 156;
 
 function parseHeader(block: Uint8Array, type: string, size: number, extended: Pending): EntryHeader {
@@ -139,9 +200,7 @@ function parseHeader(block: Uint8Array, type: string, size: number, extended: Pe
     kind,
     name: extended.name ?? nameOf(block),
     linkname:
-      kind === "link" || kind === "symlink"
-        ? (extended.linkname ?? untilNul(block.slice(157, 257)))
-        : new Uint8Array(0),
+      kind === "link" || kind === "symlink" ? (extended.linkname ?? untilNul(block.subarray(157, 257))) : NO_BYTES,
     mode: number(block, 100, 8, "mode") & 0o7777,
     uid: number(block, 108, 8, "uid"),
     gid: number(block, 116, 8, "gid"),
@@ -153,6 +212,7 @@ function parseHeader(block: Uint8Array, type: string, size: number, extended: Pe
   };
 }
 
+const NO_BYTES = new Uint8Array(0);
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 function kindOf(type: string, block: Uint8Array): EntryKind {
@@ -186,10 +246,10 @@ function kindOf(type: string, block: Uint8Array): EntryKind {
 
 /** The name field, with ustar's prefix before it; GNU keeps other things there. */
 function nameOf(block: Uint8Array): Uint8Array {
-  const name = untilNul(block.slice(0, 100));
+  const name = untilNul(block.subarray(0, 100));
   const isUstar = USTAR.every((byte, index) => block[257 + index] === byte);
   if (!isUstar) return name;
-  const prefix = untilNul(block.slice(345, 500));
+  const prefix = untilNul(block.subarray(345, 500));
   if (prefix.length === 0) return name;
   const joined = new Uint8Array(prefix.length + 1 + name.length);
   joined.set(prefix);
@@ -261,23 +321,22 @@ function isZero(block: Uint8Array): boolean {
   return true;
 }
 
-async function readExtension(queue: ByteQueue, size: number): Promise<Uint8Array> {
-  if (size > MAX_PAX_BYTES)
-    throw new CtrError("invalid", `a tar extension header is larger than ${MAX_PAX_BYTES} bytes`);
-  const bytes = (await queue.take(padded(size))).slice(0, size);
+function* readExtension(queue: ByteQueue, size: number, most: number): Generator<Starved, Uint8Array, undefined> {
+  if (size > most) throw new CtrError("invalid", `a tar extension header is larger than ${most} bytes`);
+  const bytes = (yield* queue.take(padded(size))).slice(0, size);
   if (bytes.length < size) throw truncated();
   return bytes;
 }
 
-async function sparseMap(
+function* sparseMap(
   queue: ByteQueue,
   block: Uint8Array,
   type: string,
   pax: PaxFields | undefined,
   stored: number,
-): Promise<SparseMap | undefined> {
-  if (type === "S") return await oldGnuSparseMap(queue, block, stored);
-  if (pax?.sparse !== undefined) return await paxSparseMap(queue, pax.sparse, stored);
+): Generator<Starved, SparseMap | undefined, undefined> {
+  if (type === "S") return yield* oldGnuSparseMap(queue, block, stored);
+  if (pax?.sparse !== undefined) return yield* paxSparseMap(queue, pax.sparse, stored);
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { EntryHeader, LayerEntry } from "../spec/layer-entry.ts";
+import { DEFAULT_LIMITS, type EntryHeader, type LayerEntry } from "../spec/layer-entry.ts";
 import { parseTime } from "./pax.ts";
 import { readTar, signedNumber } from "./tar-reader.ts";
 import { type WritableEntry, writeTar } from "./tar-writer.ts";
@@ -193,11 +193,11 @@ describe("what is no archive is told in one line", () => {
   test("more entries, or a longer path, than allowed", async () => {
     const archive = await pack([header({ name: bytes("a") }), header({ name: bytes("b") })]);
     const drain = async (entries: AsyncIterable<LayerEntry>) => void (await Array.fromAsync(entries));
-    await expect(drain(readTar(pieces(archive, 512), { entries: 1, pathBytes: 10 }))).rejects.toThrow(
+    await expect(drain(readTar(pieces(archive, 512), { ...DEFAULT_LIMITS, entries: 1 }))).rejects.toThrow(
       "more than 1 entries",
     );
     const long = await pack([header({ name: bytes("long/name/in/there") })]);
-    await expect(drain(readTar(pieces(long, 512), { entries: 9, pathBytes: 10 }))).rejects.toThrow(
+    await expect(drain(readTar(pieces(long, 512), { ...DEFAULT_LIMITS, pathBytes: 10 }))).rejects.toThrow(
       "longer than 10 bytes",
     );
   });

@@ -7,6 +7,7 @@ import { readTar } from "../archive/tar-reader.ts";
 import { type Blob, BlobWriter } from "../content/blob-store.ts";
 import type { Workspace } from "../content/workspace.ts";
 import { CtrError } from "../errors/error.ts";
+import { DEFAULT_LIMITS } from "../spec/layer-entry.ts";
 import { readFile } from "../sys/file.ts";
 
 export interface ArchiveFile extends Blob {
@@ -20,7 +21,7 @@ export interface ArchiveFiles {
 }
 
 /** An archive of images has a few files per layer. */
-const LIMITS = { entries: 20_000, pathBytes: 4096 };
+const LIMITS = { ...DEFAULT_LIMITS, entries: 20_000 };
 const MAX_LINKS = 8;
 
 /** Reads the whole archive, whatever its compression. */

@@ -1,5 +1,5 @@
 /** `commit`: what a container changed becomes a layer on top of its image's. */
-import { readTar } from "../archive/tar-reader.ts";
+import { readTarEvents } from "../archive/tar-reader.ts";
 import { writeTar } from "../archive/tar-writer.ts";
 import { BlobWriter, readChunks } from "../content/blob-store.ts";
 import { chainIds } from "../content/digest.ts";
@@ -77,7 +77,7 @@ async function makeLayer(
   const blob = writer.finish();
   // The layer is unpacked from what was stored, so that it is the same here as wherever it is loaded.
   using fd = open(writer.path, O_RDONLY);
-  const unpacked = await prepareLayer(workspace.path, readTar(readChunks(fd.number)), lower);
+  const unpacked = await prepareLayer(workspace.path, readTarEvents(readChunks(fd.number)), lower);
   const chainId = chainIds([...below.map((layer) => layer.diffId), blob.digest]).at(-1);
   if (chainId === undefined) throw new CtrError("internal", "a layer without a chain id");
   return { chainId, diffId: blob.digest, blob: { ...blob, path: writer.path }, mediaType: LAYER_TYPES.none, unpacked };

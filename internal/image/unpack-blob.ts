@@ -1,6 +1,6 @@
 /** From a layer blob to an unpacked layer: decompress, verify the diff id, unpack, all in one pass. */
 import { type Compression, decompress } from "../archive/decompress.ts";
-import { readTar } from "../archive/tar-reader.ts";
+import { readTarEvents } from "../archive/tar-reader.ts";
 import { type Digest, parseDigest } from "../content/digest.ts";
 import type { Workspace } from "../content/workspace.ts";
 import { prepareLayer, type UnpackedLayer } from "../snapshot/layers.ts";
@@ -24,7 +24,7 @@ export async function unpackBlob(
   const plain = decompress(source, (detected) => {
     compression = detected;
   });
-  const layer = await prepareLayer(workspace.path, readTar(hashed(plain, hasher)), lower);
+  const layer = await prepareLayer(workspace.path, readTarEvents(hashed(plain, hasher)), lower);
   return { layer, diffId: parseDigest(`sha256:${hasher.digest("hex")}`), compression };
 }
 

@@ -28,6 +28,39 @@ export interface LayerEntry extends EntryHeader {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
+/** What comes out of an archive, in order: an entry, then its content in pieces if it is a `file`. */
+export type LayerEvent =
+  | { readonly type: "entry"; readonly header: EntryHeader }
+  /** Bytes that nobody changes afterwards. */
+  | { readonly type: "data"; readonly bytes: Uint8Array }
+  /** A hole of a sparse file: it reads as zeros. */
+  | { readonly type: "hole"; readonly size: number };
+
+/** Limits on what an archive may hold; more is an error. */
+export interface LayerLimits {
+  /** Entries in one layer. */
+  readonly entries: number;
+  /** Bytes of content in one layer once it is unpacked; holes do not count. */
+  readonly unpackedBytes: number;
+  /** A path or the target of a link; Linux takes no more than 4096 (PATH_MAX). */
+  readonly pathBytes: number;
+  /** The value of one extended attribute; Linux takes no more than 65536 (XATTR_SIZE_MAX). */
+  readonly xattrBytes: number;
+  /** Extended attributes of one entry. */
+  readonly xattrs: number;
+  /** One pax or GNU extension header. */
+  readonly paxBytes: number;
+}
+
+export const DEFAULT_LIMITS: LayerLimits = {
+  entries: 5_000_000,
+  unpackedBytes: 2 ** 40,
+  pathBytes: 4096,
+  xattrBytes: 65_536,
+  xattrs: 256,
+  paxBytes: 1 << 20,
+};
+
 /** image-spec layer.md#whiteouts. */
 export const WHITEOUT_PREFIX = ".wh.";
 export const OPAQUE_WHITEOUT = ".wh..wh..opq";

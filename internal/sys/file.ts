@@ -223,6 +223,11 @@ export function fsetxattr(fd: number, name: PathBytes, value: Uint8Array): void 
   check("setxattr", lib.ctr_fsetxattr(fd, cstr(name), value, value.length, 0), name);
 }
 
+/** fremovexattr(2); ENODATA if there is none. */
+export function fremovexattr(fd: number, name: PathBytes): void {
+  check("removexattr", lib.ctr_fremovexattr(fd, cstr(name)), name);
+}
+
 /** lsetxattr(2): for what cannot be opened, through `/proc/self/fd/N/name`. */
 export function lsetxattr(path: PathBytes, name: PathBytes, value: Uint8Array): void {
   check("setxattr", lib.ctr_lsetxattr(cstr(path), cstr(name), value, value.length, 0), path);

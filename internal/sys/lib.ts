@@ -85,6 +85,7 @@ const RARE = {
   ctr_renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },
   ctr_fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns },
   ctr_lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns },
+  ctr_fremovexattr: { args: ["i32", "ptr"], returns },
   ctr_fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns },
   ctr_lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns },
   ctr_flistxattr: { args: ["i32", "ptr", "u64"], returns },
@@ -103,6 +104,11 @@ const RARE = {
   ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
   ctr_inotify_init1: { args: ["i32"], returns },
+  ctr_tree_writer_start: { args: ["ptr"], returns },
+  ctr_tree_writer_submit: { args: ["ptr", "ptr", "ptr", "u32"], returns },
+  ctr_tree_writer_wait: { args: ["ptr", "u32"], returns },
+  ctr_tree_writer_resume: { args: ["ptr", "i32"], returns },
+  ctr_tree_writer_end: { args: ["ptr"], returns },
   ctr_inotify_add_watch: { args: ["i32", "ptr", "u32"], returns },
 } as const satisfies Record<string, FFIFunction>;
 
