@@ -43,7 +43,11 @@ struct ctr_spawn {
   /* later additions */
   uint64_t task_fds; /* int32_t[task_fd_count]: `tasks` files of cgroup v1 directories to be in */
   int64_t task_fd_count;
+  uint64_t first; /* struct ctr_spawn *, or 0: a child of the child, started before the child's own execve */
 };
+
+/* In fds: the pidfd of the process that `first` has started. */
+#define FIRST_PIDFD (-2)
 
 /* The steps a failure is told by; internal/sys/spawn.ts has their names in this order. */
 enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP };
@@ -197,7 +201,7 @@ long ctr_exec(const struct ctr_process *process, int64_t *failed_step)
   return -failure.error;
 }
 
-static int place_descriptors(const int32_t *fds, int64_t count)
+static int place_descriptors(const int32_t *fds, int64_t count, int first_pidfd)
 {
   /* Out of the way first: a source may be one of the targets. */
   int moved[16];
@@ -206,7 +210,7 @@ static int place_descriptors(const int32_t *fds, int64_t count)
     return -1;
   }
   for (int64_t i = 0; i < count; i++) {
-    moved[i] = (int)syscall(SYS_fcntl, fds[i], F_DUPFD_CLOEXEC, 32);
+    moved[i] = (int)syscall(SYS_fcntl, fds[i] == FIRST_PIDFD ? first_pidfd : fds[i], F_DUPFD_CLOEXEC, 32);
     if (moved[i] < 0)
       return -1;
   }
@@ -216,9 +220,21 @@ static int place_descriptors(const int32_t *fds, int64_t count)
   return 0;
 }
 
+/* The process that was started before its parent could become what it was to be must not be left behind. */
+static void end_first(int pidfd)
+{
+  uint64_t info[16]; /* siginfo_t is 128 bytes */
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+  while (syscall(SYS_waitid, 3 /* P_PIDFD */, pidfd, info, WEXITED, NULL) < 0 && errno == EINTR)
+    ;
+}
+
+long ctr_spawn(struct ctr_spawn *spawn);
+
 __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
 {
   struct failure failure = {0, 0};
+  int first_pidfd = -1;
   const int32_t *joins = pointer(spawn->joins);
   /*
    * Before everything else, so that whatever this process makes is inside. "0" into `tasks` moves the one thread that
@@ -245,7 +261,20 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
     fail(&failure, STEP_SESSION);
     goto out;
   }
-  if (place_descriptors(pointer(spawn->fds), spawn->fd_count) < 0) {
+  /*
+   * Before the descriptors are placed, which may cover those it is given. It is this process's child, and runs from now
+   * on beside it; this one goes on when that has made its execve, as its own parent does with it (CLONE_VFORK).
+   */
+  if (spawn->first) {
+    struct ctr_spawn *first = pointer(spawn->first);
+    if (ctr_spawn(first) < 0) {
+      failure.step = first->failed_step;
+      failure.error = first->failed_errno;
+      goto out;
+    }
+    first_pidfd = (int)first->pidfd;
+  }
+  if (place_descriptors(pointer(spawn->fds), spawn->fd_count, first_pidfd) < 0) {
     fail(&failure, STEP_STDIO);
     goto out;
   }
@@ -259,6 +288,8 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
   syscall(SYS_execveat, (int)spawn->exec_fd, "", pointer(spawn->argv), pointer(spawn->envp), AT_EMPTY_PATH);
   fail(&failure, STEP_EXEC);
 out:
+  if (first_pidfd >= 0)
+    end_first(first_pidfd);
   spawn->failed_step = failure.step;
   spawn->failed_errno = failure.error;
   for (;;)

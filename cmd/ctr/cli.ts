@@ -1,5 +1,6 @@
 /** The role of a person's command: global flags, the command's name, its flags, its action, its exit status. */
 import { CtrError } from "../../internal/errors/error.ts";
+import { exitGroup } from "../../internal/sys/process.ts";
 import type { Directories } from "./command.ts";
 import { COMMANDS, type Entry, type Table } from "./commands.ts";
 import { reportFailure } from "./fail.ts";
@@ -26,7 +27,7 @@ const GLOBAL_FLAGS = {
   version: { type: "boolean", alias: "v", description: "Print version information and quit" },
 } as const;
 
-process.exit(await main(process.argv.slice(2)));
+exitGroup(await main(process.argv.slice(2)));
 
 async function main(words: readonly string[]): Promise<number> {
   // Until the command is known a failure is about `ctr` itself.

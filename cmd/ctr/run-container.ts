@@ -4,7 +4,6 @@ import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts
 import { runtimeSpec } from "../../internal/container/spec.ts";
 import { sendStart, whenStarted } from "../../internal/container/start.ts";
 import { openEngine } from "../../internal/db/engine.ts";
-import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { checkCidFile, writeCidFile } from "./cid-file.ts";
 import type { Call } from "./command.ts";
 import type { RUN_FLAGS } from "./container-flags.ts";
@@ -15,17 +14,11 @@ import { readContainerFlags } from "./read-container-flags.ts";
 import { attachedSession } from "./stream.ts";
 import { checkInputTerminal, terminalSize } from "./terminal.ts";
 
-/** The id that the supervisor knows, and whether it has started init for it already. */
-export interface PromisedContainer {
-  readonly id: string;
-  readonly isEarly: boolean;
-}
-
-/** Records the container with its id, has the supervisor start it, and carries its streams; the exit status. */
+/** Records the container with the id that the supervisor knows, has the supervisor start it, and carries its streams; the exit status. */
 export async function runContainer(
   call: Call<typeof RUN_FLAGS>,
   supervisor: NewSupervisor,
-  { id, isEarly }: PromisedContainer,
+  id: string,
 ): Promise<number> {
   const { flags, operands } = call;
   const [image = "", ...args] = operands;
@@ -45,7 +38,7 @@ export async function runContainer(
   const connection = await sendStart(supervisor, record.id, {
     ...(isAttached ? { streams: attached } : {}),
     ...(isTty ? { size: terminalSize() } : {}),
-    ...(isEarly ? { create: encodeFrame({ type: "create", spec: runtimeSpec(engine, record) }) } : {}),
+    ...(supervisor.init === undefined ? {} : { spec: runtimeSpec(engine, record) }),
   });
   if (flags.detach || !(attached.stdout || attached.stderr)) printLine(record.id);
   if (!isAttached) {

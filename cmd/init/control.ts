@@ -7,7 +7,7 @@ import {
   type FromInit,
   INIT_CONTROL_FD,
   INIT_CONVERSATION,
-  type ToInit,
+  type ToldInit,
 } from "../../internal/ipc/init.ts";
 import { read, writeAll } from "../../internal/sys/fd.ts";
 
@@ -21,10 +21,10 @@ export function greet(): void {
 }
 
 /** Waits for the message of this type; any other is out of order. */
-export function expect<Type extends ToInit["type"]>(type: Type): Extract<ToInit, { type: Type }> {
+export function expect<Type extends ToldInit["type"]>(type: Type): Extract<ToldInit, { type: Type }> {
   const message = decodeToInit(nextValue());
   if (message.type !== type) throw new ProtocolError(`${message.type} came where ${type} was expected`);
-  return message as Extract<ToInit, { type: Type }>;
+  return message as Extract<ToldInit, { type: Type }>;
 }
 
 /** Tells the supervisor. */

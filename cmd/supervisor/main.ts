@@ -3,8 +3,8 @@
  * socketpair as descriptor 3, it waits there for the one `start`; later clients come through its socket.
  */
 import { CtrError } from "../../internal/errors/error.ts";
-import { chdir, PR_SET_DUMPABLE, prctl, umask } from "../../internal/sys/process.ts";
-import { startEarly } from "./early.ts";
+import { chdir, exitGroup, PR_SET_DUMPABLE, prctl, umask } from "../../internal/sys/process.ts";
+import { adoptEarly } from "./early.ts";
 
 function setting(name: string): string {
   const value = process.env[name];
@@ -17,8 +17,7 @@ prctl(PR_SET_DUMPABLE, 0);
 chdir("/");
 umask(0o022);
 const directories = { root: setting("CTR_ROOT"), state: setting("CTR_STATE") };
-const early = startEarly(directories.state, process.argv.slice(3));
-// Everything else is loaded while init's interpreter starts.
+const early = adoptEarly(directories.state, process.argv.slice(3));
 const { supervise } = await import("./supervise.ts");
 await supervise(directories, early);
-process.exit(0);
+exitGroup(0);

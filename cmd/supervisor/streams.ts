@@ -1,13 +1,10 @@
 /** The streams between a program and its supervisor: three pipes, or one terminal. */
 
-import { EPERM, isErrno } from "../../internal/errors/error.ts";
+import { streamPipe } from "../../internal/runtime/stream-pipe.ts";
 import type { StandardFds } from "../../internal/runtime/waiting-init.ts";
-import { dup, F_SETPIPE_SZ, type Fd, fcntl, O_RDONLY, open, pipe2 } from "../../internal/sys/fd.ts";
+import { dup, type Fd, O_RDONLY, open } from "../../internal/sys/fd.ts";
 import { Input } from "./input.ts";
 import { pump, type StreamName } from "./output.ts";
-
-/** Fewer, larger reads on the log's path; pipe(7) allows an unprivileged user as much. */
-const PIPE_BYTES = 1 << 20;
 
 /** Our ends of a program's streams. */
 export class ProgramStreams {
@@ -48,9 +45,9 @@ export interface ProgramEnds extends Disposable {
 /** Pipes for a program without a terminal; an input that nobody may write is /dev/null. */
 export function makePipes(hasInput: boolean): { readonly streams: ProgramStreams; readonly ends: ProgramEnds } {
   using made = new DisposableStack();
-  const stdout = makePipe(made);
-  const stderr = makePipe(made);
-  const stdin = hasInput ? makePipe(made) : undefined;
+  const stdout = made.use(streamPipe());
+  const stderr = made.use(streamPipe());
+  const stdin = hasInput ? made.use(streamPipe()) : undefined;
   const nothing = stdin === undefined ? made.use(open("/dev/null", O_RDONLY)) : stdin.read;
   const streams = new ProgramStreams(
     [
@@ -61,19 +58,6 @@ export function makePipes(hasInput: boolean): { readonly streams: ProgramStreams
   );
   made.move();
   return { streams, ends: endsOf([nothing, stdout.write, stderr.write]) };
-}
-
-function makePipe(made: DisposableStack): { readonly read: Fd; readonly write: Fd } {
-  const pipe = pipe2();
-  made.use(pipe.read);
-  made.use(pipe.write);
-  try {
-    fcntl(pipe.read.number, F_SETPIPE_SZ, PIPE_BYTES);
-  } catch (error) {
-    // Beyond the user's share of pipe memory: the default size works as well, only slower.
-    if (!isErrno(error, EPERM)) throw error;
-  }
-  return pipe;
 }
 
 /** A program's terminal: one output, which is also its input. */

@@ -2,7 +2,6 @@
 import { CtrError } from "../../internal/errors/error.ts";
 import { connectFd } from "../../internal/ipc/connection.ts";
 import { type FromSupervisor, SUPERVISOR_SERVER, type ToSupervisor } from "../../internal/ipc/supervisor.ts";
-import { handOverFrame } from "../../internal/runtime/launch.ts";
 import type { EarlyStart } from "./early.ts";
 import { failure } from "./failure.ts";
 import { delivered } from "./output.ts";
@@ -20,13 +19,11 @@ export async function supervise(
     const request = await client.receive();
     if (request === undefined) {
       // The client changed its mind (a bad flag, an unknown image): nothing has been recorded yet.
-      early?.init.abandon();
+      early?.abandon();
       return;
     }
     if (request.type !== "start") throw new CtrError("invalid", `${request.type} before start`);
-    const hasSpec = early !== undefined && request.create !== undefined;
-    if (hasSpec) handOverFrame(early.init, request.create);
-    // Init is at work on its mounts while the rest is loaded.
+    const { hasSpec } = request;
     const { openSupervision } = await import("./supervision.ts");
     const { serve } = await import("./requests.ts");
     const supervision = openSupervision(
@@ -38,7 +35,7 @@ export async function supervise(
     await supervision.ended;
     return;
   } catch (error) {
-    early?.init.abandon();
+    early?.abandon();
     client.send(failure(error));
   }
   client.end();

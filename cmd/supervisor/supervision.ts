@@ -9,7 +9,6 @@ import { logPath } from "../../internal/container/log/record.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
 import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
-import { forgetStart } from "../../internal/container/starting.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { transaction } from "../../internal/db/database.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
@@ -71,8 +70,6 @@ export function openSupervision(
   // `ctr run` records a new container with this process as its keeper already.
   const known = containerById(engine, id);
   const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
-  // The note of an early start has done its duty; ours may have been written after the client took its own back.
-  if (early !== undefined) forgetStart(engine.state, id);
   return new Supervision(engine, record, early);
 }
 
@@ -131,7 +128,7 @@ export class Supervision {
       void this.#live(run).catch((error: unknown) => this.#giveUp(error));
     } catch (error) {
       const failure = startError(error);
-      this.#early?.init.abandon();
+      this.#early?.abandon();
       this.#restAfterFailure(failure);
       throw failure;
     }
@@ -378,7 +375,7 @@ export class Supervision {
     const early = this.#early;
     this.#early = undefined;
     if (early === undefined || early.hasSpec) return early;
-    early.init.abandon();
+    early.abandon();
     void early.streams.close();
     return undefined;
   }

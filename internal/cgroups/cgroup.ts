@@ -50,9 +50,9 @@ export interface Entrance extends Disposable {
   readonly cgroupFd?: number;
 }
 
-/** Where a container's cgroup lies in each hierarchy: what goes into `linux.cgroupsPath`. */
-export function cgroupsPath(id: string, parent = DEFAULT_PARENT): string {
-  return normalPath(`/${parent}/${id}`);
+/** Where a container's cgroup lies in each hierarchy: what goes into `linux.cgroupsPath`. No parent is the default one. */
+export function cgroupsPath(id: string, parent = ""): string {
+  return normalPath(`/${parent === "" ? DEFAULT_PARENT : parent}/${id}`);
 }
 
 /**

@@ -11,7 +11,7 @@
  *
  * A machine that lost its power may have lost the newest rows and kept their directories: those go after the reboot.
  */
-import { openCgroup } from "../cgroups/cgroup.ts";
+import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
 import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";
@@ -32,7 +32,7 @@ import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { isId } from "./names.ts";
 import type { ContainerRecord, RuntimeRecord } from "./record.ts";
-import { cgroupPath, cgroupPathOf, releaseContainer } from "./release.ts";
+import { cgroupPathOf, releaseContainer } from "./release.ts";
 import { forgetStart, notedStarts } from "./starting.ts";
 import { isLive } from "./states.ts";
 import { containerById, hasKeeper, keptContainers, move, NOBODY, patchRuntime } from "./store.ts";
@@ -75,7 +75,7 @@ export function collectStarts(engine: Engine): unknown[] {
     attempt(problems, () => {
       // With a row it is that which is put right.
       if (isId(id) && containerById(engine, id) === undefined) {
-        openCgroup(cgroupPath(id, cgroupParent)).destroy();
+        openCgroup(cgroupsPath(id, cgroupParent)).destroy();
         removeTree(AT_FDCWD, `${engine.state}/containers/${id}`);
       }
       forgetStart(engine.state, id);

@@ -72,12 +72,7 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
 
 /** Where the container's cgroup is, whether or not it exists. */
 export function cgroupPathOf(record: ContainerRecord): string {
-  return cgroupPath(record.id, record.hostConfig.CgroupParent);
-}
-
-/** The same for a container that is not recorded. */
-export function cgroupPath(id: string, parent: string): string {
-  return parent === "" ? cgroupsPath(id) : cgroupsPath(id, parent);
+  return cgroupsPath(record.id, record.hostConfig.CgroupParent);
 }
 
 /** The row as `removing`, kept by this process; undefined when it is gone. */

@@ -1,18 +1,25 @@
 /** The birth of a supervisor. On the path of every start, before anything else: it loads next to nothing. */
-import { type Fd, O_RDWR, open } from "../sys/fd.ts";
+import { type Cgroup, cgroupsPath, createCgroup } from "../cgroups/cgroup.ts";
+import { cgroupLayout } from "../cgroups/layout.ts";
+import { streamPipe } from "../runtime/stream-pipe.ts";
+import { type InitStart, initStart } from "../runtime/waiting-init.ts";
+import type { NamespaceType } from "../spec/runtime.ts";
+import { type Fd, O_RDONLY, O_RDWR, open } from "../sys/fd.ts";
 import { processStartTime } from "../sys/process.ts";
 import { socketpair } from "../sys/socket.ts";
-import { spawnRole } from "../sys/spawn.ts";
-import { noteStart } from "./starting.ts";
+import { FIRST_PIDFD, type SpawnOptions, spawnRole } from "../sys/spawn.ts";
+import { forgetStart, noteStart } from "./starting.ts";
 import type { Keeper } from "./store.ts";
 
-/** A supervisor that waits for its one `start` on `socket`; closing that without a word ends it. */
+/** A supervisor that waits for its one `start` on `socket`; closing that without a word ends it, and its init with it. */
 export interface NewSupervisor {
   readonly keeper: Keeper;
   readonly socket: Fd;
+  /** The supervisor's end of its conversation with the init that was born with it, shared until the spec is written. */
+  readonly init?: Fd;
 }
 
-/** What is known of a container before it is recorded: enough for its supervisor to start init at once. */
+/** What is known of a container before it is recorded: enough to start init at once. */
 export interface EarlyContainer {
   readonly id: string;
   readonly cgroupParent: string;
@@ -21,25 +28,68 @@ export interface EarlyContainer {
   readonly hasInput: boolean;
 }
 
+type Directories = { readonly root: string; readonly state: string };
+
+/** Starts a supervisor, detached from the caller's session, directory, streams and environment. */
+export function spawnSupervisor(directories: Directories): NewSupervisor {
+  return spawn(directories, [], { fds: [] });
+}
+
 /**
- * Starts a supervisor, detached from the caller's session, directory, streams and environment. With `early` it starts
- * init in the namespaces of that container while the caller is still finding out what is to run in them.
+ * Starts a supervisor and, as its child, an init in the namespaces of that container, while the caller is still finding
+ * out what is to run in them. Such an init has a cgroup, but no row in the database yet: a note in the journal of starts
+ * says whose it is, should we die before there is one.
+ *
+ * What the supervisor's descriptors are is read in cmd/supervisor/early.ts.
  */
-export function spawnSupervisor(
-  directories: { readonly root: string; readonly state: string },
-  early?: EarlyContainer,
+export function spawnWithInit(directories: Directories, early: EarlyContainer): NewSupervisor {
+  const { id, cgroupParent, hasNetwork, hasInput } = early;
+  const keeper = { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
+  noteStart(directories.state, { id, cgroupParent, keeper });
+  let cgroup: Cgroup | undefined;
+  let init: InitStart | undefined;
+  try {
+    cgroup = createCgroup(cgroupsPath(id, cgroupParent), {});
+    using opened = new DisposableStack();
+    const stdout = opened.use(streamPipe());
+    const stderr = opened.use(streamPipe());
+    const stdin = hasInput ? opened.use(streamPipe()) : undefined;
+    const input = stdin?.read ?? opened.use(open("/dev/null", O_RDONLY));
+    init = opened.use(
+      initStart(earlyNamespaces(hasNetwork), cgroup, [input.number, stdout.write.number, stderr.write.number]),
+    );
+    const kept = [init.control, stdout.read, stderr.read, ...(stdin === undefined ? [] : [stdin.write])];
+    const fds = [FIRST_PIDFD, ...kept.map(({ number }) => number)];
+    const words = [id, cgroupParent, ...(hasInput ? ["stdin"] : [])];
+    return { ...spawn(directories, words, { fds, first: init.start }), init: init.control };
+  } catch (error) {
+    init?.control.close();
+    cgroup?.destroy();
+    forgetStart(directories.state, id);
+    throw error;
+  }
+}
+
+function earlyNamespaces(hasNetwork: boolean): { readonly type: NamespaceType }[] {
+  const types: NamespaceType[] = ["mount", "uts", "ipc", "pid"];
+  if (hasNetwork) types.push("network");
+  if (cgroupLayout().mode === "v2") types.push("cgroup");
+  return types.map((type) => ({ type }));
+}
+
+function spawn(
+  { root, state }: Directories,
+  words: readonly string[],
+  { fds, first }: Pick<SpawnOptions, "fds" | "first">,
 ): NewSupervisor {
   using nothing = open("/dev/null", O_RDWR);
   const [ours, theirs] = socketpair();
   try {
-    const stdio = [nothing.number, nothing.number, nothing.number];
-    const settings = { CTR_ROOT: directories.root, CTR_STATE: directories.state };
-    const words = early === undefined ? [] : earlyWords(early);
-    const spawned = spawnRole("supervisor", words, settings, { fds: [...stdio, theirs.number], newSession: true });
-    using _ = spawned.pidfd;
+    const given = [nothing.number, nothing.number, nothing.number, theirs.number, ...fds];
+    const options = { fds: given, newSession: true, ...(first === undefined ? {} : { first }) };
+    const spawned = spawnRole("supervisor", words, { CTR_ROOT: root, CTR_STATE: state }, options);
+    spawned.pidfd.close();
     const keeper = { pid: spawned.pid, startTime: processStartTime(spawned.pid) ?? 0 };
-    // Before its interpreter has loaded what could make a cgroup.
-    if (early !== undefined) noteStart(directories.state, { ...early, keeper });
     return { keeper, socket: ours };
   } catch (error) {
     ours.close();
@@ -47,9 +97,4 @@ export function spawnSupervisor(
   } finally {
     theirs.close();
   }
-}
-
-/** The supervisor's arguments; cmd/supervisor/early.ts reads them. */
-function earlyWords({ id, cgroupParent, hasNetwork, hasInput }: EarlyContainer): string[] {
-  return [id, cgroupParent, hasNetwork ? "network" : "host-network", ...(hasInput ? ["stdin"] : [])];
 }

@@ -230,7 +230,7 @@ export type Confinement = Pick<Spec, "annotations"> & { readonly linux: Pick<Lin
 /** The part of `runtimeSpec` that needs nothing made. */
 export function confinementOf(record: ContainerRecord): Confinement {
   const { hostConfig, id } = record;
-  const path = hostConfig.CgroupParent === "" ? cgroupsPath(id) : cgroupsPath(id, hostConfig.CgroupParent);
+  const path = cgroupsPath(id, hostConfig.CgroupParent);
   return { annotations: annotationsOf(record), linux: { cgroupsPath: path, resources: resourcesOf(hostConfig) } };
 }
 
@@ -345,7 +345,7 @@ function linuxOf(record: ContainerRecord, donor: ContainerRecord | undefined): L
   const isHidden = hostConfig.AreSystemPathsHidden;
   return {
     namespaces: namespacesOf(record, donor),
-    cgroupsPath: hostConfig.CgroupParent === "" ? cgroupsPath(id) : cgroupsPath(id, hostConfig.CgroupParent),
+    cgroupsPath: cgroupsPath(id, hostConfig.CgroupParent),
     resources: resourcesOf(hostConfig),
     ...(hasOwnNetwork ? { sysctl: DEFAULT_SYSCTLS } : {}),
     ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),

@@ -10,6 +10,8 @@ import {
   type TerminalSize,
   type ToSupervisor,
 } from "../ipc/supervisor.ts";
+import { handOver } from "../runtime/hand-over.ts";
+import type { Spec } from "../spec/runtime.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type NewSupervisor, spawnSupervisor } from "./spawn-supervisor.ts";
 import { claim } from "./store.ts";
@@ -21,8 +23,8 @@ export interface StartOptions {
   /** What the client wants to be attached to from the first byte on; without it the connection ends once it runs. */
   readonly streams?: Streams | undefined;
   readonly size?: TerminalSize | undefined;
-  /** The frame for the init that its supervisor has started early. */
-  readonly create?: Uint8Array | undefined;
+  /** For the init that its supervisor was born with. */
+  readonly spec?: Spec | undefined;
 }
 
 /**
@@ -32,8 +34,11 @@ export interface StartOptions {
 export async function sendStart(
   supervisor: NewSupervisor,
   id: string,
-  { streams, size, create }: StartOptions,
+  { streams, size, spec }: StartOptions,
 ): Promise<ToContainer> {
+  const hasSpec = supervisor.init !== undefined && spec !== undefined;
+  if (hasSpec) handOver(supervisor.init.number, spec);
+  supervisor.init?.close();
   const fd = supervisor.socket.take();
   const connection = await connectFd<FromSupervisor, ToSupervisor>(fd, SUPERVISOR_CLIENT);
   connection.send({
@@ -41,7 +46,7 @@ export async function sendStart(
     id,
     ...(streams === undefined ? {} : { streams }),
     ...(size === undefined ? {} : { size }),
-    ...(create === undefined ? {} : { create }),
+    hasSpec,
   });
   return connection;
 }

@@ -1,14 +1,14 @@
 /**
- * The journal of early starts: `<state>/starting/<id>`, a link whose target names a supervisor that may start init, and
- * so has a cgroup, before its container is recorded. Written while the supervisor's interpreter still loads, taken back
- * once the row names the same supervisor. What stays here and whose supervisor is dead was left by a crash.
+ * The journal of early starts: `<state>/starting/<id>`, a link whose target names the command that starts init, and so
+ * makes a cgroup, before its container is recorded. Written before the cgroup is made, taken back once there is a row,
+ * or by the supervisor once nothing is left of it. What stays here and whose command is dead was left by a crash.
  */
-import { EEXIST, ENOENT, isErrno } from "../errors/error.ts";
+import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
 import { getdents64, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
 import type { Keeper } from "./store.ts";
 
-/** A supervisor that was promised a container. */
+/** A container that was promised to a supervisor. */
 export interface EarlyEntry {
   readonly id: string;
   readonly keeper: Keeper;
@@ -16,13 +16,12 @@ export interface EarlyEntry {
   readonly cgroupParent: string;
 }
 
-/** Notes a supervisor that was just born: by whoever bore it and by itself, whichever is first; the other finds it there. */
+/** Notes a start, before anything is made for it. */
 export function noteStart(state: string, { id, keeper, cgroupParent }: EarlyEntry): void {
   const write = () => symlinkat(`${keeper.pid} ${keeper.startTime} ${cgroupParent}`, AT_FDCWD, pathOf(state, id));
   try {
     write();
   } catch (error) {
-    if (isErrno(error, EEXIST)) return;
     if (!isErrno(error, ENOENT)) throw error;
     mkdirAll(state, 0o711);
     mkdirAll(`${state}/starting`, 0o700);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { CtrError, ProtocolError } from "../errors/error.ts";
 import { decodePayload, encodeFrame } from "./frame.ts";
 import { checkHello, hello } from "./hello.ts";
-import { decodeFromInit, decodeToInit, type FromInit, INIT_CONVERSATION, type ToInit } from "./init.ts";
+import { createMessage, decodeFromInit, decodeToInit, type FromInit, INIT_CONVERSATION, type ToInit } from "./init.ts";
 
 const SPEC = {
   ociVersion: "1.2.0",
@@ -10,7 +10,7 @@ const SPEC = {
   process: { args: ["true"], cwd: "/", user: { uid: 0, gid: 0 } },
 } as const;
 
-const TO: readonly ToInit[] = [
+const TO: readonly Exclude<ToInit, { type: "create" }>[] = [
   { type: "network" },
   {
     type: "network",
@@ -40,7 +40,7 @@ test("init: every message survives its frame", () => {
 });
 
 test("a spec crosses whole", () => {
-  const message = decodeToInit(over({ type: "create", spec: SPEC }));
+  const message = decodeToInit(over(createMessage(SPEC)));
   expect(message.type === "create" && message.spec.process.args).toEqual(["true"]);
 });
 
@@ -54,7 +54,6 @@ test.each([
 });
 
 test.each([
-  ["no spec", undefined],
   ["nil", null],
   ["a list", []],
   ["an empty map", {}],
@@ -62,7 +61,16 @@ test.each([
   ["arguments that are one text", { ...SPEC, process: { ...SPEC.process, args: "true" } }],
   ["a root that is a number", { ...SPEC, root: 1 }],
 ])("to init: a spec that is %s is refused in words", (_name, spec) => {
-  expect(() => decodeToInit({ type: "create", spec })).toThrow(CtrError);
+  expect(() => decodeToInit({ type: "create", config: JSON.stringify(spec) })).toThrow(CtrError);
+});
+
+test.each([
+  ["no text", undefined, ProtocolError],
+  ["a map", SPEC, ProtocolError],
+  ["half a text", JSON.stringify(SPEC).slice(0, -1), CtrError],
+  ["deeper than a stack", "[".repeat(1 << 20), CtrError],
+])("to init: a config that is %s is refused", (_name, config, kind) => {
+  expect(() => decodeToInit({ type: "create", config })).toThrow(kind);
 });
 
 test.each([

@@ -8,8 +8,8 @@ const SIZE = { rows: 24, columns: 80 } as const;
 const PROCESS = { args: ["sh"], env: ["A=b"], cwd: "/", user: "1:2", terminal: true, privileged: false } as const;
 
 const TO: readonly ToSupervisor[] = [
-  { type: "start", id: "c0ffee" },
-  { type: "start", id: "c0ffee", streams: STREAMS, size: SIZE, create: new Uint8Array([1, 2]) },
+  { type: "start", id: "c0ffee", hasSpec: false },
+  { type: "start", id: "c0ffee", streams: STREAMS, size: SIZE, hasSpec: true },
   { type: "attach", streams: STREAMS, size: SIZE },
   { type: "exec", process: PROCESS, streams: STREAMS, size: SIZE },
   { type: "exec", process: { args: [], env: [], terminal: false, privileged: true } },
@@ -85,8 +85,8 @@ test.each([
   ["a type that is no text", { type: 1 }],
   ["an unknown type", { type: "format" }],
   ["a type of objects' own", { type: "constructor" }],
-  ["start without an id", { type: "start" }],
-  ["start with half the streams", { type: "start", id: "a", streams: { stdin: true } }],
+  ["start without an id", { type: "start", hasSpec: false }],
+  ["start with half the streams", { type: "start", id: "a", hasSpec: false, streams: { stdin: true } }],
   ["attach without streams", { type: "attach" }],
   ["exec without a process", { type: "exec" }],
   ["exec with a list as its process", { type: "exec", process: [] }],

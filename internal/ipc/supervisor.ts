@@ -66,13 +66,13 @@ export interface ExecProcess {
 
 /** What a client tells a supervisor. */
 export type ToSupervisor =
-  /** `create` is the frame for an init that waits already (internal/ipc/init.ts), made by who recorded the container. */
+  /** `hasSpec`: the init that the supervisor was born with was given its spec by who recorded the container. */
   | {
       readonly type: "start";
       readonly id: string;
       readonly streams?: Streams;
       readonly size?: TerminalSize;
-      readonly create?: Uint8Array;
+      readonly hasSpec: boolean;
     }
   | { readonly type: "attach"; readonly streams: Streams; readonly size?: TerminalSize }
   | { readonly type: "exec"; readonly process: ExecProcess; readonly streams?: Streams; readonly size?: TerminalSize }
@@ -142,7 +142,7 @@ export function decodeToSupervisor(value: unknown): ToSupervisor {
         id: text(fields, "id"),
         ...optionalStreams(fields),
         ...optionalSize(fields),
-        ...optionalCreate(fields),
+        hasSpec: boolean(fields, "hasSpec"),
       };
     case "attach":
       return { type, streams: streams(fields), ...optionalSize(fields) };
@@ -216,10 +216,6 @@ function streams(fields: Fields): Streams {
 
 function optionalStreams(fields: Fields): { readonly streams?: Streams } {
   return fields["streams"] === undefined ? {} : { streams: streams(fields) };
-}
-
-function optionalCreate(fields: Fields): { readonly create?: Uint8Array } {
-  return fields["create"] === undefined ? {} : { create: bytes(fields, "create") };
 }
 
 function size(fields: Fields): TerminalSize {

@@ -5,12 +5,10 @@
 import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import { type Connection, connectFd } from "../ipc/connection.ts";
-import { encodeFrame } from "../ipc/frame.ts";
-import { hello } from "../ipc/hello.ts";
-import { decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
+import { createMessage, decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
 import type { InterfaceSetup } from "../ipc/netd.ts";
 import type { MemoryResources, Resources, Spec } from "../spec/runtime.ts";
-import { type Fd, writeAll } from "../sys/fd.ts";
+import type { Fd } from "../sys/fd.ts";
 import { pidfdGetfd, processStartTime } from "../sys/process.ts";
 import { type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
 
@@ -44,14 +42,6 @@ export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
     throw error;
   }
   return await converse(waiting, spec, spec);
-}
-
-/**
- * Hands an init that waits its spec, as the frame of a `create` message that its maker encoded; `launchWaiting` follows.
- */
-export function handOverFrame(waiting: WaitingInit, create: Uint8Array): void {
-  writeAll(waiting.control.number, encodeFrame(hello(INIT_CONVERSATION)));
-  writeAll(waiting.control.number, create);
 }
 
 /** Goes on with an init that was handed its spec, of which these are the limits: set while init is at work. */
@@ -107,7 +97,7 @@ async function converse(waiting: WaitingInit, limited: Limited, create: Spec | u
   try {
     const conversation = { ...INIT_CONVERSATION, decode: decodeFromInit, hasGreeted: create === undefined };
     const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
-    if (create !== undefined) control.send({ type: "create", spec: create });
+    if (create !== undefined) control.send(createMessage(create));
     return new Launched(waiting, control, { ready: whenReady(limited), start: atStart(limited) });
   } catch (error) {
     waiting.abandon();

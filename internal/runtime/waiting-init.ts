@@ -1,15 +1,15 @@
 /**
- * `ctr init` started in its namespaces and its cgroup, waiting for its spec. A supervisor may start it before the spec is
- * known, as soon as it knows the namespaces: the interpreter's start is then over when the spec arrives. This file is
- * loaded before anything else on that path and imports accordingly little.
+ * `ctr init` started in its namespaces and its cgroup, waiting for its spec. It may be started before the spec is known,
+ * as soon as the namespaces are: the interpreter's start is then over when the spec arrives. This file is loaded before
+ * anything else on that path and imports accordingly little.
  */
-import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
+import type { Cgroup } from "../cgroups/cgroup.ts";
 import { NAMESPACES } from "../spec/namespaces.ts";
 import type { Namespace } from "../spec/runtime.ts";
 import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
-import { pidfdSendSignal, waitChild } from "../sys/process.ts";
+import { pidfdSendSignal, pidOfPidfd, waitChild } from "../sys/process.ts";
 import { socketpair } from "../sys/socket.ts";
-import { CLONE_NEWNET, type SpawnOptions, spawnRole } from "../sys/spawn.ts";
+import { CLONE_NEWNET, type RoleStart, spawnRole } from "../sys/spawn.ts";
 
 const SIGKILL = 9;
 
@@ -27,19 +27,15 @@ export interface WaitingInit {
   abandon(): void;
 }
 
-/** Makes the cgroup, without limits yet, and starts init in it. */
-export function startInit(cgroupPath: string, namespaces: readonly Namespace[], stdio: StandardFds): WaitingInit {
-  const cgroup = createCgroup(cgroupPath, {});
-  try {
-    return spawnInit(namespaces, cgroup, stdio);
-  } catch (error) {
-    cgroup.destroy();
-    throw error;
-  }
+/** An init to be started; its descriptors live until it is disposed. */
+export interface InitStart extends Disposable {
+  readonly start: RoleStart;
+  /** The other end of its conversation; the caller's from here on. */
+  readonly control: Fd;
 }
 
-/** Starts init in new and joined namespaces, in the cgroup from its first instruction on. */
-export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdio: StandardFds): WaitingInit {
+/** How init is started in new and joined namespaces, in the cgroup from its first instruction on. */
+export function initStart(namespaces: readonly Namespace[], cgroup: Cgroup, stdio: StandardFds): InitStart {
   using opened = new DisposableStack();
   const entrance = opened.use(cgroup.entrance());
   let made = 0;
@@ -56,9 +52,9 @@ export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdi
     if (type === "pid") pidNamespaceFd = fd;
     else joins.push({ fd, kind: flag });
   }
-  const [ours, theirs] = socketpair();
+  const [control, theirs] = socketpair();
   opened.use(theirs);
-  const options: SpawnOptions = {
+  const options = {
     namespaces: made,
     joins,
     ...(pidNamespaceFd === undefined ? {} : { pidNamespaceFd }),
@@ -67,17 +63,35 @@ export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdi
     fds: [...stdio, theirs.number],
     newSession: true,
   };
+  const args = (made & CLONE_NEWNET) === 0 ? [] : ["own-network"];
+  const owned = opened.move();
+  return { start: { role: "init", args, options }, control, [Symbol.dispose]: () => owned.dispose() };
+}
+
+/** Starts init as our child. */
+export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdio: StandardFds): WaitingInit {
+  using init = initStart(namespaces, cgroup, stdio);
+  const { role, args, options } = init.start;
   try {
-    const { pid, pidfd } = spawnRole("init", (made & CLONE_NEWNET) === 0 ? [] : ["own-network"], {}, options);
-    const abandon = () => {
-      pidfdSendSignal(pidfd.number, SIGKILL);
-      waitChild(pid, true);
-      pidfd.close();
-      cgroup.destroy();
-    };
-    return { pid, pidfd, cgroup, control: ours, abandon };
+    const { pid, pidfd } = spawnRole(role, args, {}, options);
+    return waitingInit(pid, pidfd, cgroup, init.control);
   } catch (error) {
-    ours.close();
+    init.control.close();
     throw error;
   }
+}
+
+/** An init that was started as our child before we were what we are now (`SpawnOptions.first`). */
+export function adoptInit(pidfd: Fd, cgroup: Cgroup, control: Fd): WaitingInit {
+  return waitingInit(pidOfPidfd(pidfd.number), pidfd, cgroup, control);
+}
+
+function waitingInit(pid: number, pidfd: Fd, cgroup: Cgroup, control: Fd): WaitingInit {
+  const abandon = () => {
+    pidfdSendSignal(pidfd.number, SIGKILL);
+    waitChild(pid, true);
+    pidfd.close();
+    cgroup.destroy();
+  };
+  return { pid, pidfd, cgroup, control, abandon };
 }

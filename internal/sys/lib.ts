@@ -49,6 +49,7 @@ const USUAL = {
   ctr_pidfd_send_signal: { args: ["i32", "i32"], returns },
   ctr_prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns },
   ctr_setsid: { args: [], returns },
+  ctr_exit_group: { args: ["i32"], returns },
   ctr_umask: { args: ["u32"], returns },
   ctr_chdir: { args: ["ptr"], returns },
   ctr_fchdir: { args: ["i32"], returns },

@@ -1,6 +1,7 @@
 /** Processes: signals by pidfd, waiting, limits, names and flags of our own. */
-import { ECHILD, ESRCH, isErrno } from "../errors/error.ts";
+import { CtrError, ECHILD, ESRCH, isErrno } from "../errors/error.ts";
 import { Fd, O_RDONLY, open, read } from "./fd.ts";
+import { readText } from "./file.ts";
 import { check, cstr, lib } from "./lib.ts";
 
 export const PR_SET_PDEATHSIG = 1;
@@ -21,6 +22,11 @@ export function kill(pid: number, signal: number): void {
 /** pidfd_open(2), kernel 5.3. */
 export function pidfdOpen(pid: number): Fd {
   return new Fd(check("pidfd_open", lib.ctr_pidfd_open(pid, 0)));
+}
+
+/** The process behind a pidfd, as this pid namespace numbers it; -1 when it is gone (pidfd_open(2), "fdinfo"). */
+export function pidOfPidfd(pidfd: number): number {
+  return Number(/^Pid:\t(-?\d+)$/m.exec(readText(`/proc/self/fdinfo/${pidfd}`))?.[1] ?? -1);
 }
 
 /** pidfd_send_signal(2), kernel 5.1; signal 0 asks whether the process lives. */
@@ -97,6 +103,16 @@ export function prlimit(
   const next = limit === undefined ? null : new BigUint64Array([limit.soft, limit.hard]);
   check("prlimit", lib.ctr_prlimit64(pid, resource, next, old));
   return { soft: old[0] ?? 0n, hard: old[1] ?? 0n };
+}
+
+/**
+ * exit_group(2), without the interpreter's farewell. That one closes the database, and whoever closes a WAL database last
+ * writes all of it back, syncs it and deletes the log, for the next command to make a new one. Nothing may be waiting to
+ * be written: what ctr prints is written when it is printed.
+ */
+export function exitGroup(status: number): never {
+  lib.ctr_exit_group(status);
+  throw new CtrError("internal", "exit_group returned");
 }
 
 /** umask(2): sets and returns the old one. */

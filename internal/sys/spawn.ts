@@ -157,6 +157,18 @@ export interface SpawnOptions {
   /** Become 0, 1, 2, … of the child; nothing else is passed on. */
   readonly fds: readonly number[];
   readonly newSession?: boolean;
+  /** A role that the child starts, as its own child, before it becomes what it is to be: both start side by side. */
+  readonly first?: RoleStart;
+}
+
+/** In `SpawnOptions.fds`: the pidfd of what `first` has started. The value of FIRST_PIDFD in csrc/spawn.c. */
+export const FIRST_PIDFD = -2;
+
+/** A role to be started. */
+export interface RoleStart {
+  readonly role: Role;
+  readonly args: readonly string[];
+  readonly options: SpawnOptions;
 }
 
 /** A child of ours. */
@@ -176,6 +188,8 @@ export function spawnExecutable(
   return spawn(packer, options, [BigInt(executable), packer.strings(args), packer.strings(env)], 0n, args[0]);
 }
 
+type Executable = readonly [fd: bigint, argv: bigint, envp: bigint];
+
 /** Starts a program with its credentials and confinement, as `ctr exec` does in a running container. Throws SpawnError. */
 export function spawnProcess(image: ProcessImage, options: SpawnOptions): Spawned {
   const packer = new Packer();
@@ -183,15 +197,10 @@ export function spawnProcess(image: ProcessImage, options: SpawnOptions): Spawne
   return spawn(packer, options, [-1n, 0n, 0n], process, image.args[0]);
 }
 
-function spawn(
-  packer: Packer,
-  options: SpawnOptions,
-  executable: readonly [bigint, bigint, bigint],
-  process: bigint,
-  shown?: string,
-): Spawned {
-  const joins = options.joins ?? [];
-  const packed = new BigInt64Array([
+/** `struct ctr_spawn` of csrc/spawn.c. */
+function packSpawn(packer: Packer, options: SpawnOptions, executable: Executable, process: bigint): BigInt64Array {
+  const { joins = [], first } = options;
+  return new BigInt64Array([
     BigInt(options.namespaces ?? 0),
     BigInt(options.cgroupFd ?? -1),
     ...executable,
@@ -207,7 +216,26 @@ function spawn(
     0n,
     packer.numbers(options.taskFds ?? []),
     BigInt(options.taskFds?.length ?? 0),
+    first === undefined ? 0n : packer.pointer(packFirst(packer, first, executable[0])),
   ]);
+}
+
+/** It runs from the same executable. */
+function packFirst(packer: Packer, { role, args, options }: RoleStart, executable: bigint): Uint8Array {
+  const words = packer.strings(["ctr", role, ...args]);
+  return new Uint8Array(
+    packSpawn(packer, options, [executable, words, packer.strings(roleEnvironment(role, {}))], 0n).buffer,
+  );
+}
+
+function spawn(
+  packer: Packer,
+  options: SpawnOptions,
+  executable: Executable,
+  process: bigint,
+  shown?: string,
+): Spawned {
+  const packed = packSpawn(packer, options, executable, process);
   const pid = Number(lib.ctr_spawn(packed));
   if (pid < 0) throw new SpawnError(STEPS[Number(packed[13])] ?? "none", -pid, shown);
   // The packer is used after the call, so nothing it keeps can have been collected before.

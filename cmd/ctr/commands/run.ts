@@ -1,6 +1,6 @@
 /** `ctr run`: creates a container and starts it. */
 import { generateId } from "../../../internal/container/names.ts";
-import { type EarlyContainer, spawnSupervisor } from "../../../internal/container/spawn-supervisor.ts";
+import { type EarlyContainer, spawnSupervisor, spawnWithInit } from "../../../internal/container/spawn-supervisor.ts";
 import { defineCommand, type Flags } from "../command.ts";
 import { RUN_FLAGS } from "../container-flags.ts";
 
@@ -16,12 +16,13 @@ export const command = defineCommand({
     // the supervisor goes away again. What this command itself needs is loaded meanwhile.
     const id = generateId();
     const early = earlyContainer(id, call.flags);
-    const supervisor = spawnSupervisor(call.directories, early);
+    const supervisor = early === undefined ? spawnSupervisor(call.directories) : spawnWithInit(call.directories, early);
     try {
       const { runContainer } = await import("../run-container.ts");
-      return await runContainer(call, supervisor, { id, isEarly: early !== undefined });
+      return await runContainer(call, supervisor, id);
     } finally {
       supervisor.socket.close();
+      supervisor.init?.close();
     }
   },
 });
