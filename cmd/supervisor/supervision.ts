@@ -21,7 +21,7 @@ import type { Process } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
-import { type ChildExit, isRunning, pidfdSendSignal, processStartTime } from "../../internal/sys/process.ts";
+import { type ChildExit, isRunning, pidfdSendSignal, processStartTime, umask } from "../../internal/sys/process.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
 import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
@@ -308,7 +308,13 @@ export class Supervision {
     mkdirAll(path.slice(0, path.lastIndexOf("/")), 0o700);
     // A dead supervisor's socket: ours by the claim on the row.
     removeSocket(path);
-    this.#listener = listenUnix({ path }, SUPERVISOR_SERVER, (client) => void serve(this, client));
+    // bind(2) makes the socket with what the umask leaves; before anybody could change its mode it would be there.
+    const usual = umask(0o177);
+    try {
+      this.#listener = listenUnix({ path }, SUPERVISOR_SERVER, (client) => void serve(this, client));
+    } finally {
+      umask(usual);
+    }
   }
 
   /** Namespaces, network, program; undoes what it did when one of them fails. */

@@ -4,13 +4,14 @@
  */
 import { Database } from "bun:sqlite";
 import { CtrError } from "../errors/error.ts";
+import { O_CREAT, O_NOFOLLOW, O_RDWR, open } from "../sys/fd.ts";
 
 /** Pages of 4 KiB: few, because the first command after a quiet time reads what is in the log. */
 const WAL_PAGES = 128;
 
 /** A database with its schema brought up to date. Migration N is run once, in order; never edit one that has shipped. */
 export function openDatabase(path: string, migrations: readonly string[]): Database {
-  const db = new Database(path, { create: true, readwrite: true, strict: true });
+  const db = openOrMake(path);
   // busy_timeout first: everything after it may meet another process.
   db.run("PRAGMA busy_timeout = 10000");
   const version = db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
@@ -26,6 +27,17 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
     `PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${WAL_PAGES}`,
   );
   return db;
+}
+
+/** What SQLite makes itself (the log, its index) has the mode of the database: the caller's umask plays no part. */
+function openOrMake(path: string): Database {
+  try {
+    return new Database(path, { create: false, readwrite: true, strict: true });
+  } catch {
+    // Most often it is not there. Whatever else it is, the second attempt says.
+    open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600).close();
+    return new Database(path, { create: false, readwrite: true, strict: true });
+  }
 }
 
 function migrate(db: Database, migrations: readonly string[]): void {

@@ -36,7 +36,10 @@ struct ctr_spawn {
   int64_t pidfd, failed_step, failed_errno;
   uint64_t task_fds;
   int64_t task_fd_count;
+  uint64_t first;
 };
+
+#define FIRST_PIDFD (-2)
 
 enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP };
 
@@ -318,6 +321,61 @@ static void shell(char *command, const int32_t *fds, int64_t count, int first_fd
   IS(ctr_close((int)spawn.pidfd), 0);
 }
 
+/* The child's own child runs beside it, and is known to it by a descriptor. */
+static void first_is_a_grandchild(void)
+{
+  char *first_argv[] = {"sh", "-c", "echo first; exec sleep 1000", NULL};
+  char *candidates[] = {"/bin/sh", NULL};
+  char output[64];
+  int pair[2];
+  IS(ctr_pipe2(pair, O_CLOEXEC), 0);
+  struct ctr_process first_process = process_of(candidates, first_argv);
+  int32_t first_fds[] = {0, pair[1], 2};
+  struct ctr_spawn first = spawn_of(&first_process, first_fds, 3);
+  char *argv[] = {"sh", "-c", "p=$(sed -n 's/^Pid:[^0-9]*//p' /proc/$$/fdinfo/3); grep -q \"^PPid:.$$$\" /proc/$p/status && kill $p", NULL};
+  struct ctr_process process = process_of(candidates, argv);
+  process.first_fd = 4;
+  int32_t fds[] = {0, 1, 2, FIRST_PIDFD};
+  struct ctr_spawn spawn = spawn_of(&process, fds, 4);
+  spawn.first = address(&first);
+  long pid = start(&spawn);
+  HOLDS(pid > 0);
+  IS(status_of(pid), 0);
+  long got = ctr_read(pair[0], output, sizeof output - 1);
+  IS(got, 6);
+  IS(memcmp(output, "first\n", 6), 0);
+  IS(ctr_close((int)spawn.pidfd), 0);
+  IS(ctr_close(pair[0]), 0);
+  IS(ctr_close(pair[1]), 0);
+}
+
+/* Neither is there without the other: the pipe has no writer left when the call returns. */
+static void first_does_not_outlive_a_failure(void)
+{
+  char *argv[] = {"sh", "-c", "sleep 1000", NULL};
+  char *candidates[] = {"/bin/sh", NULL};
+  char *missing[] = {"/missing", NULL};
+  char output[8];
+  int pair[2];
+  IS(ctr_pipe2(pair, O_CLOEXEC), 0);
+  struct ctr_process first_process = process_of(candidates, argv);
+  int32_t first_fds[] = {0, pair[1], 2};
+  struct ctr_spawn first = spawn_of(&first_process, first_fds, 3);
+  struct ctr_process process = process_of(missing, argv);
+  int32_t fds[] = {0, 1, 2};
+  struct ctr_spawn spawn = spawn_of(&process, fds, 3);
+  spawn.first = address(&first);
+  spawn_fails(spawn, STEP_EXEC, ENOENT, __LINE__);
+  IS(ctr_close(pair[1]), 0);
+  IS(ctr_read(pair[0], output, sizeof output), 0);
+  IS(ctr_close(pair[0]), 0);
+
+  first_process = process_of(missing, argv);
+  process = process_of(candidates, argv);
+  first.fds = address(fds);
+  spawn_fails(spawn, STEP_EXEC, ENOENT, __LINE__);
+}
+
 /* Sources that are each other's targets: 0 ← 1, 1 ← 0, as a naive loop of dup2 gets it wrong. */
 static void descriptors_may_overlap(void)
 {
@@ -486,6 +544,8 @@ int main(void)
   wrappers_do_their_call();
   spawn_runs_a_program();
   spawn_tells_what_failed();
+  first_is_a_grandchild();
+  first_does_not_outlive_a_failure();
   descriptors_may_overlap();
   signals_are_reset();
   exec_tells_what_failed();

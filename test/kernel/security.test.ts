@@ -1,6 +1,6 @@
 /** What confines a container, beyond the basics in run.test.ts: each refusal as the kernel gives it inside. */
 import { describe, expect } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, writeFileSync } from "node:fs";
 import { MASKED_PATHS, READONLY_PATHS } from "../../internal/security/paths.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Spec } from "../../internal/spec/runtime.ts";
@@ -343,4 +343,25 @@ describe("paths", () => {
     const devices = (await inside([], "probe", "mounts")).split("\n").filter((line) => / devtmpfs /.test(line));
     expect(devices).toEqual([]);
   });
+});
+
+test("the engine's own files are closed to others, whatever the caller's umask", async () => {
+  const usual = process.umask(0);
+  const other = tempEngine();
+  try {
+    await other.ok("run", "-d", "--name", "web", await other.image("minimal"), "sleep", "1000");
+    const open = [other.root, other.state].flatMap((top) =>
+      readdirSync(top, { recursive: true, encoding: "utf8" })
+        // The containers' own files, and what is bound into them for any user there to read.
+        .filter((name) => !/^layers\/|^placeholders|\/(upper|work)(\/|$)|\/(hosts|hostname|resolv\.conf)$/.test(name))
+        .map((name) => ({ name, stat: lstatSync(`${top}/${name}`) }))
+        .filter(({ stat }) => (stat.mode & (stat.isDirectory() ? 0o066 : 0o077)) !== 0 && !stat.isSymbolicLink())
+        .map(({ name, stat }) => `${name} ${(stat.mode & 0o7777).toString(8)}`),
+    );
+    // What the OCI layout says of itself, below a directory that is closed.
+    expect(open.filter((line) => !/^content\/(oci-layout|index\.json) 644$/.test(line))).toEqual([]);
+    await other.ok("rm", "-f", "web");
+  } finally {
+    process.umask(usual);
+  }
 });
