@@ -1,31 +1,11 @@
 /** The role of a person's command: global flags, the command's name, its flags, its action, its exit status. */
 import { CtrError } from "../../internal/errors/error.ts";
 import { exitGroup } from "../../internal/sys/process.ts";
-import type { Directories } from "./command.ts";
-import { COMMANDS, type Entry, type Table } from "./commands.ts";
+import { COMMANDS, type Entry, type Table, visibleNames } from "./commands.ts";
 import { reportFailure } from "./fail.ts";
 import { type FlagsOutcome, parseFlags, UsageError } from "./flags.ts";
+import { engineDirectories, GLOBAL_FLAGS } from "./global-flags.ts";
 import { nearest } from "./nearest.ts";
-
-const GLOBAL_FLAGS = {
-  config: {
-    type: "string",
-    valueHint: "string",
-    description: "Directory of the user's own configuration, with the registries' logins (default \"~/.docker\")",
-  },
-  root: {
-    type: "string",
-    valueHint: "string",
-    description: 'Directory of the engine\'s persistent state (default "/var/lib/ctr")',
-  },
-  state: {
-    type: "string",
-    valueHint: "string",
-    description: 'Directory of the engine\'s run-time state (default "/run/ctr")',
-  },
-  debug: { type: "boolean", alias: "D", description: "Print the stack and the causes of a failure" },
-  version: { type: "boolean", alias: "v", description: "Print version information and quit" },
-} as const;
 
 exitGroup(await main(process.argv.slice(2)));
 
@@ -61,7 +41,7 @@ async function main(words: readonly string[]): Promise<number> {
     if (found.entry.isForEverybody !== true && process.geteuid?.() !== 0) {
       throw new CtrError("denied", "permission denied: the engine is root's, and so are its commands");
     }
-    const call = { flags: outcome.values, operands: outcome.operands, directories: directories(globals.values) };
+    const call = { flags: outcome.values, operands: outcome.operands, directories: engineDirectories(globals.values) };
     // The flags were parsed by the command's own definitions: that is the type its action takes.
     return await command.run(call as never);
   } catch (caught) {
@@ -111,7 +91,7 @@ function find(words: readonly string[]): {
 }
 
 function unknownCommand(path: readonly string[], table: Table): UsageError {
-  const guesses = nearest(path.at(-1) ?? "", Object.keys(table));
+  const guesses = nearest(path.at(-1) ?? "", visibleNames(table));
   const message = `ctr: unknown command: ctr ${path.join(" ")}`;
   return new UsageError(message, 1, groupUsage(path.slice(0, -1)), undefined, { guesses });
 }
@@ -133,20 +113,6 @@ function checkOperands(path: string, [least, most]: readonly [number, number], c
     throw new UsageError(`ctr: '${path}' requires at least ${s(least)}`, 1, undefined, hint("See"));
   if (least === 0) throw new UsageError(`ctr: '${path}' requires at most ${s(most)}`, 1, undefined, hint("See"));
   throw new UsageError(`ctr: '${path}' requires at least ${least} and at most ${s(most)}`, 1, undefined, hint("See"));
-}
-
-function directories(globals: { readonly root: string | undefined; readonly state: string | undefined }): Directories {
-  return {
-    root: directory(globals.root ?? process.env["CTR_ROOT"], "/var/lib/ctr"),
-    state: directory(globals.state ?? process.env["CTR_STATE"], "/run/ctr"),
-  };
-}
-
-/** Absolute and without a slash at its end: the engine's processes do not share a current directory. */
-function directory(given: string | undefined, preset: string): string {
-  if (given === undefined || given === "") return preset;
-  const absolute = given.startsWith("/") ? given : `${process.cwd()}/${given}`;
-  return absolute.replace(/(?<=.)\/+$/, "");
 }
 
 async function printVersion(): Promise<number> {

@@ -22,6 +22,8 @@ export interface Entry {
   readonly preset?: readonly string[];
   /** True if it does not touch the engine, which is root's. */
   readonly isForEverybody?: true;
+  /** True for what no help shows: the shells ask for it, not people. */
+  readonly isHidden?: true;
 }
 
 export interface Group {
@@ -31,12 +33,22 @@ export interface Group {
 
 export type Table = { readonly [name: string]: Entry | Group };
 
+/** The names that are shown to people. */
+export function visibleNames(commands: Table): readonly string[] {
+  return Object.keys(commands).filter((name) => {
+    const entry = commands[name];
+    return entry !== undefined && !("load" in entry && entry.isHidden === true);
+  });
+}
+
 function table(entries: Table): Table {
   return Object.assign(Object.create(null), entries);
 }
 
 const attach: Entry = { load: () => import("./commands/attach.ts") };
 const commit: Entry = { load: () => import("./commands/commit.ts") };
+const complete: Entry = { load: () => import("./commands/complete.ts"), isForEverybody: true, isHidden: true };
+const completion: Entry = { load: () => import("./commands/completion.ts"), isForEverybody: true };
 const create: Entry = { load: () => import("./commands/create.ts") };
 const events: Entry = { load: () => import("./commands/events.ts") };
 const exec: Entry = { load: () => import("./commands/exec.ts") };
@@ -133,8 +145,10 @@ const volume: Group = {
 const system: Group = { description: "Manage the engine", commands: table({ events, info }) };
 
 export const COMMANDS: Table = table({
+  __complete: complete,
   attach,
   commit,
+  completion,
   container,
   create,
   events,

@@ -1,6 +1,6 @@
 /** `--help` in Docker's layout. Never on the path of a command that does something. */
 import type { FlagDefinitions } from "./command.ts";
-import { type AnyCommand, COMMANDS, type Entry, type Table } from "./commands.ts";
+import { type AnyCommand, COMMANDS, type Entry, type Table, visibleNames } from "./commands.ts";
 import { print, printError } from "./output.ts";
 
 /** Where the text wraps: what Docker does without a terminal. */
@@ -39,7 +39,7 @@ export async function printGroupHelp(path: readonly string[], globals: FlagDefin
 }
 
 async function overview(globals: FlagDefinitions): Promise<string> {
-  const names = Object.keys(COMMANDS);
+  const names = visibleNames(COMMANDS);
   const isGroup = (name: string) => !("load" in (COMMANDS[name] ?? {}));
   let text = "Usage:  ctr [OPTIONS] COMMAND\n\nA container engine for Linux servers in one self-contained executable\n";
   text += `\nCommon Commands:\n${await commandLines(COMMON, COMMANDS)}`;

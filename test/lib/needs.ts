@@ -17,6 +17,9 @@ const NEEDS = {
   qemu: () => Bun.which("qemu-system-x86_64") !== null || "no qemu-system-x86_64",
   skopeo: () => Bun.which("skopeo") !== null || "no skopeo",
   umoci: () => Bun.which("umoci") !== null || "no umoci",
+  bash: () => Bun.which("bash") !== null || "no bash",
+  zsh: () => Bun.which("zsh") !== null || "no zsh",
+  fish: () => Bun.which("fish") !== null || "no fish",
   sanitizers: () =>
     ["libasan.so", "libubsan.so"].every((name) =>
       Bun.spawnSync(["cc", `-print-file-name=${name}`])
