@@ -1,7 +1,9 @@
 /** The flags of `run` and `create`. */
 import type { FlagDefinitions } from "./command.ts";
+import { RESOURCE_FLAGS } from "./resource-flags.ts";
 
 export const CONTAINER_FLAGS = {
+  ...RESOURCE_FLAGS,
   "add-host": {
     type: "string",
     valueHint: "list",
@@ -18,10 +20,6 @@ export const CONTAINER_FLAGS = {
   "cap-add": { type: "string", valueHint: "list", repeatable: true, description: "Add Linux capabilities" },
   "cap-drop": { type: "string", valueHint: "list", repeatable: true, description: "Drop Linux capabilities" },
   cidfile: { type: "string", description: "Write the container ID to the file" },
-  "cpu-shares": { type: "string", alias: "c", valueHint: "int", description: "CPU shares (relative weight)" },
-  cpus: { type: "string", valueHint: "decimal", description: "Number of CPUs" },
-  "cpuset-cpus": { type: "string", description: "CPUs in which to allow execution (0-3, 0,1)" },
-  "cpuset-mems": { type: "string", description: "MEMs in which to allow execution (0-3, 0,1)" },
   dns: { type: "string", valueHint: "list", repeatable: true, description: "Set custom DNS servers" },
   "dns-option": {
     type: "string",
@@ -59,13 +57,6 @@ export const CONTAINER_FLAGS = {
     description: "Read in a line delimited file of labels",
   },
   "mac-address": { type: "string", description: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },
-  memory: { type: "string", alias: "m", valueHint: "bytes", description: "Memory limit" },
-  "memory-reservation": { type: "string", valueHint: "bytes", description: "Memory soft limit" },
-  "memory-swap": {
-    type: "string",
-    valueHint: "bytes",
-    description: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
-  },
   mount: {
     type: "string",
     valueHint: "mount",
@@ -74,7 +65,6 @@ export const CONTAINER_FLAGS = {
   },
   name: { type: "string", description: "Assign a name to the container" },
   network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
-  "pids-limit": { type: "string", valueHint: "int", description: "Tune container pids limit (set -1 for unlimited)" },
   platform: { type: "string", description: "Set platform if server is multi-platform capable" },
   privileged: { type: "boolean", description: "Give extended privileges to this container" },
   publish: {

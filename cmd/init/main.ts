@@ -2,7 +2,7 @@
  * `ctr init`: PID 1 of a container until it becomes the user's program. It executes a runtime-spec and knows nothing
  * else. A column of named steps; the step's name is the one that appears in the error.
  */
-import { CtrError, SyscallError } from "../../internal/errors/error.ts";
+import { CtrError, EPERM, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import { OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
@@ -32,6 +32,8 @@ import {
   PR_SET_DUMPABLE,
   prctl,
   prlimit,
+  RLIM_INFINITY,
+  RLIMITS,
   setdomainname,
   sethostname,
   umask,
@@ -107,32 +109,18 @@ function setOomScore(spec: Spec): void {
   if (score !== undefined) writeInto("/proc/self/oom_score_adj", `${score}`);
 }
 
-/** getrlimit(2); the numbers of asm-generic/resource.h. */
-const RLIMITS = [
-  "CPU",
-  "FSIZE",
-  "DATA",
-  "STACK",
-  "CORE",
-  "RSS",
-  "NPROC",
-  "NOFILE",
-  "MEMLOCK",
-  "AS",
-  "LOCKS",
-  "SIGPENDING",
-  "MSGQUEUE",
-  "NICE",
-  "RTPRIO",
-  "RTTIME",
-];
-const RLIM_INFINITY = 2n ** 64n - 1n;
-
 function setRlimits(spec: Spec): void {
   for (const { type, soft, hard } of spec.process.rlimits ?? []) {
     const resource = RLIMITS.indexOf(type.replace(/^RLIMIT_/, ""));
     if (resource < 0) throw new CtrError("invalid", `unknown resource limit ${type}`);
-    prlimit(0, resource, { soft: limit(soft), hard: limit(hard) });
+    try {
+      prlimit(0, resource, { soft: limit(soft), hard: limit(hard) });
+    } catch (error) {
+      if (!isErrno(error, EPERM)) throw error;
+      const most = type === "RLIMIT_NOFILE" ? " and /proc/sys/fs/nr_open" : "";
+      const message = `ulimit ${type.replace("RLIMIT_", "").toLowerCase()}=${soft}:${hard} is above what this machine lets be set (CAP_SYS_RESOURCE${most})`;
+      throw new CtrError("denied", message, { cause: error });
+    }
   }
 }
 

@@ -19,7 +19,8 @@ import { collect } from "./collect.ts";
 import { mergeEnv } from "./env.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
-import { checkLimits, type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
+import { checkResources, checkUlimits } from "./resource-limits.ts";
+import { type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
 import { forgetStart } from "./starting.ts";
 import { containerById, findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
 
@@ -48,10 +49,15 @@ export interface Created {
 export function createContainer(engine: Engine, options: CreateOptions): Created {
   const { flags } = options;
   if (flags.name !== undefined) parseName(flags.name);
-  checkLimits(flags.hostConfig);
+  const limits = checkResources(flags.hostConfig);
+  const { ulimits, warnings } = checkUlimits(flags.hostConfig.Ulimits);
   const { CapAdd, CapDrop } = flags.hostConfig;
   capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
-  const hostConfig = { ...flags.hostConfig, NetworkMode: networkOf(engine, flags.hostConfig.NetworkMode) };
+  const hostConfig = {
+    ...limits.config,
+    Ulimits: ulimits,
+    NetworkMode: networkOf(engine, flags.hostConfig.NetworkMode),
+  };
   const image = imageOf(engine, options);
   const id = options.id ?? generateId();
   const config = mergeConfig(image.config.config, flags.config, options.args, {
@@ -89,7 +95,10 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     });
   });
   if (options.id !== undefined) forgetStart(engine.state, options.id);
-  return { record, warnings: [...platformWarnings(image, options), ...warningsFor(hostConfig)] };
+  return {
+    record,
+    warnings: [...platformWarnings(image, options), ...limits.warnings, ...warnings, ...warningsFor(hostConfig)],
+  };
 }
 
 /** The image, for the platform asked for. Throws `not-found` with Docker's words. */

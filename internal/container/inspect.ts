@@ -3,12 +3,11 @@ import type { Engine } from "../db/engine.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
-import { AT_FDCWD } from "../sys/fd.ts";
-import { exists } from "../sys/file.ts";
 import { commandOf } from "./command.ts";
 import { logPath } from "./log/record.ts";
 import { portsOf } from "./port-list.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
+import { hasOwnCgroupNamespace } from "./resources.ts";
 
 /** What Docker shows for a time that never was. */
 const NEVER = "0001-01-01T00:00:00Z";
@@ -113,8 +112,7 @@ function hostConfigOf(config: HostConfig): object {
     ConsoleSize: [0, 0],
     CapAdd: config.CapAdd,
     CapDrop: config.CapDrop,
-    // runtime-spec's and Docker's defaults: a namespace of its own on v2 only
-    CgroupnsMode: exists(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers") ? "private" : "host",
+    CgroupnsMode: hasOwnCgroupNamespace(config) ? "private" : "host",
     Dns: config.Dns,
     DnsOptions: config.DnsOptions,
     DnsSearch: config.DnsSearch,
@@ -140,25 +138,25 @@ function hostConfigOf(config: HostConfig): object {
     Memory: config.Memory,
     NanoCpus: config.NanoCpus,
     CgroupParent: config.CgroupParent,
-    BlkioWeight: 0,
-    BlkioWeightDevice: [],
-    BlkioDeviceReadBps: [],
-    BlkioDeviceWriteBps: [],
-    BlkioDeviceReadIOps: [],
-    BlkioDeviceWriteIOps: [],
+    BlkioWeight: config.BlkioWeight ?? 0,
+    BlkioWeightDevice: config.BlkioWeightDevice ?? [],
+    BlkioDeviceReadBps: config.BlkioDeviceReadBps ?? [],
+    BlkioDeviceWriteBps: config.BlkioDeviceWriteBps ?? [],
+    BlkioDeviceReadIOps: config.BlkioDeviceReadIOps ?? [],
+    BlkioDeviceWriteIOps: config.BlkioDeviceWriteIOps ?? [],
     CpuPeriod: config.CpuPeriod,
     CpuQuota: config.CpuQuota,
-    CpuRealtimePeriod: 0,
-    CpuRealtimeRuntime: 0,
+    CpuRealtimePeriod: config.CpuRealtimePeriod ?? 0,
+    CpuRealtimeRuntime: config.CpuRealtimeRuntime ?? 0,
     CpusetCpus: config.CpusetCpus,
     CpusetMems: config.CpusetMems,
-    Devices: [],
-    DeviceCgroupRules: null,
+    Devices: config.Devices ?? [],
+    DeviceCgroupRules: config.DeviceCgroupRules ?? null,
     DeviceRequests: null,
     MemoryReservation: config.MemoryReservation,
     MemorySwap: config.MemorySwap,
-    MemorySwappiness: null,
-    OomKillDisable: null,
+    MemorySwappiness: config.MemorySwappiness ?? null,
+    OomKillDisable: config.OomKillDisable ?? null,
     PidsLimit: config.PidsLimit,
     Ulimits: config.Ulimits,
     CpuCount: 0,

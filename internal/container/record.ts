@@ -38,8 +38,62 @@ export interface PortBinding {
   readonly HostPort: string;
 }
 
+/** A device and its weight against others (`BlkioWeightDevice`). */
+export interface WeightedDevice {
+  readonly Path: string;
+  readonly Weight: number;
+}
+
+/** A device and how much of it may be had in a second. */
+export interface ThrottledDevice {
+  readonly Path: string;
+  readonly Rate: number;
+}
+
+/** A device of the host's in the container. */
+export interface MappedDevice {
+  readonly PathOnHost: string;
+  readonly PathInContainer: string;
+  /** Of r, w and m. */
+  readonly CgroupPermissions: string;
+}
+
+/**
+ * The part of HostConfig that a cgroup enforces. 0 and "" are unset; what is optional is absent in the rows of the
+ * first version.
+ */
+export interface ResourceConfig {
+  readonly CpuShares: number;
+  /** Bytes; -1 is unlimited. */
+  readonly Memory: number;
+  readonly NanoCpus: number;
+  readonly CpuPeriod: number;
+  readonly CpuQuota: number;
+  readonly CpusetCpus: string;
+  readonly CpusetMems: string;
+  readonly CpuRealtimePeriod?: number;
+  readonly CpuRealtimeRuntime?: number;
+  readonly MemoryReservation: number;
+  /** Memory and swap together; -1 is unlimited, 0 the default of twice `Memory`. */
+  readonly MemorySwap: number;
+  /** 0 to 100; null is unset. */
+  readonly MemorySwappiness?: number | null;
+  readonly OomKillDisable?: boolean | null;
+  /** 0 or -1 is unlimited; null is unset. */
+  readonly PidsLimit: number | null;
+  readonly BlkioWeight?: number;
+  readonly BlkioWeightDevice?: readonly WeightedDevice[];
+  readonly BlkioDeviceReadBps?: readonly ThrottledDevice[];
+  readonly BlkioDeviceWriteBps?: readonly ThrottledDevice[];
+  readonly BlkioDeviceReadIOps?: readonly ThrottledDevice[];
+  readonly BlkioDeviceWriteIOps?: readonly ThrottledDevice[];
+  readonly Devices?: readonly MappedDevice[];
+  /** `c 10:200 rwm` */
+  readonly DeviceCgroupRules?: readonly string[] | null;
+}
+
 /** Docker's HostConfig. Sizes are bytes, NanoCpus is 1e9 per CPU, CpuPeriod and CpuQuota are microseconds. */
-export interface HostConfig {
+export interface HostConfig extends ResourceConfig {
   /** `host:destination[:options]` or `volume:destination[:options]`. */
   readonly Binds: readonly string[] | null;
   /** `--mount`. */
@@ -69,20 +123,10 @@ export interface HostConfig {
   /** destination → mount options. */
   readonly Tmpfs?: { readonly [destination: string]: string };
   readonly ShmSize: number;
-  readonly CpuShares: number;
-  readonly Memory: number;
-  readonly NanoCpus: number;
-  readonly CpuPeriod: number;
-  readonly CpuQuota: number;
-  readonly CpusetCpus: string;
-  readonly CpusetMems: string;
-  readonly MemoryReservation: number;
-  /** Memory and swap together; -1 is unlimited, 0 the default of twice `Memory`. */
-  readonly MemorySwap: number;
-  /** 0 or -1 is unlimited; null is unset. */
-  readonly PidsLimit: number | null;
   readonly Init?: boolean;
   readonly CgroupParent: string;
+  /** Absent: private on cgroup v2, the host's on v1. */
+  readonly CgroupnsMode?: "host" | "private";
   readonly Ulimits: readonly Ulimit[];
   /** The default masked and read-only paths apply: not with `systempaths=unconfined` and `--privileged`. Not Docker's. */
   readonly AreSystemPathsHidden: boolean;

@@ -1,57 +1,11 @@
 import { expect, test } from "bun:test";
+import { CONTAINER_FLAGS } from "../../cmd/ctr/container-flags.ts";
+import { parseFlags } from "../../cmd/ctr/flags.ts";
 import { OptionError } from "./option-error.ts";
-import { type ContainerFlags, checkLimits, specFromFlags } from "./spec-from-flags.ts";
+import { checkResources } from "./resource-limits.ts";
+import { type ContainerFlags, specFromFlags } from "./spec-from-flags.ts";
 
-const NONE: ContainerFlags = {
-  "add-host": [],
-  attach: [],
-  "cap-add": [],
-  "cap-drop": [],
-  cidfile: undefined,
-  "cpu-shares": undefined,
-  cpus: undefined,
-  "cpuset-cpus": undefined,
-  "cpuset-mems": undefined,
-  dns: [],
-  "dns-option": [],
-  "dns-search": [],
-  domainname: undefined,
-  entrypoint: undefined,
-  env: [],
-  "env-file": [],
-  expose: [],
-  "group-add": [],
-  hostname: undefined,
-  init: false,
-  interactive: false,
-  label: [],
-  "label-file": [],
-  "mac-address": undefined,
-  memory: undefined,
-  "memory-reservation": undefined,
-  "memory-swap": undefined,
-  mount: [],
-  name: undefined,
-  network: undefined,
-  "pids-limit": undefined,
-  privileged: false,
-  publish: [],
-  "publish-all": false,
-  "read-only": false,
-  rm: false,
-  "security-opt": [],
-  "shm-size": undefined,
-  "stop-signal": undefined,
-  "stop-timeout": undefined,
-  tmpfs: [],
-  tty: false,
-  ulimit: [],
-  user: undefined,
-  volume: [],
-  "volume-driver": undefined,
-  "volumes-from": [],
-  workdir: undefined,
-};
+const NONE: ContainerFlags = parseFlags(CONTAINER_FLAGS, [], true).values;
 const caller = { variables: { HOME: "/root" }, directory: "/home/me", isDetached: false };
 const read = (flags: Partial<ContainerFlags>, isDetached = false) =>
   specFromFlags({ ...NONE, ...flags }, { ...caller, isDetached });
@@ -216,5 +170,5 @@ test.each<[Partial<ContainerFlags>, string]>([
   [{ "cpuset-cpus": "x" }, "value x for cpuset"],
   [{ "cpuset-mems": "900" }, "Requested memory nodes are not available - requested 900"],
 ])("spec-from-flags: the limits %j are refused", (flags, why) => {
-  expect(() => checkLimits(read(flags).hostConfig)).toThrow(why);
+  expect(() => checkResources(read(flags).hostConfig)).toThrow(why);
 });

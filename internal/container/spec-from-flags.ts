@@ -2,9 +2,7 @@
  * The flags of `run` and `create` as Docker's Config and HostConfig: one line or one small function per flag. What a
  * flag's text cannot mean is an OptionError (125, before the engine is asked); what the engine refuses is `invalid`.
  */
-import { checkSet, parseCpuList } from "../cgroups/cpu-list.ts";
 import { CtrError } from "../errors/error.ts";
-import { readText } from "../sys/file.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
@@ -13,19 +11,18 @@ import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
-import { parseCpus, parseInteger, parseSize, parseSizeOrUnlimited } from "./units.ts";
+import { type ResourceFlags, readResources } from "./resource-flags.ts";
+import { parseInteger, parseSize } from "./units.ts";
 
 /** The flags' values, by their long names. */
-export interface ContainerFlags {
+export interface ContainerFlags extends ResourceFlags {
   readonly "add-host": readonly string[];
   readonly attach: readonly string[];
   readonly "cap-add": readonly string[];
   readonly "cap-drop": readonly string[];
+  readonly "cgroup-parent": string | undefined;
+  readonly cgroupns: string | undefined;
   readonly cidfile: string | undefined;
-  readonly "cpu-shares": string | undefined;
-  readonly cpus: string | undefined;
-  readonly "cpuset-cpus": string | undefined;
-  readonly "cpuset-mems": string | undefined;
   readonly dns: readonly string[];
   readonly "dns-option": readonly string[];
   readonly "dns-search": readonly string[];
@@ -41,13 +38,9 @@ export interface ContainerFlags {
   readonly label: readonly string[];
   readonly "label-file": readonly string[];
   readonly "mac-address": string | undefined;
-  readonly memory: string | undefined;
-  readonly "memory-reservation": string | undefined;
-  readonly "memory-swap": string | undefined;
   readonly mount: readonly string[];
   readonly name: string | undefined;
   readonly network: string | undefined;
-  readonly "pids-limit": string | undefined;
   readonly privileged: boolean;
   readonly publish: readonly string[];
   readonly "publish-all": boolean;
@@ -133,8 +126,6 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     macAddress: optional(flags["mac-address"], parseMacAddress),
     volumes: binds.filter(isAnonymous).map((mount) => mount.destination),
   };
-  const memory = optional(flags.memory, (text) => parseSize("memory", text)) ?? 0;
-  const memorySwap = optional(flags["memory-swap"], (text) => parseSizeOrUnlimited("memory-swap", text)) ?? 0;
   const hostConfig: HostConfig = {
     Binds: flags.volume.length === 0 ? null : bindTexts(binds),
     ...(requests.length === 0 ? {} : { Mounts: requests }),
@@ -161,20 +152,11 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
       ? {}
       : { Tmpfs: Object.fromEntries(tmpfs.map((mount) => [mount.destination, mount.options])) }),
     ShmSize: optional(flags["shm-size"], (text) => parseSize("shm-size", text)) ?? DEFAULT_SHM_SIZE,
-    CpuShares: optional(flags["cpu-shares"], (text) => parseInteger("cpu-shares", text)) ?? 0,
-    Memory: memory,
-    NanoCpus: optional(flags.cpus, (text) => parseCpus("cpus", text)) ?? 0,
-    CpuPeriod: 0,
-    CpuQuota: 0,
-    CpusetCpus: flags["cpuset-cpus"] ?? "",
-    CpusetMems: flags["cpuset-mems"] ?? "",
-    MemoryReservation: optional(flags["memory-reservation"], (text) => parseSize("memory-reservation", text)) ?? 0,
-    // Docker's default: as much swap as memory.
-    MemorySwap: memory > 0 && memorySwap === 0 ? 2 * memory : memorySwap,
-    PidsLimit: optional(flags["pids-limit"], (text) => parseInteger("pids-limit", text)) ?? null,
+    ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
-    // Not a flag of Docker's yet: the place below which this engine's cgroups are, "ctr" unless the caller says.
-    CgroupParent: caller.variables["CTR_CGROUP_PARENT"] ?? "",
+    // The environment's is the engine's own default: the place below which its cgroups are, "ctr" unless it says.
+    CgroupParent: optional(flags["cgroup-parent"], (text) => text) ?? caller.variables["CTR_CGROUP_PARENT"] ?? "",
+    ...cgroupns(flags.cgroupns),
     Ulimits: flags.ulimit.map(parseUlimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
@@ -298,6 +280,13 @@ function parseMacAddress(text: string): string {
     throw new OptionError(`${text} is not a mac address that a link can have`);
   }
   return address;
+}
+
+/** Without it the choice is the machine's: private on cgroup v2, the host's on v1. */
+function cgroupns(text: string | undefined): Pick<HostConfig, "CgroupnsMode"> {
+  if (text === undefined || text === "") return {};
+  if (text !== "host" && text !== "private") throw new OptionError("--cgroupns: invalid CGROUP mode");
+  return { CgroupnsMode: text };
 }
 
 const NETWORKS = ["bridge", "host", "none"];
@@ -436,49 +425,4 @@ function parseUlimit(text: string): Ulimit {
     );
   }
   return { Name: name, Soft: soft, Hard: hard };
-}
-
-const MIN_MEMORY = 6 << 20;
-const MIN_NANO_CPUS = 10_000_000;
-
-/** What the engine refuses of the limits, in Docker's words. Throws `invalid`. */
-export function checkLimits(hostConfig: HostConfig): void {
-  const { Memory, MemorySwap, MemoryReservation, NanoCpus, CpuShares, CpusetCpus, CpusetMems } = hostConfig;
-  const refuse = (why: string) => {
-    throw new CtrError("invalid", why);
-  };
-  if (Memory > 0 && Memory < MIN_MEMORY) refuse("Minimum memory limit allowed is 6MB");
-  if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory) {
-    refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
-  }
-  if (Memory === 0 && MemorySwap > 0) {
-    refuse("You should always set the Memory limit when using Memoryswap limit, see usage");
-  }
-  if (MemoryReservation > 0 && MemoryReservation < MIN_MEMORY) refuse("Minimum memory reservation allowed is 6MB");
-  if (Memory > 0 && MemoryReservation > Memory) {
-    refuse("Minimum memory limit can not be less than memory reservation limit, see usage");
-  }
-  if (CpuShares < 0) refuse(`invalid CPU shares (${CpuShares}): value must be a positive integer`);
-  if (NanoCpus > 0) {
-    const cpus = parseCpuList(onlineCpus()).size;
-    if (NanoCpus < MIN_NANO_CPUS || NanoCpus > cpus * 1e9) {
-      refuse(`range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
-    }
-  }
-  if (CpusetCpus !== "") checkSet("CPUs", CpusetCpus, onlineCpus());
-  if (CpusetMems !== "") checkSet("memory nodes", CpusetMems, onlineNodes());
-}
-
-function onlineCpus(): string {
-  return readText("/sys/devices/system/cpu/online").trim();
-}
-
-function onlineNodes(): string {
-  try {
-    return readText("/sys/devices/system/node/online").trim();
-  } catch (error) {
-    // A kernel without NUMA has one node and no list of them.
-    if (error instanceof CtrError && error.kind === "not-found") return "0";
-    throw error;
-  }
 }

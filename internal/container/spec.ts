@@ -4,14 +4,11 @@
  */
 
 import { cgroupsPath } from "../cgroups/cgroup.ts";
-import { cgroupLayout } from "../cgroups/layout.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../ipc/supervisor.ts";
 import { allCapabilities, capabilitiesFromFlags, capabilityNames } from "../security/capabilities.ts";
 import {
-  ALL_DEVICE_RULES,
-  DEFAULT_DEVICE_RULES,
   DEFAULT_SYSCTLS,
   defaultMounts,
   MASKED_PATHS,
@@ -22,17 +19,7 @@ import { DEFAULT_SECCOMP, profileSeccomp } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { makeWritableSnapshot } from "../snapshot/writable.ts";
-import type {
-  Capabilities,
-  Linux,
-  Mount,
-  Namespace,
-  NamespaceType,
-  Process,
-  Resources,
-  Rlimit,
-  Spec,
-} from "../spec/runtime.ts";
+import type { Capabilities, Linux, Mount, Namespace, NamespaceType, Process, Rlimit, Spec } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, readText } from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
@@ -40,10 +27,11 @@ import { localMount } from "../volume/local-driver.ts";
 import type { MountPoint } from "../volume/mount-point.ts";
 import { checkPropagation } from "../volume/propagation.ts";
 import { makeSources } from "../volume/store.ts";
-import { hostDevices } from "./devices.ts";
+import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
+import { hasOwnCgroupNamespace, resourcesOf } from "./resources.ts";
 import { containerById } from "./store.ts";
 
 /** What init is told beside the runtime-spec: annotations of the spec, which no other tool's bundle has. */
@@ -349,8 +337,14 @@ function linuxOf(record: ContainerRecord, donor: ContainerRecord | undefined): L
     resources: resourcesOf(hostConfig),
     ...(hasOwnNetwork ? { sysctl: DEFAULT_SYSCTLS } : {}),
     ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),
-    ...(hostConfig.Privileged ? { devices: hostDevices() } : {}),
+    ...devicesOf(hostConfig),
   };
+}
+
+function devicesOf({ Privileged, Devices = [] }: HostConfig): Pick<Linux, "devices"> {
+  if (!Privileged) return Devices.length === 0 ? {} : { devices: mappedDevices(Devices).devices };
+  const mapped = mappedDevices(Devices.filter(({ PathOnHost, PathInContainer }) => PathOnHost !== PathInContainer));
+  return { devices: [...hostDevices(), ...mapped.devices] };
 }
 
 function thermalPaths(): readonly string[] {
@@ -360,36 +354,11 @@ function thermalPaths(): readonly string[] {
 
 function namespacesOf(record: ContainerRecord, donor: ContainerRecord | undefined): Namespace[] {
   const types: NamespaceType[] = ["mount", "uts", "ipc", "pid"];
-  // Docker's default: private on v2, the host's on v1.
-  if (cgroupLayout().mode === "v2") types.push("cgroup");
+  if (hasOwnCgroupNamespace(record.hostConfig)) types.push("cgroup");
   const namespaces: Namespace[] = types.map((type) => ({ type }));
   if (donor !== undefined) namespaces.push({ type: "network", path: `/proc/${donor.runtime.pid}/ns/net` });
   else if (record.hostConfig.NetworkMode !== "host") namespaces.push({ type: "network" });
   return namespaces;
-}
-
-const CPU_PERIOD_US = 100_000;
-
-/** Only what was asked for: an absent limit leaves the kernel's default. */
-function resourcesOf(hostConfig: HostConfig): Resources {
-  const { Memory, MemorySwap, MemoryReservation, NanoCpus, CpuShares, CpusetCpus, CpusetMems, PidsLimit } = hostConfig;
-  const memory = {
-    ...(Memory > 0 ? { limit: Memory } : {}),
-    ...(MemorySwap !== 0 ? { swap: MemorySwap } : {}),
-    ...(MemoryReservation > 0 ? { reservation: MemoryReservation } : {}),
-  };
-  const cpu = {
-    ...(CpuShares > 0 ? { shares: CpuShares } : {}),
-    ...(NanoCpus > 0 ? { period: CPU_PERIOD_US, quota: Math.floor((NanoCpus * CPU_PERIOD_US) / 1e9) } : {}),
-    ...(CpusetCpus === "" ? {} : { cpus: CpusetCpus }),
-    ...(CpusetMems === "" ? {} : { mems: CpusetMems }),
-  };
-  return {
-    devices: hostConfig.Privileged ? ALL_DEVICE_RULES : DEFAULT_DEVICE_RULES,
-    ...(Object.keys(memory).length === 0 ? {} : { memory }),
-    ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
-    ...(PidsLimit === null || PidsLimit <= 0 ? {} : { pids: { limit: PidsLimit } }),
-  };
 }
 
 /** The last word counts. A profile of the user's is applied to privileged containers too (moby daemon/seccomp_linux.go). */

@@ -37,3 +37,17 @@ export function parseInteger(flag: string, text: string): number {
   }
   return value;
 }
+
+const MAX_UINT16 = 65535;
+
+/** A whole number from 0 to 65535. */
+export function parseUint16(flag: string, text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text)) {
+    throw new OptionError(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`, flag, text);
+  }
+  if (value > MAX_UINT16) {
+    throw new OptionError(`strconv.ParseUint: parsing ${JSON.stringify(text)}: value out of range`, flag, text);
+  }
+  return value;
+}

@@ -93,6 +93,27 @@ export function isRunning(pid: number, startTime: number): boolean {
   return pid > 0 && processStartTime(pid) === startTime;
 }
 
+/** getrlimit(2); each at its number of asm-generic/resource.h. */
+export const RLIMITS: readonly string[] = [
+  "CPU",
+  "FSIZE",
+  "DATA",
+  "STACK",
+  "CORE",
+  "RSS",
+  "NPROC",
+  "NOFILE",
+  "MEMLOCK",
+  "AS",
+  "LOCKS",
+  "SIGPENDING",
+  "MSGQUEUE",
+  "NICE",
+  "RTPRIO",
+  "RTTIME",
+];
+export const RLIM_INFINITY = 2n ** 64n - 1n;
+
 /** prlimit(2): sets both limits of `resource` and returns the old ones; `RLIM_INFINITY` is 2n ** 64n - 1n. */
 export function prlimit(
   pid: number,

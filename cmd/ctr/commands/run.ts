@@ -29,10 +29,19 @@ export const command = defineCommand({
 
 const OWN_NETWORK = [undefined, "default", "bridge", "none"];
 
+/** The cgroup or the namespaces are others than usual. */
+const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems"] as const;
+
 /** What the supervisor may begin with; undefined where only the whole specification says what is needed. */
 function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): EarlyContainer | undefined {
   const hasNetwork = OWN_NETWORK.includes(flags.network);
   const isPlain = (hasNetwork || flags.network === "host") && !flags.tty;
-  if (!isPlain || flags["cpuset-cpus"] !== undefined || flags["cpuset-mems"] !== undefined) return undefined;
-  return { id, cgroupParent: process.env["CTR_CGROUP_PARENT"] ?? "", hasNetwork, hasInput: flags.interactive };
+  const isEarly = isPlain && NOT_EARLY.every((name) => flags[name] === undefined);
+  if (!isEarly) return undefined;
+  return {
+    id,
+    cgroupParent: flags["cgroup-parent"] ?? process.env["CTR_CGROUP_PARENT"] ?? "",
+    hasNetwork,
+    hasInput: flags.interactive,
+  };
 }
