@@ -78,6 +78,7 @@ const stop: Entry = { load: () => import("./commands/stop.ts") };
 const tag: Entry = { load: () => import("./commands/tag.ts") };
 const top: Entry = { load: () => import("./commands/top.ts") };
 const unpause: Entry = { load: () => import("./commands/unpause.ts") };
+const update: Entry = { load: () => import("./commands/update.ts") };
 const version: Entry = { load: () => import("./commands/version.ts"), isForEverybody: true };
 const volumeLs: Entry = { load: () => import("./commands/volume/ls.ts") };
 const volumeRm: Entry = { load: () => import("./commands/volume/rm.ts") };
@@ -108,6 +109,7 @@ const container: Group = {
     stop,
     top,
     unpause,
+    update,
     wait,
   }),
 };
@@ -181,6 +183,7 @@ export const COMMANDS: Table = table({
   tag,
   top,
   unpause,
+  update,
   version,
   volume,
   wait,

@@ -30,7 +30,7 @@ import { attachNetwork, detachNetwork } from "./network.ts";
 import { Audience, type Client, delivered, endLog, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
-import { hasTimers, startTimer } from "./timer.ts";
+import { hasTimers, sleep, startTimer } from "./timer.ts";
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -293,7 +293,8 @@ export class Supervision {
   }
 
   #killIfRunning(run: Run): void {
-    if (this.#run === run) run.launch.cgroup.killAll();
+    // Its end is waited for where it is told: PID 1 is among the killed, and takes its namespace with it.
+    if (this.#run === run) run.launch.cgroup.kill();
   }
 
   /** Once a container has lived for a moment there is little to do: what the start has cached is given back. */
@@ -444,12 +445,9 @@ export class Supervision {
     await detachNetwork(this.#engine, this.#record).catch(ignore);
     let problem: unknown;
     // PID 1 took its namespace with it; what a joined process left is killed with the cgroup.
-    attempt(
-      () => run.launch.cgroup.destroy(),
-      (error) => {
-        problem = error;
-      },
-    );
+    await run.launch.cgroup.destroyWith(sleep).catch((error: unknown) => {
+      problem = error;
+    });
     run.launch[Symbol.dispose]();
     return problem;
   }

@@ -23,3 +23,10 @@ export function startTimer(ms: number, action: () => void): Disposable {
   }, ms);
   return { [Symbol.dispose]: stop };
 }
+
+/** Resolves after `ms`. */
+export async function sleep(ms: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  using _ = startTimer(ms, resolve);
+  await promise;
+}

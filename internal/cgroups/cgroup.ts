@@ -33,6 +33,10 @@ export type { Stats } from "./controller.ts";
 export const DEFAULT_PARENT = "ctr";
 const SIGKILL = 9;
 const FREEZE_TIMEOUT_MS = 2000;
+/** Worth it, so that nothing forks away; a process that cannot be stopped is killed all the same. */
+const FREEZE_TO_KILL_MS = 500;
+/** How long `destroyWith` sleeps at most between two looks. */
+const LONGEST_LOOK_MS = 100;
 // Each round leaves only what was forked during the one before.
 const MOVE_ROUNDS = 50;
 
@@ -206,11 +210,16 @@ export class Cgroup {
     const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
     for (let left = this.#everyone(); left.length > 0; left = this.#everyone()) {
       if (Bun.nanoseconds() > deadline) {
-        throw new CtrError("unavailable", `kill: ${left.length} processes are still there (such as ${left[0]})`);
+        throw stillThere(left);
       }
       this.#killOnce();
       this.#waitEmpty(Math.min(200, (deadline - Bun.nanoseconds()) / 1e6));
     }
+  }
+
+  /** Sends SIGKILL to every process, frozen ones too, and does not wait for their ends. */
+  kill(): void {
+    this.#killOnce();
   }
 
   /** What was used so far. */
@@ -249,11 +258,58 @@ export class Cgroup {
 
   /** Ends every process and removes it. */
   destroy(): void {
-    // Most often nobody is left, and rmdir(2) is the quickest way to ask.
-    const left = this.#places.filter(({ directory }) => !tryRemove(directory));
-    if (left.length === 0) return;
+    if (this.#removeEmpty()) return;
     this.killAll();
     this.remove();
+  }
+
+  /**
+   * As `destroy`, for a process that others wait for too: between its looks it leaves the thread, by `sleep`. Throws as
+   * `killAll` and `remove` do, after `timeoutMs`.
+   */
+  async destroyWith(sleep: (ms: number) => Promise<void>, timeoutMs = 5000): Promise<void> {
+    const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
+    // The end of a killed process is no event that a v1 cgroup tells.
+    for (let waitMs = 1; !this.#removeEmpty(); waitMs = Math.min(2 * waitMs, LONGEST_LOOK_MS)) {
+      const left = this.#everyone();
+      const isLate = Bun.nanoseconds() > deadline;
+      if (left.length > 0) {
+        if (isLate) throw stillThere(left);
+        this.#killOnce(FREEZE_TO_KILL_MS / 10);
+      } else if (this.#tryRemoveTree(isLate)) {
+        return;
+      }
+      await sleep(waitMs);
+    }
+  }
+
+  /** True if nothing of it is left. Most often nobody is inside, and rmdir(2) is the quickest way to ask. */
+  #removeEmpty(): boolean {
+    this.#places = this.#everyPlace();
+    return this.#places.filter(({ directory }) => !tryRemove(directory)).length === 0;
+  }
+
+  /** With what was made below it. False if somebody is still on the way out; `isLast` throws that. */
+  #tryRemoveTree(isLast: boolean): boolean {
+    try {
+      this.remove(0);
+      return true;
+    } catch (error) {
+      if (isLast || !(error instanceof CtrError) || error.kind !== "conflict") throw error;
+      return false;
+    }
+  }
+
+  /** v1: a limit that was given later may have made a directory that this object has not heard of. */
+  #everyPlace(): readonly Place[] {
+    if (this.#layout.mode === "v2") return this.#places;
+    return this.#layout.hierarchies.map(
+      (hierarchy) =>
+        this.#places.find((place) => place.hierarchy === hierarchy) ?? {
+          hierarchy,
+          directory: `${hierarchy.mountPoint}${this.path}`,
+        },
+    );
   }
 
   /** A privileged container may have moved a process in one hierarchy and not in another. */
@@ -305,7 +361,7 @@ export class Cgroup {
     return this.directoryOf("freezer");
   }
 
-  #killOnce(): void {
+  #killOnce(freezeMs = FREEZE_TO_KILL_MS): void {
     if (this.#isV2) {
       const { directory } = this.#main;
       // cgroup.kill, kernel 5.14; it reaches frozen processes and those being forked.
@@ -317,7 +373,7 @@ export class Cgroup {
     let isFrozen = false;
     try {
       // Frozen, nothing can fork away from the list.
-      this.freeze(500);
+      this.freeze(freezeMs);
       isFrozen = true;
     } catch (error) {
       // Without a freezer, or with a process that cannot be stopped, the caller's loop still gets them all in the end.
@@ -418,6 +474,10 @@ function applyUnified(directory: string, { unified = {} }: Resources): void {
     if (file.includes("/") || !file.includes(".")) throw new CtrError("invalid", `${file} is no cgroup file`);
     for (const line of value.split("\n")) writeControl(directory, file, line, file);
   }
+}
+
+function stillThere(pids: readonly number[]): CtrError {
+  return new CtrError("unavailable", `kill: ${pids.length} processes are still there (such as ${pids[0]})`);
 }
 
 function tryMove(directory: string, pid: number): void {

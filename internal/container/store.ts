@@ -271,6 +271,22 @@ export function claim(engine: Engine, id: string, keeper: Keeper): ContainerReco
   });
 }
 
+/** Changes a container's configuration, in one transaction that reads the row itself. What `change` throws changes nothing. */
+export function reconfigure(
+  engine: Engine,
+  id: string,
+  change: (record: ContainerRecord) => HostConfig,
+): ContainerRecord {
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+    const changed = { ...record, hostConfig: change(record) };
+    engine.db.query("UPDATE container SET host_config = ? WHERE id = ?").run(JSON.stringify(changed.hostConfig), id);
+    recordContainerEvent(engine, changed, "update");
+    return changed;
+  });
+}
+
 /**
  * Gives a container another name, and returns it as it is then. Throws in Docker's words: `invalid` for a bad name and
  * for its own, `conflict` for one that is taken and for a container that is being removed.

@@ -1,6 +1,6 @@
 /** Limits: in the kernel's own files, and effective. First the room itself, then `ctr run`. */
 import { afterEach, describe, expect } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, rmdirSync } from "node:fs";
 import { type Cgroup, createCgroup, listCgroups, openCgroup, orphanCgroups } from "../../internal/cgroups/cgroup.ts";
 import { cgroupLayout, type Layout } from "../../internal/cgroups/layout.ts";
 import { ALL_DEVICE_RULES, DEFAULT_DEVICE_RULES } from "../../internal/security/paths.ts";
@@ -10,7 +10,7 @@ import { waitChild } from "../../internal/sys/process.ts";
 import { type Spawned, spawnExecutable } from "../../internal/sys/spawn.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
-import { isDocker, needs } from "../lib/needs.ts";
+import { binary, isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -220,6 +220,16 @@ async function limited(flags: readonly string[], body: (id: string) => void | Pr
   }
 }
 
+/** `ctr run` by a root without CAP_SYS_RESOURCE whose own limit of files is 4096. */
+async function lessPowerful(flags: readonly string[], script: string) {
+  const run = [binary(), "run", "--rm", "--network", "none", ...flags, image, "sh", "-c", script];
+  const quoted = run.map((word) => `'${word}'`).join(" ");
+  const command = ["capsh", "--drop=cap_sys_resource", "--", "-c", `ulimit -n 4096; exec ${quoted}`];
+  const child = Bun.spawn(command, { env: { ...process.env, ...engine.env }, stdout: "pipe", stderr: "pipe" });
+  const [stdout, stderr, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { stdout, stderr, status };
+}
+
 describe("run", () => {
   test("every process of a container is in its cgroup, those of exec and those without a parent too", async () => {
     await limited([], async (id) => {
@@ -334,6 +344,123 @@ describe("run", () => {
         expect(root === "/" ? cgroupLayout().mode : root).toMatch(new RegExp(`^(v2|.*/${id})$`));
       }
     });
+  });
+
+  test("block I/O: bps and iops of a device, in the kernel's files", async () => {
+    if (!needs("cgroup-v1")) return;
+    const [, , , name = ""] = kernelFile("/proc/partitions").split("\n")[2]?.trim().split(/\s+/) ?? [];
+    const device = `/dev/${name}`;
+    const flags = ["read-bps", "write-bps", "read-iops", "write-iops"].flatMap((kind, at) => [
+      `--device-${kind}`,
+      `${device}:${at < 2 ? `${at + 1}mb` : 100 + at}`,
+    ]);
+    await limited(flags, (id) => {
+      const of = (kind: string) => file(id, `blkio/blkio.throttle.${kind}_device`, "io.max").split(" ")[1];
+      expect(["read_bps", "write_bps", "read_iops", "write_iops"].map(of)).toEqual([
+        "1048576",
+        "2097152",
+        "102",
+        "103",
+      ]);
+    });
+    expect(await engine.fails(125, "run", "--rm", "--device-read-bps", "/dev/null:1mb", image, "true")).toContain(
+      "/dev/null is no block device",
+    );
+    expect(await engine.fails(125, "run", "--rm", "--device-read-bps", "/dev/nosuch:1mb", image, "true")).toContain(
+      "/dev/nosuch: no such file or directory",
+    );
+  });
+
+  test("memory: swappiness and the OOM killer; CPU: period, quota and real time", async () => {
+    if (!needs("cgroup-v1")) return;
+    const flags = ["-m", "32m", "--memory-swappiness", "7", "--oom-kill-disable", "--cpu-period", "50000"];
+    await limited([...flags, "--cpu-quota", "20000"], async (id) => {
+      expect(file(id, "memory/memory.swappiness", "")).toBe("7");
+      expect(file(id, "memory/memory.oom_control", "")).toContain("oom_kill_disable 1");
+      expect(file(id, "cpu/cpu.cfs_period_us", "")).toBe("50000");
+      expect(file(id, "cpu/cpu.cfs_quota_us", "")).toBe("20000");
+      expect(
+        await engine.ok("inspect", "-f", "{{.HostConfig.MemorySwappiness}} {{.HostConfig.OomKillDisable}}", id),
+      ).toBe("7 true");
+    });
+    // The parent's share of real time is 0 unless somebody gave it some: then the kernel refuses, and that is told.
+    const { status, stderr } = await engine.ctr(
+      "run",
+      "--rm",
+      "--cpu-rt-runtime",
+      "1000",
+      "--network",
+      "none",
+      image,
+      "true",
+    );
+    expect(status === 0 || /CPU real-time runtime 1000: /.test(stderr)).toBe(true);
+  });
+
+  test("--device: a node of the host's, under another name, with as much access as was said", async () => {
+    await limited(["--device", "/dev/zero:/dev/nought:r"], async (id) => {
+      expect(await engine.ok("exec", id, "sh", "-c", "head -c 3 /dev/nought | od -An -tx1")).toBe(" 00 00 00");
+      expect((await engine.ctr("exec", id, "sh", "-c", "ls -l /dev/nought")).stdout).toContain("1,   5");
+    });
+    // Not in the default list: nothing may be done without the flag.
+    const name = ["fuse", "loop-control", "autofs"].find((device) => existsSync(`/dev/${device}`)) ?? "";
+    const numbers = Bun.spawnSync(["stat", "-c", "0x%t 0x%T", `/dev/${name}`])
+      .stdout.toString()
+      .trim();
+    const [major, minor] = numbers.split(" ").map(Number);
+    const read = ["sh", "-c", `mknod /tmp/k c ${major} ${minor} && exec 3</tmp/k && echo open`];
+    const run = (...flags: readonly string[]) =>
+      engine.ctr("run", "--rm", "--network", "none", ...flags, image, ...read);
+    expect((await run()).status).not.toBe(0);
+    expect((await run("--device", `/dev/${name}`)).stdout).toBe("open\n");
+    expect((await run("--device", `/dev/${name}:/dev/${name}:w`)).status).not.toBe(0);
+    expect((await run("--device-cgroup-rule", `c ${major}:* r`)).stdout).toBe("open\n");
+    expect(await engine.fails(125, "run", "--rm", "--device", "/dev/nosuch", image, "true")).toContain(
+      'error gathering device information while adding custom device "/dev/nosuch": no such file or directory',
+    );
+    expect(await engine.fails(125, "run", "--rm", "--device", "/etc/passwd", image, "true")).toContain(
+      "not a device node",
+    );
+  });
+
+  test("--cgroup-parent and --cgroupns", async () => {
+    if (isDocker()) return;
+    await limited(["--cgroup-parent", `${parent}/group`], async (id) => {
+      expect(cgroupsBelow(parent).some((path) => path.endsWith(`/group/${id}`))).toBe(true);
+      expect(await engine.ok("inspect", "-f", "{{.HostConfig.CgroupParent}}", id)).toBe(`${parent}/group`);
+    });
+    // An empty parent stays, as with Docker: it may be the user's.
+    for (const path of cgroupsBelow(parent)) if (path.endsWith(`${parent}/group`)) rmdirSync(path);
+    await limited(["--cgroupns", "private"], async (id) => {
+      expect(await engine.ok("exec", id, "sh", "-c", "grep -c ':/$' /proc/1/cgroup")).not.toBe("0");
+      expect(await engine.ok("exec", id, "grep", "-c", id, "/proc/1/cgroup").catch(() => "0")).toBe("0");
+      expect(await engine.ok("inspect", "-f", "{{.HostConfig.CgroupnsMode}}", id)).toBe("private");
+    });
+    await limited(["--cgroupns", "host"], async (id) => {
+      expect(await engine.ok("exec", id, "grep", "-c", id, "/proc/1/cgroup")).not.toBe("0");
+    });
+    expect(await engine.fails(125, "run", "--cgroupns", "x", image, "true")).toContain(
+      "--cgroupns: invalid CGROUP mode",
+    );
+  });
+
+  test("limits that this machine cannot give are warned of by run and create, and left out", async () => {
+    if (!needs("cgroup-v1") || kernelFile("/sys/fs/cgroup/blkio/blkio.bfq.weight") !== "") return;
+    const words = "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.";
+    const created = await engine.ctr("create", "--network", "none", "--blkio-weight", "300", image, "true");
+    expect(created.stderr).toBe(`WARNING: ${words}\n`);
+    expect(await engine.ok("inspect", "-f", "{{.HostConfig.BlkioWeight}}", created.stdout.trim())).toBe("0");
+    await engine.ok("rm", created.stdout.trim());
+    const ran = await engine.ctr("run", "--rm", "--network", "none", "--blkio-weight", "300", image, "true");
+    expect(ran).toMatchObject({ stderr: `WARNING: ${words}\n`, status: 0 });
+  });
+
+  test("--ulimit: above what may be set, without CAP_SYS_RESOURCE, it is lowered and told", async () => {
+    if (isDocker() || Bun.which("capsh") === null) return;
+    const { stdout, stderr, status } = await lessPowerful(["--ulimit", "nofile=70000:70000"], "ulimit -n");
+    expect({ stdout, status }).toEqual({ stdout: "4096\n", status: 0 });
+    expect(stderr).toContain("Ulimit nofile=70000 cannot be given: without CAP_SYS_RESOURCE");
+    expect(stderr).toContain("Limited to 4096.");
   });
 
   const REFUSED: readonly (readonly [string, readonly string[], string])[] = [
