@@ -370,6 +370,11 @@ export function startFaultyServer(
       data(socket, bytes) {
         const state = socket.data;
         state.head += Buffer.from(bytes).toString("latin1");
+        // A TLS greeting to a plain server: who asks shall not wait.
+        if (state.head.charCodeAt(0) === 0x16) {
+          socket.end();
+          return;
+        }
         const end = state.head.indexOf("\r\n\r\n");
         if (end < 0) return;
         const [line = "", ...lines] = state.head.slice(0, end).split("\r\n");
