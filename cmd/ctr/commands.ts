@@ -60,6 +60,8 @@ const info: Entry = { load: () => import("./commands/info.ts") };
 const inspect: Entry = { load: () => import("./commands/inspect.ts") };
 const kill: Entry = { load: () => import("./commands/kill.ts") };
 const load: Entry = { load: () => import("./commands/load.ts") };
+const login: Entry = { load: () => import("./commands/login.ts"), isForEverybody: true };
+const logout: Entry = { load: () => import("./commands/logout.ts"), isForEverybody: true };
 const logs: Entry = { load: () => import("./commands/logs.ts") };
 const netd: Entry = { load: () => import("./commands/netd.ts") };
 const pause: Entry = { load: () => import("./commands/pause.ts") };
@@ -73,6 +75,7 @@ const rm: Entry = { load: () => import("./commands/rm.ts") };
 const rmi: Entry = { load: () => import("./commands/rmi.ts") };
 const run: Entry = { load: () => import("./commands/run.ts") };
 const save: Entry = { load: () => import("./commands/save.ts") };
+const search: Entry = { load: () => import("./commands/search.ts"), isForEverybody: true };
 const start: Entry = { load: () => import("./commands/start.ts") };
 const stop: Entry = { load: () => import("./commands/stop.ts") };
 const tag: Entry = { load: () => import("./commands/tag.ts") };
@@ -111,6 +114,13 @@ const container: Group = {
     unpause,
     update,
     wait,
+  }),
+};
+
+const manifest: Group = {
+  description: "Manage image manifests and manifest lists",
+  commands: table({
+    inspect: { load: () => import("./commands/manifest/inspect.ts"), isForEverybody: true },
   }),
 };
 
@@ -164,7 +174,10 @@ export const COMMANDS: Table = table({
   inspect,
   kill,
   load,
+  login,
+  logout,
   logs,
+  manifest,
   netd,
   pause,
   port,
@@ -177,6 +190,7 @@ export const COMMANDS: Table = table({
   rmi,
   run,
   save,
+  search,
   start,
   stop,
   system,

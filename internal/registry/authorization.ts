@@ -32,20 +32,33 @@ const DEFAULT_LIFETIME_S = 60;
 const LONGEST_LIFETIME_S = 86_400;
 const CLIENT_ID = "ctr";
 
+export interface AuthorizationOptions {
+  /** Ask the token server for an identity token with every token (`login`). */
+  readonly wantsIdentity?: boolean;
+}
+
 export class Authorization {
   readonly #transport: Transport;
   readonly #endpoint: Endpoint;
   readonly #authority: Authority;
   readonly #retry: RetryOptions;
+  readonly #wantsIdentity: boolean;
   #challenge: Bearer | { readonly scheme: "basic" } | undefined;
   #credentials: Promise<Credentials | undefined> | undefined;
   readonly #tokens = new Map<string, Promise<Token>>();
 
-  constructor(transport: Transport, endpoint: Endpoint, authority: Authority, retry: RetryOptions) {
+  constructor(
+    transport: Transport,
+    endpoint: Endpoint,
+    authority: Authority,
+    retry: RetryOptions,
+    { wantsIdentity = false }: AuthorizationOptions,
+  ) {
     this.#transport = transport;
     this.#endpoint = endpoint;
     this.#authority = authority;
     this.#retry = retry;
+    this.#wantsIdentity = wantsIdentity;
   }
 
   /** The Authorization header for these scopes; undefined as long as the registry has not asked for one. */
@@ -77,10 +90,10 @@ export class Authorization {
     return sent === undefined || !sent.startsWith("Basic ");
   }
 
-  /** The identity token for our password, if there is a token server and it gives one (`login`). */
+  /** The identity token that came with the tokens so far, if one did. */
   async identityToken(): Promise<string | undefined> {
-    if (this.#challenge?.scheme !== "bearer") return undefined;
-    return (await this.#fetchToken(this.#challenge, [], true)).identityToken;
+    const tokens = await Promise.all(this.#tokens.values());
+    return tokens.find(({ identityToken }) => identityToken !== undefined)?.identityToken;
   }
 
   #known(): Promise<Credentials | undefined> {
@@ -117,7 +130,7 @@ export class Authorization {
       if (token.untilMs > performance.now()) return token;
       if (this.#tokens.get(key) === known) this.#tokens.delete(key);
     }
-    const pending = this.#tokens.get(key) ?? this.#fetchToken(bearer, this.#scopesFor(bearer, scopes), false);
+    const pending = this.#tokens.get(key) ?? this.#fetchToken(bearer, this.#scopesFor(bearer, scopes));
     this.#tokens.set(key, pending);
     try {
       return await pending;
@@ -127,7 +140,7 @@ export class Authorization {
     }
   }
 
-  async #fetchToken(bearer: Bearer, scopes: readonly string[], wantsIdentity: boolean): Promise<Token> {
+  async #fetchToken(bearer: Bearer, scopes: readonly string[]): Promise<Token> {
     const { realm } = bearer;
     // An insecure registry's word does not make another host insecure.
     const isSameHost = hostnameOf(realm.host) === hostnameOf(this.#endpoint.host);
@@ -141,7 +154,7 @@ export class Authorization {
       );
     }
     return await withRetries(this.#retry, async () => {
-      const answer = await this.#ask(bearer, scopes, credentials, wantsIdentity, mayBeInsecure);
+      const answer = await this.#ask(bearer, scopes, credentials, mayBeInsecure);
       if (answer.status !== 200) throw await answer.failure();
       const bytes = await answer.bytes(MAX_TOKEN_ANSWER, "the token server's answer");
       return parseToken(bytes, describe("GET", realm));
@@ -153,7 +166,6 @@ export class Authorization {
     bearer: Bearer,
     scopes: readonly string[],
     credentials: Credentials | undefined,
-    wantsIdentity: boolean,
     mayBeInsecure: boolean,
   ): Promise<Answer> {
     if (credentials?.identityToken !== undefined) {
@@ -166,7 +178,7 @@ export class Authorization {
     if (bearer.service !== undefined) url.searchParams.set("service", bearer.service);
     for (const scope of scopes) url.searchParams.append("scope", scope);
     if (credentials !== undefined) url.searchParams.set("account", credentials.username);
-    if (wantsIdentity) {
+    if (this.#wantsIdentity) {
       url.searchParams.set("offline_token", "true");
       url.searchParams.set("client_id", CLIENT_ID);
     }
@@ -182,7 +194,7 @@ export class Authorization {
       grant_type: "password",
       username: credentials.username,
       password: credentials.password,
-      ...(wantsIdentity ? { access_type: "offline" } : {}),
+      ...(this.#wantsIdentity ? { access_type: "offline" } : {}),
     });
   }
 

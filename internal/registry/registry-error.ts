@@ -27,6 +27,18 @@ export class RegistryError extends CtrError {
     this.isTransient = options.isTransient === true;
     this.retryAfterMs = options.retryAfterMs;
   }
+
+  /** The same failure, with what it was the failure of. */
+  during(what: string): RegistryError {
+    const { status, code } = this;
+    return new RegistryError(this.kind, `${what}: ${this.message}`, {
+      ...(status === undefined ? {} : { status }),
+      ...(code === undefined ? {} : { code }),
+      isTransient: this.isTransient,
+      retryAfterMs: this.retryAfterMs,
+      cause: this,
+    });
+  }
 }
 
 /** The most that is shown of one text of a server. */

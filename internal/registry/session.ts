@@ -1,11 +1,11 @@
 /** A conversation with one host: the scheme it speaks, who we are to it, and what to do when it says 401. */
 
-import { Authorization } from "./authorization.ts";
+import { Authorization, type AuthorizationOptions } from "./authorization.ts";
 import type { Authority } from "./credentials.ts";
-import type { RegistryError } from "./registry-error.ts";
+import { RegistryError } from "./registry-error.ts";
 import { type RetryOptions, withRetries } from "./retry.ts";
 import type { Endpoint } from "./settings.ts";
-import type { Answer, Method, Request, Transport } from "./transport.ts";
+import { type Answer, describe, type Method, type Request, type Transport } from "./transport.ts";
 
 export interface SessionRequest {
   readonly method: Method;
@@ -17,6 +17,15 @@ export interface SessionRequest {
   readonly scopes: readonly string[];
 }
 
+/** What goes wrong with the token server is told as the failure of the request it was for. */
+async function withRequest<T>(asked: Promise<T>, method: Method, url: URL): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    throw error instanceof RegistryError ? error.during(describe(method, url)) : error;
+  }
+}
+
 export class Session {
   readonly endpoint: Endpoint;
   readonly #transport: Transport;
@@ -25,11 +34,17 @@ export class Session {
   #scheme: Promise<"http" | "https"> | undefined;
   #wasReached = false;
 
-  constructor(transport: Transport, endpoint: Endpoint, authority: Authority, retry: Omit<RetryOptions, "wasReached">) {
+  constructor(
+    transport: Transport,
+    endpoint: Endpoint,
+    authority: Authority,
+    retry: Omit<RetryOptions, "wasReached">,
+    options: AuthorizationOptions = {},
+  ) {
     this.#transport = transport;
     this.endpoint = endpoint;
     this.#retry = { ...retry, wasReached: () => this.#wasReached };
-    this.#authorization = new Authorization(transport, endpoint, authority, this.#retry);
+    this.#authorization = new Authorization(transport, endpoint, authority, this.#retry, options);
   }
 
   /** Once, whatever the status. A stream as a body is used up by a 401: ask for something small first. */
@@ -38,7 +53,8 @@ export class Session {
     const isOurs = url.host === this.endpoint.host;
     const isStream = typeof request.body === "object" && !(request.body instanceof Uint8Array);
     for (let attempt = 0; ; attempt++) {
-      const authorization = isOurs ? await this.#authorization.header(request.scopes) : undefined;
+      const say = <T>(asked: Promise<T>): Promise<T> => withRequest(asked, request.method, url);
+      const authorization = isOurs ? await say(this.#authorization.header(request.scopes)) : undefined;
       const answer = await this.#transport.send(
         {
           method: request.method,
@@ -50,7 +66,7 @@ export class Session {
       );
       this.#wasReached = true;
       if (answer.status !== 401 || attempt === 2 || answer.url.host !== this.endpoint.host) return answer;
-      const isWorthAnother = await this.#authorization.learn(answer, request.scopes, authorization);
+      const isWorthAnother = await say(this.#authorization.learn(answer, request.scopes, authorization));
       if (!isWorthAnother || isStream || (attempt === 1 && authorization !== undefined)) return answer;
       await answer.discard();
     }

@@ -161,6 +161,13 @@ export async function isInsecure(settings: RegistrySettings, host: string): Prom
   return await isHostIn(hostname, settings.insecureNetworks);
 }
 
+/** The settings with one more insecure registry. */
+export function withInsecure(settings: RegistrySettings, domain: string): RegistrySettings {
+  const canonical = canonicalDomain(domain);
+  const entry: RegistryEntry = { mirrors: [], ...settings.registries.get(canonical), isInsecure: true };
+  return { ...settings, registries: new Map([...settings.registries, [canonical, entry]]) };
+}
+
 /** `index.docker.io` and `registry-1.docker.io` are `docker.io`. */
 export function canonicalDomain(domain: string): string {
   return domain === "index.docker.io" || domain === HUB_HOST ? HUB : domain;

@@ -20,6 +20,7 @@ const VMIN = 17 + 6;
 const INPUT_OFF = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000; // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
 const OPOST = 0o1;
 const LOCAL_OFF = 0o1 | 0o2 | 0o10 | 0o100 | 0o100000; // ISIG ICANON ECHO ECHONL IEXTEN
+const ECHO = 0o10;
 const CSIZE_PARENB = 0o60 | 0o400;
 const CS8 = 0o60;
 
@@ -61,6 +62,14 @@ export function makeRaw(termios: Termios): Termios {
   raw[VMIN] = 1;
   raw[VTIME] = 0;
   return raw;
+}
+
+/** The settings with what is typed not shown, but for the end of a line; lines and signals work as before. */
+export function withoutEcho(termios: Termios): Termios {
+  const silent = termios.slice();
+  const flags = new Uint32Array(silent.buffer, 0, 4);
+  flags[LFLAG] = (flags[LFLAG] ?? 0) & ~ECHO;
+  return silent;
 }
 
 /** TIOCGWINSZ, or undefined for what is no terminal or does not know its size. */
