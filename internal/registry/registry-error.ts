@@ -28,14 +28,12 @@ export class RegistryError extends CtrError {
     this.retryAfterMs = options.retryAfterMs;
   }
 
-  /** The same failure, with what it was the failure of. */
+  /** The same failure, with what it was the failure of; it has had its attempts. */
   during(what: string): RegistryError {
     const { status, code } = this;
     return new RegistryError(this.kind, `${what}: ${this.message}`, {
       ...(status === undefined ? {} : { status }),
       ...(code === undefined ? {} : { code }),
-      isTransient: this.isTransient,
-      retryAfterMs: this.retryAfterMs,
       cause: this,
     });
   }

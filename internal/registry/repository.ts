@@ -193,7 +193,7 @@ class HttpRepository implements Repository {
       if (answer.status === 416) {
         // What we have is more than the registry has of it, or all: from the start, and the digest will tell.
         await answer.discard();
-        if (offset === 0) throw await session.refusal(answer);
+        if (offset === 0) throw await answer.failure();
         return await this.#wholeBlob(session, descriptor);
       }
       return await blobBody(answer, descriptor, answer.status === 206 ? offset : 0);
@@ -369,7 +369,7 @@ async function* limited(answer: Answer, size: number): AsyncGenerator<Uint8Array
   }
 }
 
-function parseTags(bytes: Uint8Array, context: string): readonly string[] {
+export function parseTags(bytes: Uint8Array, context: string): readonly string[] {
   const wrong = () => new RegistryError("invalid", `${context}: the answer is no list of tags`);
   let parsed: unknown;
   try {

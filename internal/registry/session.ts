@@ -76,13 +76,9 @@ export class Session {
   async ask(request: SessionRequest, expected: readonly number[]): Promise<Answer> {
     return await withRetries(this.#retry, async () => {
       const answer = await this.send(request);
-      if (!expected.includes(answer.status)) throw await this.refusal(answer);
+      if (!expected.includes(answer.status)) throw await answer.failure();
       return answer;
     });
-  }
-
-  async refusal(answer: Answer): Promise<RegistryError> {
-    return await answer.failure();
   }
 
   /** A whole URL as it is, a path below the endpoint. */

@@ -86,9 +86,8 @@ export function parseRegistrySettings(text: string, path: string, environment: E
   try {
     file = Bun.TOML.parse(text);
   } catch (error) {
-    const line = asObject(error)?.["line"];
     const reason = error instanceof Error ? error.message.replace(/^TOML Parse error: /, "") : String(error);
-    throw new CtrError("invalid", `${path}${typeof line === "number" ? `:${line}` : ""}: ${reason}`, { cause: error });
+    throw new CtrError("invalid", `${path}: ${reason}`, { cause: error });
   }
   const top = new Section(file, path, "", [
     "registry",

@@ -4,7 +4,7 @@
  */
 import type { Digest } from "../spec/digest.ts";
 import { parseLength, parseUploadRange } from "./headers.ts";
-import { RegistryError, shown } from "./registry-error.ts";
+import { isTransientStatus, RegistryError, shown } from "./registry-error.ts";
 import { pauseAfter } from "./retry.ts";
 import type { Session } from "./session.ts";
 import { type Answer, describe, type Method, type SizedStream } from "./transport.ts";
@@ -31,11 +31,26 @@ interface Standing {
 
 export async function uploadBlob(upload: Upload): Promise<void> {
   let standing: Standing | undefined;
+  let isInDoubt = false;
   let furthest = 0;
   for (let failures = 0; ; ) {
     try {
+      if (isInDoubt && standing !== undefined) {
+        standing = await progress(upload, standing);
+        isInDoubt = false;
+        // An upload the registry no longer knows may be one it finished, and only the answer was lost.
+        if (standing === undefined && (await upload.isThere())) return;
+        upload.onProgress(standing?.offset ?? 0);
+        if ((standing?.offset ?? 0) > furthest) {
+          furthest = standing?.offset ?? 0;
+          failures = 0;
+        }
+      }
       standing ??= await start(upload);
-      if (await carryOn(upload, standing, (reached) => (standing = reached))) return;
+      await carryOn(upload, standing, (reached) => {
+        standing = reached;
+      });
+      return;
     } catch (error) {
       // A range the registry will not have is answered by starting again.
       const isRange = error instanceof RegistryError && error.status === 416;
@@ -43,28 +58,22 @@ export async function uploadBlob(upload: Upload): Promise<void> {
         ? new RegistryError("unavailable", error.message, { isTransient: true, cause: error })
         : error;
       await pauseAfter(failure, failures++, upload.session.retry);
-      const reached = standing === undefined || isRange ? undefined : await progress(upload, standing);
-      if (reached === undefined && standing !== undefined && (await upload.isThere())) return;
-      standing = reached;
-      if ((standing?.offset ?? 0) > furthest) {
-        furthest = standing?.offset ?? 0;
-        failures = 0;
-      }
-      upload.onProgress(standing?.offset ?? 0);
+      if (isRange) standing = undefined;
+      isInDoubt = true;
     }
   }
 }
 
-async function start(upload: Upload): Promise<Standing> {
-  const target = `/v2/${upload.path}/blobs/uploads/`;
-  const answer = await upload.session.ask({ method: "POST", target, scopes: upload.scopes, body: "" }, [202]);
+async function start({ session, path, scopes }: Upload): Promise<Standing> {
+  const answer = await session.send({ method: "POST", target: `/v2/${path}/blobs/uploads/`, scopes, body: "" });
+  if (answer.status !== 202) throw await answer.failure();
   await answer.discard();
   const least = parseLength(answer.headers.get("oci-chunk-min-length")) ?? 0;
   return { location: locationOf(answer), offset: 0, leastChunk: least };
 }
 
-/** Sends what is missing, and the end. True when the registry has taken the blob. */
-async function carryOn(upload: Upload, from: Standing, onReached: (standing: Standing) => void): Promise<boolean> {
+/** Sends what is missing, and the end. */
+async function carryOn(upload: Upload, from: Standing, onReached: (standing: Standing) => void): Promise<void> {
   const { size, digest } = upload.descriptor;
   const chunkSize = upload.chunkSize === undefined ? undefined : Math.max(upload.chunkSize, from.leastChunk, 1);
   if (from.offset === 0 && (chunkSize === undefined || size <= chunkSize)) {
@@ -72,7 +81,7 @@ async function carryOn(upload: Upload, from: Standing, onReached: (standing: Sta
     const url = withDigest(from.location, digest);
     const answer = await send(upload, "PUT", url, source.take(size, upload.onProgress), {}, [201]);
     await answer.discard();
-    return true;
+    return;
   }
   let standing = from;
   await using source = new Source(upload.open(from.offset), from.offset, size);
@@ -98,9 +107,8 @@ async function carryOn(upload: Upload, from: Standing, onReached: (standing: Sta
   }
   const { session, scopes } = upload;
   const answer = await session.send({ method: "PUT", target: withDigest(standing.location, digest), scopes, body: "" });
-  if (answer.status !== 201) throw await session.refusal(answer);
+  if (answer.status !== 201) throw await answer.failure();
   await answer.discard();
-  return true;
 }
 
 async function send(
@@ -119,7 +127,7 @@ async function send(
     body,
   });
   if (expected.includes(answer.status)) return answer;
-  const failure = await session.refusal(answer);
+  const failure = await answer.failure();
   if (answer.status !== 401) throw failure;
   // The token ran out while the body was on its way: the next attempt has a new one.
   throw new RegistryError("denied", failure.message, { status: 401, isTransient: true, cause: failure });
@@ -127,9 +135,10 @@ async function send(
 
 /** How far the registry got; undefined if it no longer knows the upload. */
 async function progress({ session, scopes, descriptor }: Upload, standing: Standing): Promise<Standing | undefined> {
-  const answer = await session.ask({ method: "GET", target: standing.location, scopes }, [200, 202, 204, 400, 404]);
+  const answer = await session.send({ method: "GET", target: standing.location, scopes });
+  if (isTransientStatus(answer.status)) throw await answer.failure();
   await answer.discard();
-  if (answer.status >= 400) return undefined;
+  if (answer.status >= 300) return undefined;
   const offset = parseUploadRange(answer.headers.get("range") ?? "");
   if (offset === undefined || offset > descriptor.size) return undefined;
   const hasLocation = answer.headers.get("location") !== null;
