@@ -102,6 +102,7 @@ const container: Group = {
     ls: ps,
     pause,
     port,
+    prune: { load: () => import("./commands/container/prune.ts") },
     ps,
     remove: rm,
     rename,
@@ -133,6 +134,7 @@ const image: Group = {
     list: images,
     load,
     ls: images,
+    prune: { load: () => import("./commands/image/prune.ts") },
     pull,
     push,
     remove: rmi,
@@ -149,12 +151,21 @@ const volume: Group = {
     inspect: { load: () => import("./commands/volume/inspect.ts") },
     list: volumeLs,
     ls: volumeLs,
+    prune: { load: () => import("./commands/volume/prune.ts") },
     remove: volumeRm,
     rm: volumeRm,
   }),
 };
 
-const system: Group = { description: "Manage the engine", commands: table({ events, info }) };
+const system: Group = {
+  description: "Manage the engine",
+  commands: table({
+    df: { load: () => import("./commands/system/df.ts") },
+    events,
+    info,
+    prune: { load: () => import("./commands/system/prune.ts") },
+  }),
+};
 
 export const COMMANDS: Table = table({
   __complete: complete,

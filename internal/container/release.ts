@@ -7,7 +7,7 @@ import { wakeNetd } from "../ipc/netd-client.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
 import { processStartTime } from "../sys/process.ts";
-import { releaseMounts } from "../volume/store.ts";
+import { finishVolumeRemovals, releaseMounts } from "../volume/store.ts";
 import { recordContainerEvent, recordMove } from "./event.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isLive } from "./states.ts";
@@ -68,6 +68,7 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
     releaseMounts(engine, record.id, options.volumes);
     forget(engine, record);
   });
+  finishVolumeRemovals(engine);
 }
 
 /** Where the container's cgroup is, whether or not it exists. */

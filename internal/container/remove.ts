@@ -21,12 +21,23 @@ export interface RemoveOptions {
 /** How long a supervisor may take to kill and remove its container before it is killed itself. */
 const SUPERVISOR_LIMIT_MS = 15_000;
 
-/** Removes a container. Throws `conflict`, in Docker's words, for one that runs unless `force` is given. */
+/**
+ * Removes a container, and the layers that only it still had. Throws `conflict`, in Docker's words, for one that runs
+ * unless `force` is given.
+ */
 export async function removeContainer(
   engine: Engine,
   container: ContainerRecord,
   options: RemoveOptions,
 ): Promise<void> {
+  await removeOnly(engine, container, options);
+  // Its image is there: then its layers are the image's.
+  if (engine.db.query("SELECT 1 FROM image WHERE id = ?").get(container.imageId) !== null) return;
+  const { collectGarbage } = await import("../image/collect.ts");
+  collectGarbage(engine);
+}
+
+async function removeOnly(engine: Engine, container: ContainerRecord, options: RemoveOptions): Promise<void> {
   const record = refresh(engine, container);
   if (record === undefined) return;
   if (isLive(record.state)) {

@@ -123,26 +123,42 @@ export async function* verified(
     throw new CtrError("invalid", `content has digest ${digest} instead of ${expected.digest}`);
 }
 
-/** Removes every blob that is not in `used`; inside a transaction, so that nobody publishes one meanwhile. */
-export function collectBlobs(root: string, used: ReadonlySet<string>): void {
-  removeNames(`${root}/content/blobs/sha256`, (name) => {
-    const digest = `sha256:${name}`;
-    return !isDigest(digest) || !used.has(digest);
-  });
+/**
+ * Removes every blob that is not in `used`, and returns the sum of what `measure` says of them before. Call it inside a
+ * transaction, so that nobody publishes one meanwhile.
+ */
+export function collectBlobs(
+  root: string,
+  used: ReadonlySet<string>,
+  measure: (path: string) => number = () => 0,
+): number {
+  const bytes = removeNames(
+    `${root}/content/blobs/sha256`,
+    (name) => {
+      const digest = `sha256:${name}`;
+      return !isDigest(digest) || !used.has(digest);
+    },
+    measure,
+  );
   // Half-written by somebody who was killed: `index.json` is only written inside a transaction.
-  removeNames(`${root}/content`, (name) => /^index\.json\..+\.tmp$/.test(name));
+  return bytes + removeNames(`${root}/content`, (name) => /^(index\.json|oci-layout)\..+\.tmp$/.test(name), measure);
 }
 
-function removeNames(path: string, isUnwanted: (name: string) => boolean): void {
+function removeNames(path: string, isUnwanted: (name: string) => boolean, measure: (path: string) => number): number {
   let opened: Fd;
   try {
     opened = open(path, O_RDONLY | O_DIRECTORY);
   } catch (error) {
-    if (isErrno(error, ENOENT)) return;
+    if (isErrno(error, ENOENT)) return 0;
     throw error;
   }
   using directory = opened;
+  let bytes = 0;
   for (const { name } of getdents64(directory.number)) {
-    if (isUnwanted(new TextDecoder().decode(name))) unlinkat(directory.number, name);
+    const text = new TextDecoder().decode(name);
+    if (!isUnwanted(text)) continue;
+    bytes += measure(`${path}/${text}`);
+    unlinkat(directory.number, name);
   }
+  return bytes;
 }

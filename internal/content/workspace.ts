@@ -66,26 +66,29 @@ function discard(parent: string, name: string, fd: Fd): void {
   }
 }
 
-/** Removes the workspaces whose owner is gone. */
-export function collectWorkspaces(root: string): void {
+/** Removes the workspaces whose owner is gone; returns the sum of what `measure` says of them before. */
+export function collectWorkspaces(root: string, measure: (path: string) => number = () => 0): number {
   let parent: Fd;
   try {
     parent = open(`${root}/ingest`, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   } catch (error) {
-    if (isErrno(error, ENOENT)) return;
+    if (isErrno(error, ENOENT)) return 0;
     throw error;
   }
   using directory = parent;
+  let bytes = 0;
   for (const { name } of getdents64(directory.number)) {
     try {
       using fd = openat(directory.number, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       flock(fd.number, LOCK_EX | LOCK_NB);
+      bytes += measure(`${root}/ingest/${new TextDecoder().decode(name)}`);
       removeTree(directory.number, name);
     } catch (error) {
       // EAGAIN: somebody is at work in it. ENOENT: somebody else removed it.
       if (!isErrno(error, EAGAIN, ENOENT)) throw error;
     }
   }
+  return bytes;
 }
 
 /** A name nobody else takes: 128 random bits. */

@@ -2,8 +2,8 @@
  * SQLite through bun:sqlite: WAL, one transaction per change. `synchronous=NORMAL` keeps the database consistent
  * after any crash and loses nothing to a killed process; see docs/decisions/0003-durability.md for power loss.
  */
-import { Database } from "bun:sqlite";
-import { CtrError } from "../errors/error.ts";
+import { Database, SQLiteError } from "bun:sqlite";
+import { CtrError, ENOSPC, SyscallError } from "../errors/error.ts";
 import { O_CREAT, O_NOFOLLOW, O_RDWR, open } from "../sys/fd.ts";
 
 /** Pages of 4 KiB: few, because the first command after a quiet time reads what is in the log. */
@@ -50,7 +50,36 @@ function migrate(db: Database, migrations: readonly string[]): void {
   }).immediate();
 }
 
-/** Runs `change` in one immediate transaction: all of it or nothing, and no reader sees a half. */
+/**
+ * Runs `change` in one immediate transaction: all of it or nothing, and no reader sees a half. Throws ENOSPC (for the
+ * database's file) when the disk is full.
+ */
 export function transaction<T>(db: Database, change: () => T): T {
-  return db.transaction(change).immediate();
+  try {
+    return db.transaction(change).immediate();
+  } catch (error) {
+    throw told(error, db.filename);
+  }
+}
+
+/**
+ * As `transaction`, and on the disk when it returns, so that files may be removed that only the old rows named. Not to be
+ * called inside another one.
+ */
+export function durableTransaction<T>(db: Database, change: () => T): T {
+  db.run("PRAGMA synchronous = FULL");
+  try {
+    return transaction(db, change);
+  } finally {
+    db.run("PRAGMA synchronous = NORMAL");
+  }
+}
+
+/** SQLite's names for a disk that is full: when it writes, and when it makes room in the log's index. */
+const FULL = ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"];
+
+/** SQLite's error as the kernel would have said it, where that is known. */
+function told(error: unknown, path: string): unknown {
+  if (!(error instanceof SQLiteError) || !FULL.includes(error.code ?? "")) return error;
+  return new SyscallError("write", ENOSPC, path);
 }

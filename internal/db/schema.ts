@@ -127,4 +127,8 @@ export const MIGRATIONS: readonly string[] = [
   -- Options of a volume's driver (type, o, device), JSON.
   ALTER TABLE volume ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
   `,
+  `
+  -- Directories of volumes whose row is gone, until they are gone too: what a kill in between leaves is found by it.
+  CREATE TABLE volume_removal (directory TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -1,10 +1,11 @@
 /** `rmi`: Docker's rules for what may go (moby daemon/images/image_delete.go, as documented for `docker rmi`). */
 import { ensureLayout } from "../content/blob-store.ts";
-import { openWorkspace } from "../content/workspace.ts";
-import { transaction } from "../db/database.ts";
+import { collectWorkspaces } from "../content/workspace.ts";
+import { durableTransaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
-import { collectInTransaction } from "./collect.ts";
+import { collectGarbage, forgetUnused, removeUnnamed } from "./collect.ts";
+import { parseImageConfig } from "./config.ts";
 import { recordImageEvent } from "./event.ts";
 import { familiarReference, parseReference } from "./reference.ts";
 import { repoDigestsOf } from "./repo-digests.ts";
@@ -25,16 +26,69 @@ export interface RemoveOptions {
 
 /** Removes a tag or an image, and then what nobody needs any more. Returns what went, in Docker's order. */
 export function removeImage(engine: Engine, text: string, options: RemoveOptions): Removal[] {
+  collectWorkspaces(engine.root);
   ensureLayout(engine.root);
-  using trash = openWorkspace(engine.root);
-  return transaction(engine.db, () => {
-    const removals: Removal[] = [];
-    const hasDeleted = removeFromDatabase(engine, text, options, removals);
-    const layers = collectInTransaction(engine, trash.path);
+  const removals = durableTransaction(engine.db, () => {
+    const went: Removal[] = [];
+    const hasDeleted = removeFromDatabase(engine, text, options, went);
+    const layers = forgetUnused(engine);
     // Layers that an earlier command left are collected too, but only a deletion speaks of them.
-    if (hasDeleted) for (const chainId of layers) removals.push({ kind: "deleted", name: chainId });
-    return removals;
+    if (hasDeleted) for (const chainId of layers) went.push({ kind: "deleted", name: chainId });
+    return went;
   });
+  removeUnnamed(engine);
+  return removals;
+}
+
+/** Which images `pruneImages` may remove. */
+export interface ImagePrune {
+  /** Every image that no container uses, not only those without a name. */
+  readonly all: boolean;
+  /** False spares an image, whatever else speaks for its removal. */
+  accepts(image: { readonly createdMs: number; readonly labels: { readonly [name: string]: string } }): boolean;
+}
+
+export interface Pruned {
+  readonly removals: readonly Removal[];
+  /** Bytes that came free on the disk. */
+  readonly reclaimed: number;
+}
+
+/**
+ * Removes the images that no container uses and no name (with `all`: whatever their names), with parents that only they
+ * needed, and everything in the store that nobody needs.
+ */
+export function pruneImages(engine: Engine, options: ImagePrune): Pruned {
+  const removals = durableTransaction(engine.db, () => {
+    const went: Removal[] = [];
+    for (const id of prunable(engine, options)) {
+      if (findConflict(engine, id, ["children"]) !== undefined) continue;
+      // With its parents, as long as they have neither a name nor another child.
+      deleteImage(engine, id, { force: true, prune: true }, true, went);
+    }
+    const layers = forgetUnused(engine);
+    if (went.length > 0) for (const chainId of layers) went.push({ kind: "deleted", name: chainId });
+    return went;
+  });
+  return { removals, reclaimed: collectGarbage(engine, true) };
+}
+
+/** The ids, children before their parents: a parent may be free once they are gone. */
+function prunable(engine: Engine, { all, accepts }: ImagePrune): readonly string[] {
+  const rows = engine.db
+    .query<{ id: string; config: string }, []>(
+      `SELECT id, config FROM image
+       WHERE NOT EXISTS (SELECT 1 FROM container WHERE image_id = image.id)
+         ${all ? "" : "AND NOT EXISTS (SELECT 1 FROM tag WHERE image_id = image.id)"}
+       ORDER BY created_at DESC, rowid DESC`,
+    )
+    .all();
+  return rows
+    .filter(({ config }) => {
+      const { created, config: runConfig } = parseImageConfig(config);
+      return accepts({ createdMs: created === undefined ? 0 : Date.parse(created), labels: runConfig.Labels ?? {} });
+    })
+    .map(({ id }) => id);
 }
 
 function removeFromDatabase(engine: Engine, text: string, options: RemoveOptions, removals: Removal[]): boolean {

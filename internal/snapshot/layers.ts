@@ -2,7 +2,7 @@
 import type { Engine } from "../db/engine.ts";
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, type Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, open } from "../sys/fd.ts";
-import { getdents64, mkdirAll, mkdirat, renameat2 } from "../sys/file.ts";
+import { getdents64, mkdirAll, mkdirat, removeTree, renameat2 } from "../sys/file.ts";
 import { type Lower, unpackLayer } from "./unpack.ts";
 
 type Entries = Parameters<typeof unpackLayer>[0];
@@ -53,10 +53,10 @@ export function installLayer(engine: Engine, layer: UnpackedLayer, record: Layer
 }
 
 /**
- * Forgets the layers that neither an image nor a container has, and moves every directory below `<root>/layers` that
- * no row names into `workspace`, where it is removed. Call it inside a transaction. Returns the chain ids, top first.
+ * Forgets the layers that neither an image nor a container has; their directories stay. Call it inside a transaction.
+ * Returns the chain ids, topmost first.
  */
-export function collectLayers(engine: Engine, workspace: string): string[] {
+export function forgetLayers(engine: Engine): string[] {
   const removed = engine.db
     .query<{ chain_id: string; parent: string | null }, []>(
       `DELETE FROM layer
@@ -65,16 +65,36 @@ export function collectLayers(engine: Engine, workspace: string): string[] {
        RETURNING chain_id, parent`,
     )
     .all();
+  return topFirst(removed);
+}
+
+/** The directories below `<root>/layers` that no row names. Call it inside a transaction: see image/collect.ts. */
+export function unnamedLayers(engine: Engine): string[] {
   const known = new Set(
     engine.db
       .query<{ directory: string }, []>("SELECT directory FROM layer")
       .all()
       .map((row) => row.directory),
   );
-  for (const name of directoryNames(`${engine.root}/layers`)) {
-    if (!known.has(name)) renameat2(AT_FDCWD, `${engine.root}/layers/${name}`, AT_FDCWD, `${workspace}/${name}`);
-  }
-  return topFirst(removed);
+  return directoryNames(`${engine.root}/layers`)
+    .filter((name) => !known.has(name))
+    .map((name) => `${engine.root}/layers/${name}`);
+}
+
+/** Removes a layer's directory that no row names. Succeeds when it is gone. */
+export function removeLayerDirectory(path: string): void {
+  removeTree(AT_FDCWD, path);
+}
+
+/** How much of the disk one layer takes. */
+export interface LayerUsage {
+  readonly chainId: string;
+  readonly size: number;
+}
+
+/** What the installed layers take. */
+export function layerUsages(engine: Engine): LayerUsage[] {
+  return engine.db.query<LayerUsage, []>("SELECT chain_id AS chainId, size FROM layer").all();
 }
 
 function topFirst(rows: readonly { readonly chain_id: string; readonly parent: string | null }[]): string[] {

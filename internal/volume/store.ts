@@ -171,7 +171,7 @@ export function makeSources(engine: Engine, mounts: readonly MountPoint[]): void
   }
 }
 
-/** Lets go of the volumes a container used, and with `removeAnonymous` removes those anonymous ones nobody else uses. */
+/** Lets go of the volumes a container used, and with `removeAnonymous` those anonymous ones go that nobody else uses. */
 export function releaseMounts(engine: Engine, container: string, removeAnonymous: boolean): void {
   const names = engine.db
     .query<{ volume: string }, [string]>("SELECT volume FROM volume_use WHERE container = ?")
@@ -182,7 +182,7 @@ export function releaseMounts(engine: Engine, container: string, removeAnonymous
     if (volume === undefined) continue;
     const others = usersOf(engine, name).filter((user) => user !== container);
     engine.db.query("DELETE FROM volume_use WHERE volume = ? AND container = ?").run(name, container);
-    if (removeAnonymous && volume.isAnonymous && others.length === 0) removeVolume(engine, volume);
+    if (removeAnonymous && volume.isAnonymous && others.length === 0) forgetVolume(engine, volume);
   }
 }
 
@@ -194,17 +194,12 @@ export function usersOf(engine: Engine, name: string): string[] {
     .map((row) => row.container);
 }
 
-/** Removes a volume and its content. Throws `conflict` while containers use it. */
-export function removeVolume(engine: Engine, volume: Volume): void {
-  // The row goes first: a directory without a row is a leftover, a row without its content would be a loss.
-  forgetVolume(engine, volume);
-  removeTree(AT_FDCWD, `${engine.root}/volumes/${volume.directory}`);
-}
-
-function forgetVolume(engine: Engine, { name }: Volume): void {
+/** The row goes; the directory is noted for `finishVolumeRemovals`. Inside a transaction. */
+function forgetVolume(engine: Engine, { name, directory }: Volume): void {
   const users = usersOf(engine, name);
   if (users.length > 0) throw new CtrError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
   engine.db.query("DELETE FROM volume WHERE name = ?").run(name);
+  engine.db.query("INSERT INTO volume_removal (directory) VALUES (?)").run(directory);
   recordEvent(engine, { type: "volume", action: "destroy", id: name, attributes: { driver: "local" } });
 }
 
@@ -215,6 +210,18 @@ export function removeVolumeNamed(engine: Engine, name: string, isForced: boolea
     if (volume !== undefined) forgetVolume(engine, volume);
     return volume;
   });
-  if (removed !== undefined) removeTree(AT_FDCWD, `${engine.root}/volumes/${removed.directory}`);
+  if (removed !== undefined) finishVolumeRemovals(engine);
   else if (!isForced) throw new CtrError("not-found", `get ${name}: no such volume`);
+}
+
+/**
+ * Removes the content of volumes whose row is gone, also of those that somebody else was about to remove when it was
+ * killed. After the transaction, because it may take its time.
+ */
+export function finishVolumeRemovals(engine: Engine): void {
+  const rows = engine.db.query<{ directory: string }, []>("SELECT directory FROM volume_removal").all();
+  for (const { directory } of rows) {
+    removeTree(AT_FDCWD, `${engine.root}/volumes/${directory}`);
+    engine.db.query("DELETE FROM volume_removal WHERE directory = ?").run(directory);
+  }
 }

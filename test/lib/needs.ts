@@ -20,6 +20,7 @@ const NEEDS = {
   bash: () => Bun.which("bash") !== null || "no bash",
   zsh: () => Bun.which("zsh") !== null || "no zsh",
   fish: () => Bun.which("fish") !== null || "no fish",
+  strace: () => Bun.which("strace") !== null || "no strace",
   sanitizers: () =>
     ["libasan.so", "libubsan.so"].every((name) =>
       Bun.spawnSync(["cc", `-print-file-name=${name}`])

@@ -1,0 +1,67 @@
+/** `ctr system prune`: stopped containers, images without a name or (`-a`) a container, with `--volumes` volumes. */
+import { pruneContainers } from "../../../../internal/container/prune.ts";
+import { openEngine } from "../../../../internal/db/engine.ts";
+import { CtrError } from "../../../../internal/errors/error.ts";
+import { pruneImages } from "../../../../internal/image/remove.ts";
+import { pruneVolumes } from "../../../../internal/volume/prune.ts";
+import { defineCommand } from "../../command.ts";
+import { isConfirmed } from "../../confirm.ts";
+import { printFailure } from "../../fail.ts";
+import { humanSize } from "../../format/duration.ts";
+import { removalLines } from "../../format/removals.ts";
+import { print } from "../../output.ts";
+import { FILTER_FLAG, parsePruneFilter } from "../../prune-filter.ts";
+
+export const command = defineCommand({
+  meta: { name: "prune", description: "Remove unused data" },
+  usage: "[OPTIONS]",
+  operands: [0, 0],
+  flags: {
+    all: { type: "boolean", alias: "a", description: "Remove all unused images not just dangling ones" },
+    filter: { ...FILTER_FLAG, description: 'Provide filter values (e.g. "label=<key>=<value>")' },
+    force: { type: "boolean", alias: "f", description: "Do not prompt for confirmation" },
+    volumes: { type: "boolean", description: "Prune anonymous volumes" },
+  },
+  async run({ flags, directories }) {
+    const { accepts, value } = parsePruneFilter(flags.filter, ["until", "label", "label!"]);
+    if (flags.volumes && value("until") !== undefined)
+      throw new CtrError("invalid", 'ERROR: The "until" filter is not supported with "--volumes"');
+    if (!flags.force && !isConfirmed(warning(flags))) return 0;
+    using engine = openEngine(directories);
+    const containers = await pruneContainers(engine, accepts);
+    if (containers.ids.length > 0) print(`Deleted Containers:\n${containers.ids.join("\n")}\n\n`);
+    let reclaimed = containers.reclaimed;
+    if (flags.volumes) {
+      const volumes = pruneVolumes(engine, {
+        all: false,
+        accepts: ({ labels, createdAt }) => accepts({ labels, createdMs: Date.parse(createdAt) }),
+      });
+      if (volumes.names.length > 0) print(`Deleted Volumes:\n${volumes.names.join("\n")}\n\n`);
+      reclaimed += volumes.reclaimed;
+    }
+    const images = pruneImages(engine, { all: flags.all, accepts });
+    print(removalLines(images.removals));
+    reclaimed += images.reclaimed;
+    print(`Total reclaimed space: ${humanSize(reclaimed, 4)}\n`);
+    for (const problem of containers.problems) printFailure(problem);
+    return containers.problems.length === 0 ? 0 : 1;
+  },
+});
+
+function warning(flags: {
+  readonly all: boolean;
+  readonly volumes: boolean;
+  readonly filter: readonly string[];
+}): string {
+  const what = [
+    "all stopped containers",
+    "all networks not used by at least one container",
+    ...(flags.volumes ? ["all anonymous volumes not used by at least one container"] : []),
+    flags.all ? "all images without at least one container associated to them" : "all dangling images",
+    flags.all ? "all build cache" : "unused build cache",
+  ];
+  const lines = (words: readonly string[]) => words.map((text) => `  - ${text}\n`).join("");
+  const filters =
+    flags.filter.length === 0 ? "" : `  Items to be pruned will be filtered with:\n${lines(flags.filter)}\n`;
+  return `WARNING! This will remove:\n${lines(what)}\n${filters}`;
+}
