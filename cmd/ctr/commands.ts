@@ -77,6 +77,7 @@ const run: Entry = { load: () => import("./commands/run.ts") };
 const save: Entry = { load: () => import("./commands/save.ts") };
 const search: Entry = { load: () => import("./commands/search.ts"), isForEverybody: true };
 const start: Entry = { load: () => import("./commands/start.ts") };
+const stats: Entry = { load: () => import("./commands/stats.ts") };
 const stop: Entry = { load: () => import("./commands/stop.ts") };
 const tag: Entry = { load: () => import("./commands/tag.ts") };
 const top: Entry = { load: () => import("./commands/top.ts") };
@@ -110,6 +111,7 @@ const container: Group = {
     rm,
     run,
     start,
+    stats,
     stop,
     top,
     unpause,
@@ -203,6 +205,7 @@ export const COMMANDS: Table = table({
   save,
   search,
   start,
+  stats,
   stop,
   system,
   tag,

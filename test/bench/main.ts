@@ -191,6 +191,40 @@ keep({
   aim: "≤ 8",
   values: alternate(engines, ROUNDS, (peer) => call(peer, ["ps"])),
 });
+
+/** Between the two looks of `ctr stats --no-stream` (cmd/ctr/commands/stats.ts). */
+const STATS_INTERVAL_MS = 500;
+for (let i = 20; i < 50; i++) call(ctr, ["run", "-d", "--network", "none", "minimal", "probe", "pause"]);
+keep({
+  what: "stats --no-stream with 50 containers after its interval",
+  unit: "ms",
+  aim: "≤ 100",
+  values: alternate([ctr], isQuick ? 3 : 9, (peer) => call(peer, ["stats", "--no-stream"]) - STATS_INTERVAL_MS),
+});
+keep({
+  what: "stats with 50 containers of one core",
+  unit: "%",
+  aim: "≤ 1",
+  values: new Map([["ctr", await liveStatsPercent()]]),
+});
+
+/** How much of a core a live `stats` takes once it runs: utime and stime of proc_pid_stat(5), in hundredths of a second. */
+async function liveStatsPercent(): Promise<number> {
+  const seconds = isQuick ? 5 : 20;
+  const live = Bun.spawn([CTR, "stats"], { env: { ...process.env, ...ctrEnv }, stdin: "ignore", stdout: "ignore" });
+  const ticks = () => {
+    const fields = kernelFile(`/proc/${live.pid}/stat`).split(") ")[1]?.split(" ") ?? [];
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  await Bun.sleep(3000);
+  const before = ticks();
+  await Bun.sleep(seconds * 1000);
+  const used = ticks() - before;
+  live.kill("SIGKILL");
+  await live.exited;
+  return used / seconds;
+}
+
 for (const peer of engines) {
   const ids = output(peer, ["ps", "-aq"]).split("\n");
   call(peer, ["rm", "-f", ...ids]);

@@ -7,7 +7,8 @@ import { readControlIfAny, writeControl } from "../file.ts";
 
 export const blkio: Controller = {
   name: "blkio",
-  isAlwaysMade: false,
+  // For what it counts.
+  isAlwaysMade: true,
   isAsked: ({ blockIO }) => blockIO !== undefined && Object.keys(blockIO).length > 0,
   apply(directory, { blockIO }) {
     if (blockIO === undefined) return;

@@ -8,7 +8,8 @@ import { readControlIfAny, writeControl } from "../file.ts";
 
 export const io: Controller = {
   name: "io",
-  isAlwaysMade: false,
+  // For what it counts.
+  isAlwaysMade: true,
   isAsked: ({ blockIO }) => blockIO !== undefined && Object.keys(blockIO).length > 0,
   apply(directory, { blockIO }) {
     if (blockIO === undefined) return;
