@@ -5,6 +5,8 @@ import { check, cstr, lib, type PathBytes } from "./lib.ts";
 
 export const IN_MODIFY = 2;
 export const IN_CLOSE_WRITE = 8;
+export const IN_MOVED_TO = 0x80;
+export const IN_CREATE = 0x100;
 export const IN_DELETE_SELF = 0x400;
 
 /** inotify_init1(2): close-on-exec and non-blocking. */

@@ -1,17 +1,5 @@
-/** The writing end of a log, for the supervisor. */
-import { CtrError } from "../../errors/error.ts";
-import {
-  type Fd,
-  ftruncate,
-  lseek,
-  O_APPEND,
-  O_CREAT,
-  O_NOFOLLOW,
-  O_RDWR,
-  open,
-  pread,
-  writePair,
-} from "../../sys/fd.ts";
+/** The writing end of the engine's own log, the driver `local`. */
+import { type Fd, lseek, pread } from "../../sys/fd.ts";
 import {
   END_OF_RUN,
   encodeLogHeader,
@@ -21,52 +9,88 @@ import {
   type LogStream,
   MAX_LOG_PAYLOAD_BYTES,
 } from "./record.ts";
+import { cutTo, NO_ROTATION, openForAppend, RotatingFile, type Rotation } from "./rotating-file.ts";
 import { scanRecords } from "./scan.ts";
+import type { LogSink } from "./sink.ts";
 
 const SEEK_END = 2;
+const NEWLINE = 10;
 
 /** A log that is being written: opened once, kept over the restarts of its container, closed at the end. */
-export class LogAppender implements Disposable {
-  readonly #fd: Fd;
+export class LogAppender implements LogSink {
+  readonly #file: RotatingFile;
   readonly #header = new Uint8Array(LOG_HEADER_BYTES);
   readonly #view = new DataView(this.#header.buffer);
-  /** Where the last whole record ends. */
-  #end: number;
+  /** The streams that are in the middle of a line. */
+  #unfinished = 0;
 
-  constructor(path: string) {
-    this.#fd = openLogForAppend(path);
-    this.#end = lseek(this.#fd.number, 0, SEEK_END);
+  constructor(path: string, rotation: Rotation = NO_ROTATION) {
+    this.#file = new RotatingFile(path, openLogForAppend(path), rotation);
   }
 
   /**
    * Appends bytes as they came. Throws what write(2) says (a full disk); of the record that failed nothing stays then,
    * so that those after it can be read.
+   *
+   * A full file is left between two lines of both streams, so that one that is thrown away leaves no torn line behind;
+   * only a line that has no end is cut, when the file is twice as long as it should be.
    */
-  append(stream: LogStream, data: Uint8Array, timeNs: bigint): void {
-    for (let at = 0; at < data.length; at += MAX_LOG_PAYLOAD_BYTES) {
-      const part = data.length <= MAX_LOG_PAYLOAD_BYTES ? data : data.subarray(at, at + MAX_LOG_PAYLOAD_BYTES);
-      encodeLogHeader(this.#view, 0, part.length, stream, timeNs);
-      this.#write(this.#header, part);
+  write(stream: LogStream, bytes: Uint8Array, timeNs: bigint): void {
+    let rest = bytes;
+    while (rest.length > this.#room(stream)) {
+      const size = this.#lastThatFits(stream, rest);
+      if (size > 0) this.#append(stream, rest.subarray(0, size), timeNs);
+      rest = rest.subarray(size);
+      if (rest.length === 0) return;
+      if (!this.#file.rotate()) break;
     }
+    this.#append(stream, rest, timeNs);
+  }
+
+  /** How many bytes of a stream the file still takes: while the other one's line is unfinished up to twice as many. */
+  #room(stream: LogStream): number {
+    const limit = (this.#unfinished & ~stream) === 0 ? this.#file.maxBytes : 2 * this.#file.maxBytes;
+    return limit - this.#file.size - LOG_HEADER_BYTES;
+  }
+
+  #lastThatFits(stream: LogStream, bytes: Uint8Array): number {
+    const room = this.#room(stream);
+    const lines = room <= 0 ? 0 : bytes.lastIndexOf(NEWLINE, room - 1) + 1;
+    if (lines > 0) return lines;
+    // Not one whole line: it begins the next file, unless it has begun in this one or is longer than a file.
+    if ((this.#unfinished & stream) === 0 && this.#file.size > 0) return 0;
+    const most = Math.max(0, 2 * this.#file.maxBytes - this.#file.size - LOG_HEADER_BYTES);
+    const newline = bytes.subarray(0, most).indexOf(NEWLINE);
+    return newline < 0 ? Math.min(most, bytes.length) : newline + 1;
+  }
+
+  #append(stream: LogStream, bytes: Uint8Array, timeNs: bigint): void {
+    for (let at = 0; at < bytes.length; at += MAX_LOG_PAYLOAD_BYTES) {
+      const part = bytes.length <= MAX_LOG_PAYLOAD_BYTES ? bytes : bytes.subarray(at, at + MAX_LOG_PAYLOAD_BYTES);
+      encodeLogHeader(this.#view, 0, part.length, stream, timeNs);
+      this.#file.write(this.#header, part);
+    }
+    if (bytes[bytes.length - 1] === NEWLINE) this.#unfinished &= ~stream;
+    else this.#unfinished |= stream;
+  }
+
+  /** No line is kept back; full files that are still being compressed are waited for. */
+  endStreams(): Promise<void> | undefined {
+    return this.#file.isBusy ? this.#file.settled : undefined;
   }
 
   /** Tells followers that nothing more comes: once, when the container is at rest. */
   endRun(timeNs: bigint): void {
-    this.#write(endOfRunRecord(timeNs), new Uint8Array(0));
+    this.#unfinished = 0;
+    this.#file.write(endOfRunRecord(timeNs));
   }
 
-  #write(header: Uint8Array, payload: Uint8Array): void {
-    try {
-      writePair(this.#fd.number, header, payload);
-      this.#end += header.length + payload.length;
-    } catch (error) {
-      ftruncate(this.#fd.number, this.#end);
-      throw error;
-    }
+  get isBusy(): boolean {
+    return this.#file.isBusy;
   }
 
-  [Symbol.dispose](): void {
-    this.#fd.close();
+  close(): void {
+    this.#file.close();
   }
 }
 
@@ -75,10 +99,10 @@ export class LogAppender implements Disposable {
  * that every record starts where the one before it ends.
  */
 export function openLogForAppend(path: string): Fd {
-  const fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+  const fd = openForAppend(path);
   try {
     const size = lseek(fd.number, 0, SEEK_END);
-    if (size > 0 && !endsCleanly(fd.number, size)) ftruncate(fd.number, wholeRecordsEnd(fd.number, size));
+    if (size > 0 && !endsCleanly(fd.number, size)) cutTo(fd, wholeRecordsEnd(fd.number, size), size);
     return fd;
   } catch (error) {
     fd.close();
@@ -90,8 +114,7 @@ export function openLogForAppend(path: string): Fd {
 function endsCleanly(fd: number, size: number): boolean {
   if (size < LOG_HEADER_BYTES) return false;
   const header = new Uint8Array(LOG_HEADER_BYTES);
-  if (pread(fd, header, size - LOG_HEADER_BYTES) !== LOG_HEADER_BYTES)
-    throw new CtrError("internal", "the log shrank while it was opened");
+  if (pread(fd, header, size - LOG_HEADER_BYTES) !== LOG_HEADER_BYTES) return false;
   const view = new DataView(header.buffer);
   return isLogHeader(view, 0) && view.getUint8(5) === END_OF_RUN && view.getUint32(0, true) === 0;
 }

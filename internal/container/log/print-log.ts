@@ -2,12 +2,23 @@
 import { ESRCH, isErrno } from "../../errors/error.ts";
 import { type Fd, POLLERR, POLLHUP, POLLIN } from "../../sys/fd.ts";
 import { pidfdOpen } from "../../sys/process.ts";
-import { IN_MODIFY, inotifyAddWatch, inotifyDrain, inotifyInit, pollAny } from "../../sys/watch.ts";
+import {
+  IN_CREATE,
+  IN_MODIFY,
+  IN_MOVED_TO,
+  inotifyAddWatch,
+  inotifyDrain,
+  inotifyInit,
+  pollAny,
+} from "../../sys/watch.ts";
 import type { RuntimeRecord } from "../record.ts";
 import { hasKeeper } from "../store.ts";
-import { LogReader, openLog, type TakeBytes, type TakeLine } from "./reader.ts";
+import { JsonReader } from "./json-reader.ts";
+import { LocalReader } from "./local-reader.ts";
+import { type FileReader, FROM_THE_START, type LogStart, type TakeBytes, type TakeLine } from "./reader.ts";
 import { LOG_STDOUT, type LogStream } from "./record.ts";
-import { FROM_THE_START, startOfSince, startOfTail } from "./start.ts";
+import { directoryOf } from "./rotating-file.ts";
+import { hasRotated, openSegments, type Segment, segmentsAfter } from "./segments.ts";
 
 export interface LogRequest {
   /** Prefix every line with its time, RFC 3339 with nine decimals, UTC. */
@@ -16,6 +27,14 @@ export interface LogRequest {
   readonly tail?: number;
   readonly sinceNs?: bigint;
   readonly untilNs?: bigint;
+  /** Prefix every line with its attributes; those given here where the log itself does not hold them. */
+  readonly details?: string;
+}
+
+/** Where a log is, and how it is written. */
+export interface LogSource {
+  readonly path: string;
+  readonly format: "local" | "json-file";
 }
 
 /** The container's run that a follower stays with: it ends with it, however its supervisor ends. */
@@ -26,25 +45,50 @@ export interface Following {
 }
 
 /** Writes the log to `write`, and with `following` what comes until the run ends. Returns when there is nothing more. */
-export function printLog(path: string, request: LogRequest, write: TakeBytes, following?: Following): void {
-  const fd = openLog(path);
-  if (fd === undefined) return;
+export function printLog(source: LogSource, request: LogRequest, write: TakeBytes, following?: Following): void {
+  const { path } = source;
   using log = new DisposableStack();
   // The watch comes before the first read: what is written in between makes it readable.
   const watch = following === undefined ? undefined : log.use(Watch.of(path, following));
-  const printer = new Printer(fd, request, write);
-  log.use(printer);
-  printer.print();
-  while (watch !== undefined && !printer.isDone) {
+  const segments = openSegments(path);
+  for (const segment of segments) log.use(segment);
+  const printer = new Printer(segments, source, request, write);
+  let current = printer.printAll(segments);
+  // What ended an earlier run is not the end of this one.
+  const startNs = following === undefined ? 0n : parseTime(following.runtime.startedAt);
+  while (watch !== undefined && !printer.isDone(startNs)) {
     const isOver = watch.wait();
-    printer.print();
+    current = printNew(path, printer, current, log);
     if (isOver) break;
   }
   printer.finish();
 }
 
-class Printer implements Disposable {
-  readonly #reader: LogReader;
+/** The moment of a record's time, to the millisecond; 0 for none. */
+function parseTime(text: string | undefined): bigint {
+  return text === undefined ? 0n : BigInt(Date.parse(text)) * 1_000_000n;
+}
+
+/** What has come since: the end of the file, and the files after it. The last of them is the next one to look at. */
+function printNew(path: string, printer: Printer, current: Segment | undefined, log: DisposableStack): Segment | undefined {
+  let newer: Segment[] = [];
+  if (current === undefined) newer = openSegments(path);
+  // Nothing is written to a file that has a newer one: its end is read after that has been seen.
+  else if (hasRotated(path, current)) newer = segmentsAfter(path, current);
+  if (current !== undefined) printer.print();
+  const last = newer.at(-1);
+  if (last === undefined) return current;
+  printer.printAll(newer);
+  current?.[Symbol.dispose]();
+  log.use(last);
+  return last;
+}
+
+/** Clocks and files' times are not the same: a file is left out only if it is older by more than this. */
+const CLOCK_MARGIN_NS = 2_000_000_000n;
+
+class Printer {
+  readonly #reader: FileReader;
   readonly #write: TakeBytes;
   readonly #request: LogRequest;
   readonly #batch: Batch;
@@ -55,26 +99,46 @@ class Printer implements Disposable {
   readonly #isSkipping: { [stream: number]: boolean } = {};
   readonly #isPlain: boolean;
   #isPastUntil = false;
+  /** Which of the first files to begin with, and where in it. */
+  readonly #first: number;
+  #start: LogStart;
+  #details = "";
+  #detailsBytes = new Uint8Array(0);
 
-  constructor(fd: Fd, request: LogRequest, write: TakeBytes) {
+  constructor(segments: readonly Segment[], source: LogSource, request: LogRequest, write: TakeBytes) {
     this.#request = request;
     this.#write = write;
     this.#batch = new Batch(write);
-    const { tail, sinceNs, untilNs } = request;
-    const start =
-      tail !== undefined
-        ? startOfTail(fd.number, tail)
-        : sinceNs !== undefined
-          ? startOfSince(fd.number, sinceNs)
-          : FROM_THE_START;
+    this.#reader = source.format === "json-file" ? new JsonReader() : new LocalReader();
+    const { segment, start } = findStart(segments, this.#reader, request);
+    this.#first = segment;
+    this.#start = start;
     this.#skipLines = start.skipLines;
     this.#skipFragments = new Set(start.skipFragments);
-    this.#isPlain = !request.timestamps && tail === undefined && sinceNs === undefined && untilNs === undefined;
-    this.#reader = new LogReader(fd, start.position);
+    this.#isPlain =
+      !request.timestamps &&
+      [request.tail, request.sinceNs, request.untilNs, request.details].every((asked) => asked === undefined);
   }
 
-  get isDone(): boolean {
-    return this.#reader.isAtEndOfRun || this.#isPastUntil;
+  /** Everything in these files, from the place to begin on; the last of them. */
+  printAll(segments: readonly Segment[]): Segment | undefined {
+    const { position } = this.#start;
+    const from = this.#start === FROM_THE_START ? 0 : this.#first;
+    this.#start = FROM_THE_START;
+    const last = segments.at(-1);
+    for (const [at, segment] of segments.slice(from).entries()) {
+      if (this.#isPastUntil) break;
+      this.#reader.use(segment.plain(), at === 0 ? position : 0);
+      this.print();
+      if (segment !== last) segment[Symbol.dispose]();
+    }
+    return last;
+  }
+
+  /** True when nothing more is wanted, or the end of a run that began at `sinceNs` or later has been read. */
+  isDone(sinceNs: bigint): boolean {
+    const { endOfRunNs } = this.#reader;
+    return this.#isPastUntil || (endOfRunNs !== undefined && endOfRunNs >= sinceNs);
   }
 
   /** Everything up to the end of what is there. */
@@ -97,8 +161,17 @@ class Printer implements Disposable {
     if (startsLine) this.#isSkipping[stream] = this.#isLeftOut(stream, timeNs);
     if (this.#isSkipping[stream] === true) return;
     if (startsLine && this.#request.timestamps) this.#batch.add(stream, this.#prefix.of(timeNs));
+    if (startsLine && this.#request.details !== undefined) this.#addDetails(stream, this.#request.details);
     this.#batch.add(stream, bytes);
   };
+
+  /** Each line's own, where the log has them; a blank follows in any case. */
+  #addDetails(stream: LogStream, otherwise: string): void {
+    const details = `${this.#reader.attributes ?? otherwise} `;
+    if (details !== this.#details) this.#detailsBytes = new TextEncoder().encode(details);
+    this.#details = details;
+    this.#batch.add(stream, this.#detailsBytes);
+  }
 
   #isLeftOut(stream: LogStream, timeNs: bigint): boolean {
     const { sinceNs, untilNs } = this.#request;
@@ -113,10 +186,30 @@ class Printer implements Disposable {
     }
     return sinceNs !== undefined && timeNs < sinceNs;
   }
+}
 
-  [Symbol.dispose](): void {
-    this.#reader[Symbol.dispose]();
+/** In which file to begin and where, so that what is left out is not read. */
+function findStart(
+  segments: readonly Segment[],
+  reader: FileReader,
+  { tail, sinceNs }: LogRequest,
+): { readonly segment: number; readonly start: LogStart } {
+  if (tail !== undefined) {
+    let wanted = tail;
+    for (let at = segments.length - 1; at >= 0; at--) {
+      const start = reader.startOfTail(segments[at]?.plain() ?? -1, wanted);
+      const lines = start.lines ?? 0;
+      if (at === 0 || lines >= wanted) return { segment: at, start };
+      wanted -= lines;
+    }
   }
+  if (sinceNs !== undefined && tail === undefined) {
+    const at = segments.findIndex(({ mtimeNs }) => mtimeNs + CLOCK_MARGIN_NS >= sinceNs);
+    const segment = at < 0 ? Math.max(0, segments.length - 1) : at;
+    const first = segments[segment];
+    if (first !== undefined) return { segment, start: reader.startOfSince(first.plain(), sinceNs) };
+  }
+  return { segment: 0, start: FROM_THE_START };
 }
 
 const BATCH_BYTES = 256 << 10;
@@ -200,7 +293,8 @@ class Watch implements Disposable {
   static of(path: string, following: Following): Watch {
     using stack = new DisposableStack();
     const inotify = stack.use(inotifyInit());
-    inotifyAddWatch(inotify.number, path, IN_MODIFY);
+    // The directory: the file that is written changes its name when it is full.
+    inotifyAddWatch(inotify.number, directoryOf(path), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
     const supervisor = pidfdOf(following.runtime);
     stack.move();
     return new Watch(inotify, supervisor, following.outputFds);

@@ -1,6 +1,6 @@
 /** Reads a log: whole in big pieces, or line by line with their times. */
-import { CtrError, ENOENT, isErrno } from "../../errors/error.ts";
-import { type Fd, O_NOFOLLOW, O_RDONLY, open, pread } from "../../sys/fd.ts";
+import { CtrError } from "../../errors/error.ts";
+import { pread } from "../../sys/fd.ts";
 import { fstat } from "../../sys/file.ts";
 import { END_OF_RUN, isLogHeader, LOG_HEADER_BYTES, LOG_STDERR, LOG_STDOUT, type LogStream } from "./record.ts";
 
@@ -12,6 +12,39 @@ export type TakeBytes = (stream: LogStream, bytes: Uint8Array) => void;
  * line is longer than the reader keeps, or the run ended without a newline.
  */
 export type TakeLine = (stream: LogStream, bytes: Uint8Array, timeNs: bigint, startsLine: boolean) => void;
+
+/** Reads the files of a log, one after the other, in one format. */
+export interface FileReader {
+  /** Goes on in this file, which its owner closes; what was unfinished in the one before is kept. */
+  use(fd: number, position: number): void;
+  /** Gives out everything up to the end of what is there, as large as it can. */
+  copy(take: TakeBytes): void;
+  /** Gives out the lines up to the end; an unfinished one is kept until it goes on, or `flush`. */
+  lines(take: TakeLine): void;
+  /** Gives out what is kept of unfinished lines. */
+  flush(take: TakeLine): void;
+  /** When a run ended, if its end was the last thing read: nothing follows unless the container is started again. */
+  readonly endOfRunNs: bigint | undefined;
+  /** Where in a file the last `count` lines begin; with fewer in it, its start, and how many there are. */
+  startOfTail(fd: number, count: number): LogStart;
+  /** Where the lines begin whose time is `sinceNs` or later. */
+  startOfSince(fd: number, sinceNs: bigint): LogStart;
+  /** The attributes of the line that is given out, if the file says. */
+  readonly attributes: string | undefined;
+}
+
+/** A place to begin: the start of a record, and what to leave out from there. */
+export interface LogStart {
+  readonly position: number;
+  /** So many lines are left out first. */
+  readonly skipLines: number;
+  /** How many come out after those; undefined where nobody counted. */
+  readonly lines?: number;
+  /** Streams whose first line there is the end of an earlier one, to be left out. */
+  readonly skipFragments: readonly LogStream[];
+}
+
+export const FROM_THE_START: LogStart = { position: 0, skipLines: 0, skipFragments: [] };
 
 const BUFFER_BYTES = 1 << 20;
 const LEAST_BUFFER_BYTES = 64 << 10;
@@ -28,11 +61,11 @@ interface Partial {
   isStart: boolean;
 }
 
-/** A log open for reading. Reading stops at the end of what is there and goes on from there when called again. */
-export class LogReader implements Disposable {
-  readonly #fd: Fd;
-  readonly #buffer: Uint8Array;
-  readonly #view: DataView;
+/** Reading stops at the end of what is there and goes on from there when called again. */
+export class LogReader {
+  #fd = -1;
+  #buffer = new Uint8Array(0);
+  #view = new DataView(this.#buffer.buffer);
   readonly #partials: { [stream: number]: Partial } = {
     [LOG_STDOUT]: { chunks: [], bytes: 0, timeNs: 0n, isStart: true },
     [LOG_STDERR]: { chunks: [], bytes: 0, timeNs: 0n, isStart: true },
@@ -44,25 +77,21 @@ export class LogReader implements Disposable {
   #timeNs = 0n;
   #isAtEndOfRun = false;
 
-  constructor(fd: Fd, position = 0) {
+  use(fd: number, position: number): void {
     this.#fd = fd;
     this.#position = position;
-    const { size } = fstat(fd.number);
-    this.#buffer = new Uint8Array(Math.min(BUFFER_BYTES, Math.max(LEAST_BUFFER_BYTES, size)));
+    this.#remaining = 0;
+    const wanted = Math.min(BUFFER_BYTES, Math.max(LEAST_BUFFER_BYTES, fstat(fd).size));
+    if (wanted <= this.#buffer.length) return;
+    this.#buffer = new Uint8Array(wanted);
     this.#view = new DataView(this.#buffer.buffer);
   }
 
-  /** True if the last record read was the end of a run: nothing follows unless the container is started again. */
-  get isAtEndOfRun(): boolean {
-    return this.#isAtEndOfRun;
+  get endOfRunNs(): bigint | undefined {
+    return this.#isAtEndOfRun ? this.#timeNs : undefined;
   }
 
-  /** The time of the last record begun; 0n before the first. */
-  get timeNs(): bigint {
-    return this.#timeNs;
-  }
-
-  /** Gives out everything up to the end, as large as it can: bytes of the same stream are put together. */
+  /** Bytes of the same stream are put together. */
   copy(take: TakeBytes): void {
     const buffer = this.#buffer;
     let start = 0;
@@ -91,7 +120,6 @@ export class LogReader implements Disposable {
     );
   }
 
-  /** Gives out the lines up to the end; an unfinished one is kept until it goes on, or `flush`. */
   lines(take: TakeLine): void {
     this.#walk(
       (from, to) => this.#splitLines(from, to, take),
@@ -100,7 +128,6 @@ export class LogReader implements Disposable {
     );
   }
 
-  /** Gives out what is kept of unfinished lines. */
   flush(take: TakeLine): void {
     for (const stream of [LOG_STDOUT, LOG_STDERR] as const) {
       const partial = this.#partial(stream);
@@ -142,7 +169,7 @@ export class LogReader implements Disposable {
   /** Visits the payloads from the position on, in buffer offsets; `onBuffer` when the buffer is about to be refilled. */
   #walk(visit: (from: number, to: number) => void, onBuffer: () => void, onEndOfRun: () => void = () => {}): void {
     for (;;) {
-      const size = pread(this.#fd.number, this.#buffer, this.#position);
+      const size = pread(this.#fd, this.#buffer, this.#position);
       let at = 0;
       while (at < size) {
         if (this.#remaining === 0) {
@@ -169,10 +196,6 @@ export class LogReader implements Disposable {
       if (at === 0) return;
     }
   }
-
-  [Symbol.dispose](): void {
-    this.#fd.close();
-  }
 }
 
 function give(partial: Partial, stream: LogStream, take: TakeLine): void {
@@ -195,14 +218,4 @@ function join(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
     at += chunk.length;
   }
   return whole;
-}
-
-/** Opens a log for reading; undefined when the container has none yet. */
-export function openLog(path: string): Fd | undefined {
-  try {
-    return open(path, O_RDONLY | O_NOFOLLOW);
-  } catch (error) {
-    if (isErrno(error, ENOENT)) return undefined;
-    throw error;
-  }
 }

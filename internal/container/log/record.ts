@@ -20,9 +20,14 @@ export const LOG_STDOUT = 1;
 export const LOG_STDERR = 2;
 export type LogStream = typeof LOG_STDOUT | typeof LOG_STDERR;
 
-/** Where a container's log is. */
+/** Where a container's log is, in the engine's own format. */
 export function logPath(root: string, id: string): string {
   return `${root}/containers/${id}/log`;
+}
+
+/** Where the driver `json-file` writes. */
+export function jsonLogPath(root: string, id: string): string {
+  return `${root}/containers/${id}/${id}-json.log`;
 }
 
 /** Writes a header into `target` at `offset`, so that a writer can keep room for it before its read buffer. */

@@ -1,20 +1,16 @@
 /** Where in a log to begin, so that `--tail` and `--since` do not read what they leave out. */
-import { dup, pread } from "../../sys/fd.ts";
+import { pread } from "../../sys/fd.ts";
 import { fstat } from "../../sys/file.ts";
-import { LogReader } from "./reader.ts";
+import { type FileReader, FROM_THE_START, LogReader, type LogStart } from "./reader.ts";
 import { END_OF_RUN, LOG_STDERR, LOG_STDOUT, type LogStream } from "./record.ts";
 import { scanRecords } from "./scan.ts";
 
-/** A place to begin: the start of a record, and what to leave out from there. */
-export interface LogStart {
-  readonly position: number;
-  /** So many lines are left out first. */
-  readonly skipLines: number;
-  /** Streams whose first line there is the end of an earlier one, to be left out. */
-  readonly skipFragments: readonly LogStream[];
+/** The engine's own format, read from where it was asked. */
+export class LocalReader extends LogReader implements FileReader {
+  readonly attributes = undefined;
+  readonly startOfTail = startOfTail;
+  readonly startOfSince = startOfSince;
 }
-
-export const FROM_THE_START: LogStart = { position: 0, skipLines: 0, skipFragments: [] };
 
 /** A record's start, and where each stream's payload before it ends (0: nothing, or a run ended since). */
 interface Checkpoint {
@@ -26,23 +22,23 @@ interface Checkpoint {
 const CHECKPOINT_BYTES = 1 << 20;
 
 /** Where the last `count` lines begin, in the order in which lines were finished. */
-export function startOfTail(fd: number, count: number): LogStart {
+function startOfTail(fd: number, count: number): LogStart {
   const checkpoints = makeCheckpoints(fd, () => false);
   // Back from the end, each time twice as far, until enough lines follow.
   for (let back = 1; ; back *= 2) {
     const checkpoint = checkpoints[Math.max(0, checkpoints.length - back)];
-    if (checkpoint === undefined) return FROM_THE_START;
+    if (checkpoint === undefined) return { ...FROM_THE_START, lines: 0 };
     const { lines, fragmentLines } = countLines(fd, checkpoint);
     const skipLines = Math.max(0, lines - count);
     // A line whose beginning lies before the checkpoint may only be among those left out.
     if (checkpoint.position === 0 || (lines >= count && skipLines >= fragmentLines)) {
-      return { position: checkpoint.position, skipLines, skipFragments: [] };
+      return { position: checkpoint.position, skipLines, lines: lines - skipLines, skipFragments: [] };
     }
   }
 }
 
 /** Where the lines begin whose time is `sinceNs` or later. */
-export function startOfSince(fd: number, sinceNs: bigint): LogStart {
+function startOfSince(fd: number, sinceNs: bigint): LogStart {
   const last = makeCheckpoints(fd, (timeNs) => timeNs >= sinceNs).at(-1);
   if (last === undefined) return FROM_THE_START;
   return { position: last.position, skipLines: 0, skipFragments: fragmentsAt(fd, last) };
@@ -83,7 +79,8 @@ function fragmentsAt(fd: number, checkpoint: Checkpoint): readonly LogStream[] {
 /** How many lines come out from a checkpoint on, and how many of them until each fragment is behind. */
 function countLines(fd: number, checkpoint: Checkpoint): { readonly lines: number; readonly fragmentLines: number } {
   const fragments = new Set(fragmentsAt(fd, checkpoint));
-  using reader = new LogReader(dup(fd), checkpoint.position);
+  const reader = new LogReader();
+  reader.use(fd, checkpoint.position);
   let lines = 0;
   let fragmentLines = 0;
   const take = (stream: LogStream, _: Uint8Array, __: bigint, startsLine: boolean) => {
