@@ -6,6 +6,8 @@
  */
 #include "ctr.h"
 
+#include <sys/socket.h>
+
 #define RETRY(expression)                                                                          \
   do {                                                                                             \
     long result_;                                                                                  \
@@ -122,6 +124,19 @@ long ctr_getsockopt(int fd, int level, int option, void *value, unsigned *size) 
 long ctr_getsockname(int fd, void *address, unsigned *size) { ONCE(syscall(SYS_getsockname, fd, address, size)); }
 long ctr_sendto(int fd, const void *buffer, uint64_t size, int flags, const void *address, unsigned address_size) { RETRY(syscall(SYS_sendto, fd, buffer, size, flags, address, address_size)); }
 long ctr_recvfrom(int fd, void *buffer, uint64_t size, int flags) { RETRY(syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL)); }
+long ctr_send_fd(int fd, int passed)
+{
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct msghdr message = {.msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  control.header.cmsg_level = SOL_SOCKET;
+  control.header.cmsg_type = SCM_RIGHTS;
+  control.header.cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
+  RETRY(syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
 long ctr_pidfd_getfd(int pidfd, int fd) { ONCE(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }
 
 /* Programs in the kernel */

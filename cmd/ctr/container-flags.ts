@@ -56,6 +56,8 @@ export const CONTAINER_FLAGS = {
     repeatable: true,
     description: "Read in a line delimited file of labels",
   },
+  "log-driver": { type: "string", description: "Logging driver for the container" },
+  "log-opt": { type: "string", valueHint: "list", repeatable: true, description: "Log driver options" },
   "mac-address": { type: "string", description: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },
   mount: {
     type: "string",

@@ -4,6 +4,7 @@ import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts
 import { runtimeSpec } from "../../internal/container/spec.ts";
 import { sendStart, whenStarted } from "../../internal/container/start.ts";
 import { openEngine } from "../../internal/db/engine.ts";
+import { checkLog } from "./check-log.ts";
 import { checkCidFile, writeCidFile } from "./cid-file.ts";
 import type { Call } from "./command.ts";
 import type { RUN_FLAGS } from "./container-flags.ts";
@@ -28,6 +29,7 @@ export async function runContainer(
   const attached = { ...streams, stdin: streams.stdin && isStdinOpen };
   if (isTty && attached.stdin) checkInputTerminal();
   checkPullFlag(flags, "run");
+  await checkLog(spec);
   checkCidFile(flags.cidfile);
   using engine = openEngine(call.directories);
   const wanted = { image, args, flags: spec, keeper: supervisor.keeper, id };

@@ -53,7 +53,7 @@ export async function startExec(supervision: Supervision, client: Client, reques
   // Looked at below, when the program has ended.
   drained.catch(() => {});
   const status = await exited;
-  await supervision.patiently(drained);
+  await supervision.patiently(drained, streams);
   isOver = true;
   // Input that a child of the program holds and does not read is waited for no longer either.
   await supervision.patiently(streams.end());

@@ -5,8 +5,8 @@
  * unsent, so that nothing is lost to a slow one; a client that takes nothing at all for `STALL_LIMIT_MS` is cut off, so
  * that none can stop the container for good.
  */
-import type { LogAppender } from "../../internal/container/log/append.ts";
 import { LOG_STDERR, LOG_STDOUT } from "../../internal/container/log/record.ts";
+import type { LogSink } from "../../internal/container/log/sink.ts";
 import { EIO, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import type { Connection } from "../../internal/ipc/connection.ts";
 import type { FromSupervisor, Streams, ToSupervisor } from "../../internal/ipc/supervisor.ts";
@@ -81,17 +81,29 @@ export async function delivered(client: Client): Promise<void> {
   }
 }
 
-/** Output goes to the log before anybody hears of it. A full disk must not stop the container: what did not fit is missing. */
-export function writeLog(log: LogAppender, stream: StreamName, data: Uint8Array): void {
+/**
+ * Output goes to the log before anybody hears of it; a promise is a log that wants the container to wait. A full disk must
+ * not stop the container: what did not fit is missing.
+ */
+export function writeLog(log: LogSink, stream: StreamName, data: Uint8Array): Promise<void> | void {
   try {
-    log.append(stream === "stdout" ? LOG_STDOUT : LOG_STDERR, data, nowNs());
+    return log.write(stream === "stdout" ? LOG_STDOUT : LOG_STDERR, data, nowNs());
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+  }
+}
+
+/** A program's streams have ended: what the log kept of unfinished lines goes out, as far as there is room. */
+export async function endStreams(log: LogSink): Promise<void> {
+  try {
+    await log.endStreams(nowNs());
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
   }
 }
 
 /** Tells followers that nothing more comes; on a full disk they see the supervisor's end instead. */
-export function endLog(log: LogAppender | undefined): void {
+export function endLog(log: LogSink | undefined): void {
   try {
     log?.endRun(nowNs());
   } catch (error) {

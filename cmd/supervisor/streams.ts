@@ -12,6 +12,7 @@ export class ProgramStreams {
   /** The terminal's master, as long as there is one. */
   readonly terminal: Fd | undefined;
   readonly #outputs: readonly { readonly stream: StreamName; readonly fd: Fd }[];
+  #handingOn = 0;
 
   constructor(outputs: readonly { readonly stream: StreamName; readonly fd: Fd }[], input?: Input, terminal?: Fd) {
     this.#outputs = outputs;
@@ -20,8 +21,21 @@ export class ProgramStreams {
   }
 
   /** Reads all output to its end; to be called once. */
-  async pump(sink: (stream: StreamName, data: Uint8Array) => void | Promise<void>): Promise<void> {
-    await Promise.all(this.#outputs.map(({ stream, fd }) => pump(fd.take(), (data) => sink(stream, data))));
+  async pump(sink: (stream: StreamName, data: Uint8Array) => Promise<void> | void): Promise<void> {
+    const handOn = async (waiting: Promise<void>): Promise<void> => {
+      this.#handingOn++;
+      await waiting.finally(() => this.#handingOn--);
+    };
+    const give = (stream: StreamName, data: Uint8Array) => {
+      const waiting = sink(stream, data);
+      return waiting === undefined ? undefined : handOn(waiting);
+    };
+    await Promise.all(this.#outputs.map(({ stream, fd }) => pump(fd.take(), (data) => give(stream, data))));
+  }
+
+  /** True while output that was read waits for those who take it. */
+  get isHandingOn(): boolean {
+    return this.#handingOn > 0;
   }
 
   /** For a program that never came to be: closes everything. */

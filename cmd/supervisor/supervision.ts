@@ -4,8 +4,8 @@
  */
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
 import { recordContainerEvent } from "../../internal/container/event.ts";
-import { LogAppender } from "../../internal/container/log/append.ts";
-import { logPath } from "../../internal/container/log/record.ts";
+import { openSink } from "../../internal/container/log/open-sink.ts";
+import type { LogSink } from "../../internal/container/log/sink.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
 import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
@@ -27,7 +27,7 @@ import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
 import { failure } from "./failure.ts";
 import { attachNetwork, detachNetwork } from "./network.ts";
-import { Audience, type Client, delivered, endLog, nowNs, writeLog } from "./output.ts";
+import { Audience, type Client, delivered, endLog, endStreams, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
 import { hasTimers, sleep, startTimer } from "./timer.ts";
@@ -82,7 +82,7 @@ export class Supervision {
   #resolveEnded: () => void = () => {};
   /** An init that is there already, for the first start. */
   #early: HandedOver | undefined;
-  #log: LogAppender | undefined;
+  #log: LogSink | undefined;
   #run: Run | undefined;
   #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
@@ -178,11 +178,16 @@ export class Supervision {
     return this.#run === undefined ? undefined : await seccompProgram({ ...this.#run.confinement, process });
   }
 
-  /** Waits, but not for ever: what is left open by others ends with us. */
-  async patiently(drained: Promise<void>): Promise<void> {
-    const { promise: limit, resolve } = Promise.withResolvers<void>();
-    using _ = startTimer(DRAIN_LIMIT_MS, resolve);
-    await Promise.race([drained, limit]);
+  /**
+   * Waits, but not for ever: what is left open by others ends with us. Output that waits for a slow client or log is
+   * waited for as long as those are.
+   */
+  async patiently(drained: Promise<void>, streams?: ProgramStreams): Promise<void> {
+    for (let isOver = false; !isOver; ) {
+      const { promise: limit, resolve } = Promise.withResolvers<boolean>();
+      using _ = startTimer(DRAIN_LIMIT_MS, () => resolve(streams?.isHandingOn !== true));
+      isOver = await Promise.race([drained.then(() => true), limit]);
+    }
   }
 
   /** Sends a signal to PID 1. A paused one gets it when it goes on, except SIGKILL, which ends the pause. */
@@ -301,7 +306,10 @@ export class Supervision {
   #settle(): void {
     // Neither is worth a container: without them the supervisor is merely larger, and wakes more often.
     attempt(() => this.#engine.db.run("PRAGMA shrink_memory"), ignore);
-    attempt(() => dozeWhenIdle({ mayDoze: () => !hasTimers(), descriptors: new Map() }), ignore);
+    attempt(
+      () => dozeWhenIdle({ mayDoze: () => !hasTimers() && this.#log?.isBusy !== true, descriptors: new Map() }),
+      ignore,
+    );
   }
 
   #listen(): void {
@@ -338,6 +346,9 @@ export class Supervision {
       const pid = started.pid;
       const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
       const ready = started.ready();
+      // Looked at below, or by #attach; not reported a second time when the log cannot be opened.
+      ready.catch(ignore);
+      const log = await this.#openLog();
       const endpoint = await this.#attach(started, ready);
       const { terminal } = await ready;
       if (terminal !== undefined) streams = terminalStreams(terminal);
@@ -345,9 +356,9 @@ export class Supervision {
       // Recorded once the program runs: a start that fails leaves the container in the state it had.
       await started.start();
       this.#recordRunning(started, endpoint);
-      const log = this.#openLog();
       const drained = streams.pump((stream, data) => {
-        writeLog(log, stream, data);
+        const logged = writeLog(log, stream, data);
+        if (logged !== undefined) return logged.then(() => this.audience.tell(stream, data));
         return this.audience.isEmpty ? undefined : this.audience.tell(stream, data);
       });
       // Looked at when the program has ended.
@@ -388,8 +399,8 @@ export class Supervision {
   }
 
   /** The log, opened once and kept over restarts. */
-  #openLog(): LogAppender {
-    this.#log ??= new LogAppender(logPath(this.#engine.root, this.#record.id));
+  async #openLog(): Promise<LogSink> {
+    this.#log ??= await openSink(this.#engine.root, this.#record);
     return this.#log;
   }
 
@@ -410,8 +421,9 @@ export class Supervision {
     let run = first;
     for (;;) {
       const exit = await run.exited;
-      await this.patiently(run.drained);
+      await this.patiently(run.drained, run.streams);
       await this.patiently(run.streams.end());
+      if (this.#log !== undefined) await this.patiently(endStreams(this.#log));
       const oomKilled = run.launch.cgroup.oomKilled();
       const problem = await this.#releaseRun(run);
       const result = {

@@ -4,7 +4,7 @@ import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
 import { commandOf } from "./command.ts";
-import { logPath } from "./log/record.ts";
+import { jsonLogPath } from "./log/record.ts";
 import { portsOf } from "./port-list.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 import { hasOwnCgroupNamespace } from "./resources.ts";
@@ -27,7 +27,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
     ResolvConfPath: `${directory}/resolv.conf`,
     HostnamePath: `${directory}/hostname`,
     HostsPath: `${directory}/hosts`,
-    LogPath: logPath(engine.root, id),
+    LogPath: record.hostConfig.LogConfig.Type === "json-file" ? jsonLogPath(engine.root, id) : "",
     Name: `/${record.name}`,
     RestartCount: runtime.restartCount,
     Driver: "overlay2",

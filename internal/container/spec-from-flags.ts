@@ -8,6 +8,7 @@ import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
+import { logConfigFromFlags } from "./log-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
@@ -37,6 +38,8 @@ export interface ContainerFlags extends ResourceFlags {
   readonly interactive: boolean;
   readonly label: readonly string[];
   readonly "label-file": readonly string[];
+  readonly "log-driver": string | undefined;
+  readonly "log-opt": readonly string[];
   readonly "mac-address": string | undefined;
   readonly mount: readonly string[];
   readonly name: string | undefined;
@@ -132,7 +135,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     VolumesFrom: nullIfEmpty(flags["volumes-from"]),
     ...(flags["volume-driver"] === undefined ? {} : { VolumeDriver: flags["volume-driver"] }),
     ContainerIDFile: flags.cidfile ?? "",
-    LogConfig: { Type: "json-file", Config: {} },
+    LogConfig: logConfigFromFlags(flags, caller.variables),
     NetworkMode: networkMode(flags.network),
     PortBindings: publish,
     PublishAllPorts: flags["publish-all"],

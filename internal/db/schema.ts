@@ -131,4 +131,9 @@ export const MIGRATIONS: readonly string[] = [
   -- Directories of volumes whose row is gone, until they are gone too: what a kill in between leaves is found by it.
   CREATE TABLE volume_removal (directory TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Until there were drivers every log was in the engine's own format, whatever its container's configuration said.
+  UPDATE container SET host_config =
+    json_set(host_config, '$.LogConfig', json('{"Type":"local","Config":{"max-size":"0"}}'));
+  `,
 ];

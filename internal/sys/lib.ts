@@ -102,6 +102,7 @@ const RARE = {
   ctr_listen: { args: ["i32", "i32"], returns },
   ctr_setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns },
   ctr_getsockname: { args: ["i32", "ptr", "ptr"], returns },
+  ctr_send_fd: { args: ["i32", "i32"], returns },
   ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
   ctr_inotify_init1: { args: ["i32"], returns },

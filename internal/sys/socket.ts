@@ -75,6 +75,11 @@ export function recv(fd: number, buffer: Uint8Array, flags = 0): number {
   return check("recv", lib.ctr_recvfrom(fd, buffer, buffer.length, flags));
 }
 
+/** sendmsg(2) of a descriptor and nothing else (`SCM_RIGHTS` of unix(7)); never waits. */
+export function sendFd(fd: number, passed: number): void {
+  check("sendmsg", lib.ctr_send_fd(fd, passed));
+}
+
 /** struct sockaddr_un of unix(7). */
 export function unixAddress(path: string): Uint8Array {
   const name = cstr(path);

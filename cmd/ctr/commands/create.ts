@@ -1,5 +1,6 @@
 /** `ctr create`: creates a container without starting it. */
 import { openEngine } from "../../../internal/db/engine.ts";
+import { checkLog } from "../check-log.ts";
 import { checkCidFile, writeCidFile } from "../cid-file.ts";
 import { defineCommand } from "../command.ts";
 import { CONTAINER_FLAGS } from "../container-flags.ts";
@@ -17,6 +18,7 @@ export const command = defineCommand({
     const [image = "", ...args] = operands;
     const spec = readContainerFlags(flags, "create", false);
     checkPullFlag(flags, "create");
+    await checkLog(spec);
     checkCidFile(flags.cidfile);
     using engine = openEngine(directories);
     const { record, warnings } = await createPulling(engine, flags, { image, args, flags: spec });

@@ -1,7 +1,8 @@
 /** `ctr logs`: what a container wrote, each stream on its own. */
 import { currentContainer } from "../../../internal/container/control.ts";
 import { printLog } from "../../../internal/container/log/print-log.ts";
-import { LOG_STDERR, logPath } from "../../../internal/container/log/record.ts";
+import { LOG_STDERR } from "../../../internal/container/log/record.ts";
+import { logSource } from "../../../internal/container/log/source.ts";
 import { isLive } from "../../../internal/container/states.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { defineCommand } from "../command.ts";
@@ -12,6 +13,7 @@ export const command = defineCommand({
   usage: "[OPTIONS] CONTAINER",
   operands: [1, 1],
   flags: {
+    details: { type: "boolean", description: "Show extra details provided to logs" },
     follow: { type: "boolean", alias: "f", description: "Follow log output" },
     since: {
       type: "string",
@@ -34,7 +36,9 @@ export const command = defineCommand({
     const until = await timeFlag("until", flags.until);
     using engine = openEngine(directories);
     const record = currentContainer(engine, operands[0] ?? "");
+    const source = logSource(engine, record);
     const request = {
+      ...(flags.details ? { details: source.details } : {}),
       timestamps: flags.timestamps,
       // Docker: a bad or negative number means all.
       ...(/^\d{1,15}$/.test(flags.tail) ? { tail: Number(flags.tail) } : {}),
@@ -44,7 +48,7 @@ export const command = defineCommand({
     const write = (stream: number, bytes: Uint8Array) => writeOut(stream === LOG_STDERR ? STDERR : STDOUT, bytes);
     const following =
       flags.follow && isLive(record.state) ? { runtime: record.runtime, outputFds: [STDOUT] } : undefined;
-    printLog(logPath(engine.root, record.id), request, write, following);
+    printLog(source, request, write, following);
     return 0;
   },
 });

@@ -78,7 +78,9 @@ export function* decompressFrames(kind: Compression, fd: number): Generator<Uint
 
 function decompress(kind: Compression, frame: Uint8Array<ArrayBuffer>, offset: number): Uint8Array {
   try {
-    return kind === "gzip" ? Bun.gunzipSync(frame) : Bun.zstdDecompressSync(frame.subarray(ZSTD_START.length + NOTE_BYTES));
+    return kind === "gzip"
+      ? Bun.gunzipSync(frame)
+      : Bun.zstdDecompressSync(frame.subarray(ZSTD_START.length + NOTE_BYTES));
   } catch (error) {
     throw damaged(offset, error);
   }

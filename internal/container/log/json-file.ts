@@ -87,7 +87,6 @@ function jsonText(bytes: Uint8Array): string {
   return ESCAPED.test(text) ? escapeText(text) : text;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const ESCAPED = /["\\<>&\u2028\u2029\x00-\x1f]/;
 const ALL_ESCAPED = new RegExp(ESCAPED, "g");
 

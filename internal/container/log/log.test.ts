@@ -40,7 +40,7 @@ async function write(pieces: readonly Piece[], cut = 0): Promise<string> {
 
 function show(path: string, request: Partial<LogRequest> = {}): { out: string; err: string; all: string } {
   const chunks: { stream: LogStream; text: Buffer }[] = [];
-  printLog(path, { timestamps: false, ...request }, (stream, bytes) =>
+  printLog({ path, format: "local" }, { timestamps: false, ...request }, (stream, bytes) =>
     chunks.push({ stream, text: Buffer.from(bytes) }),
   );
   const of = (wanted: LogStream) =>
@@ -215,11 +215,12 @@ test("an appender's records come back, large ones in pieces, after restarts too"
   const path = `${directory}/appended`;
   const large = new Uint8Array(3_000_000).fill(120);
   for (const round of [1n, 2n]) {
-    using log = new LogAppender(path);
-    log.append(O, new TextEncoder().encode("out\n"), T0 + round);
-    log.append(E, new TextEncoder().encode("err\n"), T0 + round);
-    log.append(O, large, T0 + round);
+    const log = new LogAppender(path);
+    log.write(O, new TextEncoder().encode("out\n"), T0 + round);
+    log.write(E, new TextEncoder().encode("err\n"), T0 + round);
+    log.write(O, large, T0 + round);
     log.endRun(T0 + round);
+    log.close();
   }
   const { out, err } = show(path);
   expect(err).toBe("err\nerr\n");
@@ -237,8 +238,8 @@ test("an appender that cannot write leaves no half record", () => {
     prlimit(0, RLIMIT_FSIZE, { soft: 1024n, hard: 1024n });
     const line = (letter) => new TextEncoder().encode(letter.repeat(299) + "\\n");
     let failed = 0;
-    for (const letter of "abcd") try { log.append(1, line(letter), 1n); } catch { failed++; }
-    log.append(1, new TextEncoder().encode("end\\n"), 2n);
+    for (const letter of "abcd") try { log.write(1, line(letter), 1n); } catch { failed++; }
+    log.write(1, new TextEncoder().encode("end\\n"), 2n);
     console.log(failed);`;
   const limited = `trap '' XFSZ; exec "$0" -e "$1"`;
   const { stdout, stderr } = Bun.spawnSync(["bash", "-c", limited, process.execPath, script]);

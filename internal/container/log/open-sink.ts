@@ -1,30 +1,31 @@
 /** From a container's LogConfig to the log that is written. Drivers other than the default are loaded when they are used. */
 import type { ContainerRecord } from "../record.ts";
 import { LogAppender } from "./append.ts";
-import { bufferBytes, cacheRotation, jsonFileRotation, localRotation } from "./options.ts";
+import { isPlainLog } from "./default.ts";
 import { jsonLogPath, logPath } from "./record.ts";
+import type { Rotation } from "./rotating-file.ts";
 import type { LogSink } from "./sink.ts";
 
 /** Opens the log of a container that is about to run. Throws when it cannot be: then the container does not start. */
 export function openSink(root: string, record: ContainerRecord): LogSink | Promise<LogSink> {
-  const { LogConfig } = record.hostConfig;
-  if (LogConfig.Type === "local" && bufferBytes(LogConfig) === undefined) return openLocal(root, record);
+  if (isPlainLog(record.hostConfig.LogConfig)) return new LogAppender(logPath(root, record.id));
   return openOther(root, record);
 }
 
-function openLocal(root: string, { id, hostConfig }: ContainerRecord): LogAppender {
-  return new LogAppender(logPath(root, id), localRotation(hostConfig.LogConfig.Config));
-}
-
 async function openOther(root: string, record: ContainerRecord): Promise<LogSink> {
-  const sink = await openDriver(root, record);
-  const limit = bufferBytes(record.hostConfig.LogConfig);
+  const options = await import("./options.ts");
+  const sink = await openDriver(root, record, options);
+  const limit = options.bufferBytes(record.hostConfig.LogConfig);
   if (limit === undefined) return sink;
   const { RingSink } = await import("./ring.ts");
   return new RingSink(sink, limit);
 }
 
-async function openDriver(root: string, record: ContainerRecord): Promise<LogSink> {
+async function openDriver(
+  root: string,
+  record: ContainerRecord,
+  { localRotation, jsonFileRotation, cacheRotation }: typeof import("./options.ts"),
+): Promise<LogSink> {
   const { Type, Config } = record.hostConfig.LogConfig;
   switch (Type) {
     case "json-file": {
@@ -38,20 +39,24 @@ async function openDriver(root: string, record: ContainerRecord): Promise<LogSin
     }
     case "journald": {
       const { openJournald } = await import("./journald.ts");
-      return withCopy(root, record, await openJournald(record));
+      return await withCopy(root, record, cacheRotation(Config), await openJournald(record));
     }
     case "syslog": {
       const { openSyslog } = await import("./syslog.ts");
-      return withCopy(root, record, await openSyslog(record));
+      return await withCopy(root, record, cacheRotation(Config), await openSyslog(record));
     }
     default:
-      return openLocal(root, record);
+      return new LogAppender(logPath(root, record.id), localRotation(Config));
   }
 }
 
 /** A driver whose log is elsewhere, and beside it the copy that `logs` reads. */
-async function withCopy(root: string, record: ContainerRecord, sink: LogSink): Promise<LogSink> {
-  const rotation = cacheRotation(record.hostConfig.LogConfig.Config);
+async function withCopy(
+  root: string,
+  record: ContainerRecord,
+  rotation: Rotation | undefined,
+  sink: LogSink,
+): Promise<LogSink> {
   if (rotation === undefined) return sink;
   const { CopyingSink } = await import("./copying-sink.ts");
   return new CopyingSink(new LogAppender(logPath(root, record.id), rotation), sink);

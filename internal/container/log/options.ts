@@ -4,13 +4,11 @@
  */
 import { CtrError } from "../../errors/error.ts";
 import type { HostConfig } from "../record.ts";
+import type { Rotation } from "./rotating-file.ts";
 import { checkTag } from "./tag.ts";
 
 export type LogConfig = HostConfig["LogConfig"];
 type Options = LogConfig["Config"];
-
-/** The driver of a container that asks for none, with options of its own: a log without an end, as Docker's default is. */
-export const DEFAULT_LOG_CONFIG: LogConfig = { Type: "local", Config: { "max-size": "0" } };
 
 const LINE_OPTIONS = ["labels", "labels-regex", "env", "env-regex", "tag"];
 const FILE_OPTIONS = ["max-size", "max-file", "compress"];
@@ -100,13 +98,6 @@ const DEFAULT_BUFFER_BYTES = 1 << 20;
 export function bufferBytes({ Config }: LogConfig): number | undefined {
   if (Config["mode"] !== "non-blocking") return undefined;
   return sizeOf(Config["max-buffer-size"] ?? "") ?? DEFAULT_BUFFER_BYTES;
-}
-
-/** As in rotating-file.ts, which this file, on the path of every start, does not load. */
-interface Rotation {
-  readonly maxBytes: number;
-  readonly maxFiles: number;
-  readonly compression?: "gzip" | "zstd";
 }
 
 const LOCAL_MAX_BYTES = 20 << 20;

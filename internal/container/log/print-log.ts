@@ -70,7 +70,12 @@ function parseTime(text: string | undefined): bigint {
 }
 
 /** What has come since: the end of the file, and the files after it. The last of them is the next one to look at. */
-function printNew(path: string, printer: Printer, current: Segment | undefined, log: DisposableStack): Segment | undefined {
+function printNew(
+  path: string,
+  printer: Printer,
+  current: Segment | undefined,
+  log: DisposableStack,
+): Segment | undefined {
   let newer: Segment[] = [];
   if (current === undefined) newer = openSegments(path);
   // Nothing is written to a file that has a newer one: its end is read after that has been seen.

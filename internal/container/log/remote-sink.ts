@@ -46,11 +46,10 @@ export class RemoteSink implements LogSink {
     while (this.#queue.length > 0) {
       const outcome = this.#sendFirst();
       if (outcome === undefined) continue;
-      this.#sending = outcome
-        .then(() => {
-          this.#sending = undefined;
-          return this.#send();
-        });
+      this.#sending = outcome.then(() => {
+        this.#sending = undefined;
+        return this.#send();
+      });
       return this.#sending;
     }
     return undefined;

@@ -2,7 +2,7 @@
 import { ENOENT, ENOTDIR, isErrno } from "../../errors/error.ts";
 import {
   AT_FDCWD,
-  Fd,
+  type Fd,
   flock,
   LOCK_SH,
   O_DIRECTORY,

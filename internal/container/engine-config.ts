@@ -1,0 +1,64 @@
+/**
+ * What the administrator set for this engine: `/etc/ctr/engine.toml`, or the file that CTR_CONFIG names, which must be
+ * there. The keys are those of Docker's daemon.json.
+ *
+ *   log-driver = "json-file"
+ *   [log-opts]
+ *   max-size = "10m"
+ */
+import { CtrError, ENOENT, ENOTDIR, isErrno, withContext } from "../errors/error.ts";
+import { readText } from "../sys/file.ts";
+
+const CONFIG_PATH = "/etc/ctr/engine.toml";
+
+/** The settings; absent ones are undefined. */
+export interface EngineConfig {
+  readonly logDriver?: string;
+  readonly logOpts?: { readonly [name: string]: string };
+}
+
+/** Reads the file. Throws `invalid` with its name and the key for anything it does not know. */
+export function loadEngineConfig(variables: { readonly [name: string]: string | undefined }): EngineConfig {
+  const chosen = variables["CTR_CONFIG"];
+  const path = chosen === undefined || chosen === "" ? CONFIG_PATH : chosen;
+  let text: string;
+  try {
+    text = readText(path);
+  } catch (error) {
+    if (path === CONFIG_PATH && isErrno(error, ENOENT, ENOTDIR)) return {};
+    throw withContext("engine configuration", error);
+  }
+  return parseEngineConfig(text, path);
+}
+
+/** The settings of a file's text; `path` is named in errors. */
+export function parseEngineConfig(text: string, path: string): EngineConfig {
+  let file: unknown;
+  try {
+    file = Bun.TOML.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replace(/^TOML Parse error: /, "") : String(error);
+    throw new CtrError("invalid", `${path}: ${reason}`, { cause: error });
+  }
+  const wrong = (key: string, what: string) => new CtrError("invalid", `${path}: ${key} ${what}`);
+  const config: { logDriver?: string; logOpts?: { readonly [name: string]: string } } = {};
+  for (const [key, value] of Object.entries(isTable(file) ? file : {})) {
+    if (key === "log-driver") {
+      if (typeof value !== "string") throw wrong(key, "is not a string");
+      config.logDriver = value;
+    } else if (key === "log-opts") {
+      if (!isTable(value)) throw wrong(key, "is not a table");
+      config.logOpts = Object.fromEntries(
+        Object.entries(value).map(([name, option]) => {
+          if (typeof option !== "string") throw wrong(`log-opts.${name}`, 'is not a string ("10m")');
+          return [name, option];
+        }),
+      );
+    } else throw wrong(key, "is not a setting of the engine");
+  }
+  return config;
+}
+
+function isTable(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
