@@ -29,7 +29,7 @@ test("json-file: the file is Docker's, and is read back", async () => {
   await ran(
     "plain",
     ["--log-driver", "json-file"],
-    `printf 'one\\ttab <&> "q" \\\\\\\\ \\001\\n\\303\\251 \\377\\nlast'; echo err >&2`,
+    `printf 'one\\ttab <&> "q" \\\\ \\001\\n\\303\\251 \\377\\nlast'; echo err >&2`,
   );
   const path = await logPath("plain");
   expect(path).toEndWith(`-json.log`);
@@ -208,12 +208,12 @@ test("what a driver or an option cannot be is refused with Docker's words, befor
     "failed to initialize logging driver: invalid size: 'abc'",
   );
   expect(await run("--log-driver", "syslog", "--log-opt", "syslog-address=tcp://127.0.0.1:9")).toContain(
-    "failed to initialize logging driver",
+    "failed to initialize logging driver: dial tcp 127.0.0.1:9: connect: connection refused",
   );
   expect(await engine.fails(1, "create", "--log-driver", "nosuch", image, "true")).toContain(
     'plugin "nosuch" not found',
   );
-  expect(await engine.ok("ps", "-aq")).toBe("");
+  expect(await engine.ok("ps", "-aq", "--filter", "status=created")).toBe("");
 });
 
 test.if(needs("ctr"))("the engine's configuration names the driver and its options", async () => {
@@ -269,8 +269,8 @@ test.if(OWN)("syslog: every format, by datagrams", async () => {
       .slice(3 * at)
       .toSorted();
     expect(messages[0]).toMatch(new RegExp(`^<27>${head}err\n$`));
-    expect(messages[1]).toMatch(new RegExp(`^<30>${head}end\n$`));
-    expect(messages[2]).toMatch(new RegExp(`^<30>${head}out\n$`));
+    expect(messages.find((line) => line.endsWith("end\n"))).toMatch(new RegExp(`^<30>${head}end\n$`));
+    expect(messages.find((line) => line.endsWith("out\n"))).toMatch(new RegExp(`^<30>${head}out\n$`));
     // The copy is what `logs` reads.
     expect((await engine.ctr("logs", name)).stdout).toBe("out\nend");
     await engine.ok("rm", name);
@@ -289,14 +289,14 @@ test.if(OWN)("syslog: UDP, TCP, a stream socket; facility and default tag", asyn
     await using host = await collect(kind, kind === "unix" ? `${engine.scratch}/stream` : "0");
     const address = kind === "unix" ? `unix://${host.place}` : `${kind}://127.0.0.1:${host.place}`;
     const options = ["--log-driver", "syslog", "--log-opt", `syslog-address=${address}`];
-    const id = await ran(kind, [...options, "--log-opt", "syslog-facility=local0"], "probe lines 500 100");
+    const id = await ran(kind, [...options, "--log-opt", "syslog-facility=local0"], "probe lines 100 100");
     const text = () => host.received().join("");
-    await waitFor("500 lines", () => text().split("\n").length === 501);
+    await waitFor("100 lines", () => text().split("\n").length === 101);
     expect(
       text().replaceAll(/^<134>[A-Z][a-z]{2} [ \d]\d [\d:]{8} (\S{12})\[\d+\]: /gm, (_all, tag) =>
         tag === id.slice(0, 12) ? "" : tag,
       ),
-    ).toBe(numbered(500, 100));
+    ).toBe(numbered(100, 100));
     await engine.ok("rm", kind);
   }
 });
@@ -361,7 +361,7 @@ test.if(OWN)(
     await using host = await collect("unixgram", path);
     process.kill(host.pid, "SIGSTOP");
     const options = ["--log-driver", "syslog", "--log-opt", `syslog-address=unixgram://${path}`];
-    const script = "probe lines 100000 100; echo done > /done; exec probe pause";
+    const script = "probe lines 30000 100; echo done > /done; exec probe pause";
     const isDone = async (name: string) => (await engine.ctr("exec", name, "cat", "/done")).stdout === "done\n";
     await engine.ok(...DETACHED, "--name", "waits", ...options, image, "sh", "-c", script);
     const free = ["--log-opt", "mode=non-blocking", "--log-opt", "max-buffer-size=100k"];
@@ -369,17 +369,17 @@ test.if(OWN)(
     await waitFor("the one that need not wait", () => isDone("hurries"));
     expect(await isDone("waits")).toBe(false);
     process.kill(host.pid, "SIGCONT");
-    await waitFor("the other one", () => isDone("waits"));
+    await waitFor("the other one", () => isDone("waits"), 20_000);
     await waitFor("the notice", () =>
       host.received().some((line) => /\d+ bytes of output were dropped here/.test(line)),
     );
     // All of the one that waited came; of the other the beginning, what fits in the buffer, and the end.
     await waitFor(
       "all lines",
-      () => host.received().filter((line) => line.endsWith(`${"99999".padStart(99, "0")}\n`)).length === 2,
+      () => host.received().filter((line) => line.endsWith(`${"29999".padStart(99, "0")}\n`)).length === 2,
     );
-    expect(host.received().length).toBeGreaterThan(100_000);
-    expect(host.received().length).toBeLessThan(110_000);
+    expect(host.received().length).toBeGreaterThan(30_000);
+    expect(host.received().length).toBeLessThan(45_000);
     await engine.ok("rm", "-f", "waits", "hurries");
   },
   60_000,

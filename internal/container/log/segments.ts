@@ -123,7 +123,9 @@ export function hasRotated(path: string, segment: Segment): boolean {
 /** The files that came after this one, the oldest first; all of them when it is gone. */
 export function segmentsAfter(path: string, segment: Segment): Segment[] {
   const all = openSegments(path);
-  const at = all.findIndex(({ inode }) => inode === segment.inode);
+  // The last one: an older file that has been compressed may have had the number that was then given to this one, but
+  // none after it can have it while this one is open.
+  const at = all.findLastIndex(({ inode }) => inode === segment.inode);
   for (const older of all.splice(0, at + 1)) older[Symbol.dispose]();
   return all;
 }

@@ -1,4 +1,5 @@
 /** Messages one after the other on a connection: a Unix stream socket, TCP, or TLS. */
+import { CtrError } from "../../errors/error.ts";
 import type { Sender } from "./remote-sink.ts";
 
 /** Where to connect, as `Bun.connect` has it. */
@@ -35,25 +36,59 @@ export class StreamSender implements Sender {
   async #connect(): Promise<Bun.Socket<undefined>> {
     this.#isConnecting = true;
     const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(new Error("connect: connection timed out")), CONNECT_LIMIT_MS);
+    const timer = setTimeout(() => reject(new Error("i/o timeout")), CONNECT_LIMIT_MS);
     try {
-      const gone = () => this.#lose();
-      const handlers = { data: () => {}, drain: () => this.#onDrain?.(), close: gone, error: gone, end: gone };
+      const { promise: trusted, resolve: trust, reject: distrust } = Promise.withResolvers<void>();
+      trusted.catch(() => {}); // Looked at below, if the connection comes about.
+      const gone = () => {
+        this.#lose();
+        distrust(new Error("the connection was closed"));
+      };
+      const handlers = {
+        data: () => {},
+        drain: () => this.#onDrain?.(),
+        close: gone,
+        error: gone,
+        end: gone,
+        handshake: (_socket: Bun.Socket<undefined>, _isDone: boolean, problem: Error | null) =>
+          problem === null || !this.#checksCertificate ? trust() : distrust(problem),
+      };
       // Both forms of the address are Bun's own; its types want to know which.
       const connecting: Promise<Bun.Socket<undefined>> =
         "unix" in this.#address
           ? Bun.connect({ unix: this.#address.unix, socket: handlers })
           : Bun.connect({ ...this.#address, socket: handlers });
       const socket = await Promise.race([connecting, late]);
+      try {
+        if (this.#usesTls) await Promise.race([trusted, late]);
+      } catch (error) {
+        socket.end();
+        throw error;
+      }
       this.#socket = socket;
       return socket;
     } catch (error) {
       this.#retryAt = performance.now() + RETRY_MS;
-      throw error;
+      throw new CtrError("unavailable", `${this.#shown}: ${reasonOf(error)}`, { cause: error });
     } finally {
       clearTimeout(timer);
       this.#isConnecting = false;
     }
+  }
+
+  get #usesTls(): boolean {
+    return "tls" in this.#address && this.#address.tls !== undefined;
+  }
+
+  get #checksCertificate(): boolean {
+    return "tls" in this.#address && this.#address.tls?.rejectUnauthorized !== false;
+  }
+
+  /** As Go names what it was doing. */
+  get #shown(): string {
+    return "unix" in this.#address
+      ? `dial unix ${this.#address.unix}`
+      : `dial tcp ${this.#address.hostname}:${this.#address.port}`;
   }
 
   #lose(): void {
@@ -96,4 +131,11 @@ export class StreamSender implements Sender {
     this.#socket?.end();
     this.#socket = undefined;
   }
+}
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ECONNREFUSED") return "connect: connection refused";
+  if (code === "ENOENT") return "connect: no such file or directory";
+  return error instanceof Error ? error.message : String(error);
 }

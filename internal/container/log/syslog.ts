@@ -24,7 +24,6 @@ export async function openSyslog(record: ContainerRecord): Promise<RemoteSink> {
   try {
     sender = await openSender(settings, Config);
   } catch (error) {
-    if (error instanceof CtrError && !(error instanceof SyscallError)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new CtrError("unavailable", `failed to initialize logging driver: ${reason}`, { cause: error });
   }
