@@ -23,9 +23,12 @@ export class LogAppender implements LogSink {
   readonly #view = new DataView(this.#header.buffer);
   /** The streams that are in the middle of a line. */
   #unfinished = 0;
+  /** How long the file may become while it waits for the end of a line. */
+  #mostBytes: number;
 
   constructor(path: string, rotation: Rotation = NO_ROTATION) {
     this.#file = new RotatingFile(path, openLogForAppend(path), rotation);
+    this.#mostBytes = 2 * this.#file.maxBytes;
   }
 
   /**
@@ -42,14 +45,20 @@ export class LogAppender implements LogSink {
       if (size > 0) this.#append(stream, rest.subarray(0, size), timeNs);
       rest = rest.subarray(size);
       if (rest.length === 0) return;
-      if (!this.#file.rotate()) break;
+      if (!this.#file.rotate()) {
+        // Not now: the wait for a good moment begins again behind these bytes.
+        this.#append(stream, rest, timeNs);
+        this.#mostBytes = this.#file.size + this.#file.maxBytes;
+        return;
+      }
+      this.#mostBytes = 2 * this.#file.maxBytes;
     }
     this.#append(stream, rest, timeNs);
   }
 
   /** How many bytes of a stream the file still takes: while the other one's line is unfinished up to twice as many. */
   #room(stream: LogStream): number {
-    const limit = (this.#unfinished & ~stream) === 0 ? this.#file.maxBytes : 2 * this.#file.maxBytes;
+    const limit = (this.#unfinished & ~stream) === 0 ? this.#file.maxBytes : this.#mostBytes;
     return limit - this.#file.size - LOG_HEADER_BYTES;
   }
 
@@ -59,7 +68,7 @@ export class LogAppender implements LogSink {
     if (lines > 0) return lines;
     // Not one whole line: it begins the next file, unless it has begun in this one or is longer than a file.
     if ((this.#unfinished & stream) === 0 && this.#file.size > 0) return 0;
-    const most = Math.max(0, 2 * this.#file.maxBytes - this.#file.size - LOG_HEADER_BYTES);
+    const most = Math.max(0, this.#mostBytes - this.#file.size - LOG_HEADER_BYTES);
     const newline = bytes.subarray(0, most).indexOf(NEWLINE);
     return newline < 0 ? Math.min(most, bytes.length) : newline + 1;
   }

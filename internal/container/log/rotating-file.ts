@@ -42,6 +42,8 @@ export const NO_ROTATION: Rotation = { maxBytes: Number.POSITIVE_INFINITY, maxFi
 const SEEK_END = 2;
 /** Files smaller than this would be made faster than they are found. */
 const LEAST_BYTES = 1024;
+/** Turns of the event loop in which a compressed file may take its name. */
+const MAX_TRIES = 10_000;
 const NOTHING = new Uint8Array(0);
 
 /** Opens (or makes, 0600) a file for appending. */
@@ -95,12 +97,7 @@ export class RotatingFile {
    */
   rotate(): boolean {
     using directory = open(directoryOf(this.#path), O_RDONLY | O_DIRECTORY);
-    try {
-      flock(directory.number, LOCK_EX | LOCK_NB);
-    } catch (error) {
-      if (isErrno(error, EAGAIN)) return false;
-      throw error;
-    }
+    if (!tryLock(directory.number)) return false;
     let next: Fd;
     try {
       next = open(aside(this.#path), O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
@@ -144,7 +141,11 @@ export class RotatingFile {
       }
       utimensat(AT_FDCWD, target, undefined, mtimeNs);
       using directory = open(directoryOf(this.#path), O_RDONLY | O_DIRECTORY);
-      flock(directory.number, LOCK_EX);
+      // A reader holds it while it opens the files; one that was stopped right then may hold it for long.
+      for (let tries = 1; !tryLock(directory.number); tries++) {
+        if (tries === MAX_TRIES || this.#isClosed) return removeIfThere(target);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       // It may have moved on, or be gone, since the work began.
       const place = placeOf(this.#path, ino, this.#rotation.maxFiles);
       if (place === undefined) return removeIfThere(target);
@@ -171,6 +172,17 @@ export class RotatingFile {
   close(): void {
     this.#isClosed = true;
     this.#fd.close();
+  }
+}
+
+/** True when nobody opens the files now, and nobody will until the descriptor is closed. */
+function tryLock(directory: number): boolean {
+  try {
+    flock(directory, LOCK_EX | LOCK_NB);
+    return true;
+  } catch (error) {
+    if (isErrno(error, EAGAIN)) return false;
+    throw error;
   }
 }
 
