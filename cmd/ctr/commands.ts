@@ -49,8 +49,10 @@ const attach: Entry = { load: () => import("./commands/attach.ts") };
 const commit: Entry = { load: () => import("./commands/commit.ts") };
 const complete: Entry = { load: () => import("./commands/complete.ts"), isForEverybody: true, isHidden: true };
 const completion: Entry = { load: () => import("./commands/completion.ts"), isForEverybody: true };
+const cp: Entry = { load: () => import("./commands/cp.ts") };
 const create: Entry = { load: () => import("./commands/create.ts") };
 const events: Entry = { load: () => import("./commands/events.ts") };
+const diff: Entry = { load: () => import("./commands/diff.ts") };
 const exec: Entry = { load: () => import("./commands/exec.ts") };
 const exportContainer: Entry = { load: () => import("./commands/export.ts") };
 const history: Entry = { load: () => import("./commands/history.ts") };
@@ -93,7 +95,9 @@ const container: Group = {
   commands: table({
     attach,
     commit,
+    cp,
     create,
+    diff,
     exec,
     export: exportContainer,
     inspect: { load: () => import("./commands/container-inspect.ts") },
@@ -175,7 +179,9 @@ export const COMMANDS: Table = table({
   commit,
   completion,
   container,
+  cp,
   create,
+  diff,
   events,
   exec,
   export: exportContainer,

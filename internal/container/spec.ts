@@ -68,21 +68,47 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
     hostname,
     ...(config.Domainname === "" ? {} : { domainname: config.Domainname }),
     mounts: [
-      {
-        destination: "/",
-        type: "overlay",
-        source: "overlay",
-        options: [
-          `lowerdir=${[...lower, placeholderLayer(engine.root)].map(escapeLayer).join(":")}`,
-          `upperdir=${upper}`,
-          `workdir=${work}`,
-          ...PLAIN_OVERLAY,
-        ],
-      },
+      rootMount([...lower, placeholderLayer(engine.root)], [`upperdir=${upper}`, `workdir=${work}`]),
       ...mountsOf(engine, record, donor),
     ],
     annotations: annotationsOf(record),
     linux: linuxOf(record, donor),
+  };
+}
+
+/** The overlay of these layers, topmost first. */
+function rootMount(layers: readonly string[], writable: readonly string[]): Mount {
+  const lowerdir = `lowerdir=${layers.map(escapeLayer).join(":")}`;
+  return { destination: "/", type: "overlay", source: "overlay", options: [lowerdir, ...writable, ...PLAIN_OVERLAY] };
+}
+
+/**
+ * The mounts that hold the files of a container at rest, for a look at them from outside: root, volumes, binds, the files of
+ * /etc. Not writable, the container's own layer is only the topmost of those below. Makes what a start would make of them.
+ */
+export function restingMounts(
+  engine: Engine,
+  record: ContainerRecord,
+  isWritable: boolean,
+): { readonly place: string; readonly root: Mount; readonly mounts: readonly Mount[] } {
+  const lower = lowerDirectories(engine, record.layers);
+  const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
+  const layers = [...lower, placeholderLayer(engine.root)];
+  const { mounts, startedAt } = record.runtime;
+  makeSources(engine, mounts);
+  const depth = (mount: Mount) => mount.destination.split("/").length;
+  const users = mounts
+    .filter((mount) => mount.Type !== "tmpfs")
+    .map((mount) => userMount({ ...mount, Propagation: "" }, startedAt === undefined))
+    .toSorted((a, b) => depth(a) - depth(b));
+  const taken = new Set(users.map((mount) => mount.destination));
+  const etc = etcMounts(engine, record, undefined).filter(
+    ({ destination, source }) => !taken.has(destination) && source !== undefined && exists(AT_FDCWD, source),
+  );
+  return {
+    place: placeOfRoot(engine, record),
+    root: isWritable ? rootMount(layers, [`upperdir=${upper}`, `workdir=${work}`]) : rootMount([upper, ...layers], []),
+    mounts: [...etc, ...users],
   };
 }
 

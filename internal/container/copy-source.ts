@@ -1,0 +1,226 @@
+/**
+ * A file or a tree as entries of an archive, read below descriptors: no link is followed, nothing is opened that is not a
+ * directory or a regular file, whoever changes the tree meanwhile.
+ */
+import { CtrError, EINVAL, ENOENT, ENXIO, EOPNOTSUPP, isErrno } from "../errors/error.ts";
+import type { EntryHeader, EntryKind } from "../spec/layer-entry.ts";
+import {
+  type Fd,
+  lseek,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  open,
+  openat,
+  pread,
+} from "../sys/fd.ts";
+import {
+  fgetxattr,
+  fstat,
+  getdents64,
+  readlinkat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  type Stat,
+  statx,
+} from "../sys/file.ts";
+
+/** An entry; `content` gives exactly `size` bytes and is used up before the next entry is asked for. */
+export interface CopyEntry extends EntryHeader {
+  readonly content?: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+const CAPABILITY = "security.capability";
+
+/** True for a directory, given with its descriptor, whose content is left out. */
+export type LeaveOut = (stat: Stat, directory: Fd) => boolean;
+
+interface Walk {
+  /** The first name of each file with several links. */
+  readonly links: Map<string, Uint8Array>;
+  readonly leavesOut: LeaveOut;
+}
+
+/**
+ * The entries of what `parent` holds under `name`, called `shown` and what lies below it. An empty `name` is the directory
+ * behind `parent` itself.
+ */
+export async function* readTree(
+  parent: Fd,
+  name: Uint8Array,
+  shown: Uint8Array,
+  leavesOut: LeaveOut = () => false,
+): AsyncGenerator<CopyEntry, void, undefined> {
+  const walk: Walk = { links: new Map(), leavesOut };
+  if (name.length > 0) yield* readEntry(walk, parent, name, shown);
+  else yield* readDirectory(walk, parent, shown);
+}
+
+async function* readDirectory(
+  walk: Walk,
+  directory: Fd,
+  shown: Uint8Array,
+): AsyncGenerator<CopyEntry, void, undefined> {
+  yield header("directory", shown, fstat(directory.number));
+  for (const { name } of getdents64(directory.number).sort((a, b) => Buffer.compare(a.name, b.name))) {
+    try {
+      yield* readEntry(walk, directory, name, joined(shown, name));
+    } catch (error) {
+      // Removed since the directory was listed: a container may be at work in it.
+      if (!isErrno(error, ENOENT) || isStillThere(directory, name)) throw error;
+    }
+  }
+}
+
+function isStillThere(directory: Fd, name: Uint8Array): boolean {
+  try {
+    statx(directory.number, name);
+    return true;
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return false;
+    throw error;
+  }
+}
+
+async function* readEntry(
+  walk: Walk,
+  directory: Fd,
+  name: Uint8Array,
+  shown: Uint8Array,
+): AsyncGenerator<CopyEntry, void, undefined> {
+  // Looked at before it is opened: opening a device or a pipe does something.
+  using place = openat(directory.number, name, O_PATH | O_NOFOLLOW);
+  const stat = fstat(place.number);
+  const kind = kindOf(stat);
+  if (kind === undefined) return; // a socket: it means nothing without the process that bound it
+  if (kind === "directory") {
+    using child = openat(place.number, ".", O_RDONLY | O_DIRECTORY);
+    if (walk.leavesOut(stat, child)) yield header("directory", shown, stat);
+    else yield* readDirectory(walk, child, shown);
+    return;
+  }
+  if (stat.nlink > 1) {
+    const key = `${stat.devMajor}:${stat.devMinor}:${stat.ino}`;
+    const first = walk.links.get(key);
+    if (first !== undefined) {
+      yield { ...header("link", shown, stat), linkname: first };
+      return;
+    }
+    walk.links.set(key, shown);
+  }
+  if (kind === "symlink") yield { ...header(kind, shown, stat), linkname: readlinkat(place.number, "") };
+  else if (kind !== "file") yield header(kind, shown, stat);
+  else {
+    // The very file that was looked at, now to be read.
+    using file = open(`/proc/self/fd/${place.number}`, O_RDONLY | O_NONBLOCK);
+    const capability = fgetxattr(file.number, CAPABILITY);
+    const xattrs = capability === undefined ? NO_XATTRS : new Map([[CAPABILITY, capability]]);
+    yield { ...header(kind, shown, stat), size: stat.size, xattrs, content: contentOf(file, stat.size) };
+  }
+}
+
+const CHUNK = 256 * 1024;
+/** What a hole reads as. Whoever writes a copy may know it by its buffer. */
+export const HOLE: Uint8Array = new Uint8Array(1 << 20);
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** `size` bytes, fewer if the file became shorter; holes are not read but told. */
+function* contentOf(file: Fd, size: number): Generator<Uint8Array, void, undefined> {
+  for (let at = 0; at < size; ) {
+    const data = Math.min(size, seek(file, at, SEEK_DATA) ?? size);
+    for (; at < data; at += Math.min(HOLE.length, data - at)) yield HOLE.subarray(0, Math.min(HOLE.length, data - at));
+    const end = at < size ? Math.min(size, seek(file, at, SEEK_HOLE) ?? size) : size;
+    while (at < end) {
+      const buffer = new Uint8Array(Math.min(CHUNK, end - at));
+      const count = pread(file.number, buffer, at);
+      if (count === 0) return;
+      at += count;
+      yield buffer.subarray(0, count);
+    }
+  }
+}
+
+/** The next data or hole from `at` on; undefined behind the last data. A file system without holes is all data. */
+function seek(file: Fd, at: number, whence: number): number | undefined {
+  try {
+    return lseek(file.number, at, whence);
+  } catch (error) {
+    if (isErrno(error, ENXIO)) return undefined;
+    if (isErrno(error, EINVAL, EOPNOTSUPP)) return whence === SEEK_DATA ? at : undefined;
+    throw error;
+  }
+}
+
+const NONE = new Uint8Array(0);
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+function header(kind: EntryKind, name: Uint8Array, stat: Stat): EntryHeader {
+  const isDevice = kind === "char" || kind === "block";
+  return {
+    kind,
+    name,
+    linkname: NONE,
+    mode: stat.mode & 0o7777,
+    uid: stat.uid,
+    gid: stat.gid,
+    size: 0,
+    mtimeNs: stat.mtimeNs,
+    major: isDevice ? stat.rdevMajor : 0,
+    minor: isDevice ? stat.rdevMinor : 0,
+    xattrs: NO_XATTRS,
+  };
+}
+
+function kindOf(stat: Stat): EntryKind | undefined {
+  switch (stat.mode & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFDIR:
+      return "directory";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFCHR:
+      return "char";
+    case S_IFBLK:
+      return "block";
+    case S_IFIFO:
+      return "fifo";
+    default:
+      return undefined;
+  }
+}
+
+/** `directory/name`; below the root and below nothing there is no slash to add. */
+function joined(directory: Uint8Array, name: Uint8Array): Uint8Array {
+  const slash = directory.length > 0 && directory.at(-1) !== 0x2f ? 1 : 0;
+  const path = new Uint8Array(directory.length + slash + name.length);
+  path.set(directory);
+  if (slash === 1) path[directory.length] = 0x2f;
+  path.set(name, directory.length + slash);
+  return path;
+}
+
+/** How many bytes the entries take in an archive: what Docker says was copied. */
+export class ArchiveSize {
+  bytes = 1024;
+
+  async *count(entries: AsyncIterable<CopyEntry>): AsyncGenerator<CopyEntry, void, undefined> {
+    for await (const entry of entries) {
+      this.bytes += 512 + Math.ceil(entry.size / 512) * 512;
+      yield entry;
+    }
+  }
+}
+
+/** A file that ended before its size. */
+export function shrunk(name: Uint8Array): CtrError {
+  return new CtrError("conflict", `${new TextDecoder().decode(name)}: changed while it was read`);
+}
