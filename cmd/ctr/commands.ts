@@ -160,6 +160,7 @@ const volume: Group = {
     prune: { load: () => import("./commands/volume/prune.ts") },
     remove: volumeRm,
     rm: volumeRm,
+    update: { load: () => import("./commands/volume/update.ts") },
   }),
 };
 

@@ -12,6 +12,8 @@ interface RefusedFlag {
 const WINDOWS = "only Windows containers have it";
 const NO_DAEMON = "there is no daemon to connect to: ctr does the work itself";
 
+const CLUSTER = "only volumes of a swarm have it, and there is no swarm here";
+
 const OF_A_CONTAINER: readonly RefusedFlag[] = [
   { long: "cpu-count", why: WINDOWS },
   { long: "cpu-percent", why: WINDOWS },
@@ -41,11 +43,26 @@ export const REFUSED_FLAGS: { readonly [command: string]: readonly RefusedFlag[]
     { long: "checkpoint", why: "there are no checkpoints" },
     { long: "checkpoint-dir", why: "there are no checkpoints" },
   ],
+  "volume create": [
+    { long: "availability", why: CLUSTER },
+    { long: "group", why: CLUSTER },
+    { long: "limit-bytes", why: CLUSTER },
+    { long: "required-bytes", why: CLUSTER },
+    { long: "scope", why: CLUSTER },
+    { long: "secret", why: CLUSTER },
+    { long: "sharing", why: CLUSTER },
+    { long: "topology-preferred", why: CLUSTER },
+    { long: "topology-required", why: CLUSTER },
+    { long: "type", why: CLUSTER },
+  ],
+  "volume list": [{ long: "cluster", why: CLUSTER }],
+  "volume ls": [{ long: "cluster", why: CLUSTER }],
+  "volume update": [{ long: "availability", why: CLUSTER }],
 };
 
 /** Why this flag of this command is refused; undefined if it is simply unknown. `given` is its name or its letter. */
 export function whyRefused(path: readonly string[], given: string): string | undefined {
-  const command = path.at(-1) ?? "";
-  const flags = Object.hasOwn(REFUSED_FLAGS, command) ? REFUSED_FLAGS[command] : undefined;
+  const command = [path.join(" "), path.at(-1) ?? ""].find((name) => Object.hasOwn(REFUSED_FLAGS, name));
+  const flags = command === undefined ? undefined : REFUSED_FLAGS[command];
   return flags?.find(({ long, short }) => long === given || short === given)?.why;
 }
