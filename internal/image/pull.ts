@@ -149,8 +149,8 @@ function imageIdOf(engine: Engine, reference: Reference): string | undefined {
     ?.image_id;
 }
 
-function suits({ engine, platform, options }: Pulling, id: string): boolean {
-  if (options.platform === undefined) return true;
+/** False for an image that was pulled for another platform; the name may have one for this one too. */
+function suits({ engine, platform }: Pulling, id: string): boolean {
   return platformRank(platform, resolveImage(engine, id).config) !== undefined;
 }
 

@@ -369,6 +369,11 @@ export function startFaultyServer(
       },
       data(socket, bytes) {
         const state = socket.data;
+        // A client that tries TLS first is told at once that this is none.
+        if (tls === undefined && state.head === "" && bytes[0] === 0x16) {
+          socket.terminate();
+          return;
+        }
         state.head += Buffer.from(bytes).toString("latin1");
         // A TLS greeting to a plain server: who asks shall not wait.
         if (state.head.charCodeAt(0) === 0x16) {
