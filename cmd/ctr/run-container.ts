@@ -1,7 +1,7 @@
 /** The second half of `ctr run`, loaded while the container's interpreters start. */
 import { collect } from "../../internal/container/collect.ts";
 import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts";
-import { runtimeSpec } from "../../internal/container/spec.ts";
+import { runtimeSpec, withServers } from "../../internal/container/spec.ts";
 import { sendStart, whenStarted } from "../../internal/container/start.ts";
 import { openEngine } from "../../internal/db/engine.ts";
 import { checkLog } from "./check-log.ts";
@@ -40,7 +40,7 @@ export async function runContainer(
   const connection = await sendStart(supervisor, record.id, {
     ...(isAttached ? { streams: attached } : {}),
     ...(isTty ? { size: terminalSize() } : {}),
-    ...(supervisor.init === undefined ? {} : { spec: runtimeSpec(engine, record) }),
+    ...(supervisor.init === undefined ? {} : { spec: runtimeSpec(engine, await withServers(record)) }),
   });
   if (flags.detach || !(attached.stdout || attached.stderr)) printLine(record.id);
   if (!isAttached) {

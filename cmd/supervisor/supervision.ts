@@ -8,7 +8,7 @@ import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
-import { type Confinement, confinementOf, runtimeSpec } from "../../internal/container/spec.ts";
+import { type Confinement, confinementOf, runtimeSpec, withServers } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { transaction } from "../../internal/db/database.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
@@ -339,7 +339,11 @@ export class Supervision {
       started =
         early === undefined
           ? await launch(
-              runtimeSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size }),
+              runtimeSpec(
+                this.#engine,
+                await withServers(this.#record),
+                size === undefined ? {} : { consoleSize: size },
+              ),
               ends.fds,
             )
           : await launchWaiting(early.init, confinement);

@@ -41,6 +41,7 @@ import {
   openInside,
   openView,
 } from "./copy-view.ts";
+import { recordContainerEvent } from "./event.ts";
 
 export interface CopyFromOptions {
   readonly container: string;
@@ -69,6 +70,7 @@ export async function* archiveFromContainer(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   using view = openView(engine, options.container, false);
   const source = locate(view, options);
+  recordContainerEvent(engine, view.record, "archive-path");
   yield* writeTar(source.read(source.ownName));
 }
 
@@ -85,6 +87,7 @@ export async function copyFromContainer(
   const source = locate(view, options);
   const plan = planCopy(source.name, source.isDirectory, localDestination(destination));
   using target = open(plan.directory, O_RDONLY | O_DIRECTORY);
+  recordContainerEvent(engine, view.record, "archive-path");
   const size = new ArchiveSize();
   umask(0);
   await writeTree(size.count(source.read(entryName(plan.name))), {
@@ -111,6 +114,7 @@ export async function copyToContainer(
   const entries = readTree(parent, source.entry, encode(entryName(plan.name)));
   const size = new ArchiveSize();
   await extract(view, options, plan.directory, size.count(entries));
+  recordContainerEvent(engine, view.record, "extract-to-dir");
   return { bytes: size.bytes, destination: destination.path };
 }
 
@@ -127,6 +131,7 @@ export async function unpackToContainer(
   }
   const size = new ArchiveSize();
   await extract(view, options, destination.path, size.count(entriesOf(archive)));
+  recordContainerEvent(engine, view.record, "extract-to-dir");
   return { bytes: size.bytes, destination: destination.path };
 }
 

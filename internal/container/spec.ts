@@ -26,7 +26,7 @@ import { isRunning } from "../sys/process.ts";
 import { localMount } from "../volume/local-driver.ts";
 import type { MountPoint } from "../volume/mount-point.ts";
 import { checkPropagation } from "../volume/propagation.ts";
-import { makeSources } from "../volume/store.ts";
+import { makeSources, usersOf } from "../volume/store.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
@@ -74,6 +74,13 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
     annotations: annotationsOf(record),
     linux: linuxOf(record, donor),
   };
+}
+
+/** The record for `runtimeSpec`, with the servers of its volumes by number. Throws `unavailable` for one nobody knows. */
+export async function withServers(record: ContainerRecord): Promise<ContainerRecord> {
+  if (record.runtime.mounts.every(({ options }) => options === undefined)) return record;
+  const { withAddresses } = await import("../volume/addresses.ts");
+  return { ...record, runtime: { ...record.runtime, mounts: await withAddresses(record.runtime.mounts) } };
 }
 
 /** The overlay of these layers, topmost first. */
@@ -273,7 +280,7 @@ function mountsDevice({ runtime }: ContainerRecord): boolean {
 function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
   const { hostConfig, runtime } = record;
   const users: Mount[] = [
-    ...runtime.mounts.map((mount) => userMount(mount, runtime.startedAt === undefined)),
+    ...runtime.mounts.map((mount) => userMount(mount, runtime.startedAt === undefined, sharers(engine, record, mount))),
     ...Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => tmpfsMount(destination, options)),
   ];
   const taken = new Set(users.map((mount) => mount.destination));
@@ -295,7 +302,7 @@ function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecor
  * A recorded mount. `X-mount.subdir` is mount(8)'s word for a directory inside what is mounted, `X-ctr.copy-up` ours for
  * an empty volume that takes the image's content, once, before the first start.
  */
-export function userMount(mount: MountPoint, isFirstStart: boolean): Mount {
+function userMount(mount: MountPoint, isFirstStart: boolean, sharedWith: readonly string[] = []): Mount {
   if (mount.Type === "tmpfs") return tmpfsMount(mount.Destination, (mount.tmpfs ?? []).join(","));
   const { Destination: destination, Source, options: local } = mount;
   const { type, source, options } =
@@ -307,8 +314,22 @@ export function userMount(mount: MountPoint, isFirstStart: boolean): Mount {
     ...(mount.subpath === undefined ? [] : [`X-mount.subdir=${mount.subpath}`]),
     // What a new file system in memory takes in is lost with the container, so Docker shows none of it either.
     ...(isFirstStart && mount.copiesUp === true && type !== "tmpfs" ? [`X-ctr.copy-up=${Source}.filling`] : []),
+    ...sharedWith.map((place) => `X-ctr.shared-with=${place}`),
   ];
   return { destination, type, source, options: [...options, ...accessOf(mount), ...propagation, ...own] };
+}
+
+const IN_MEMORY = ["tmpfs", "ramfs"];
+
+/** Who runs with a volume that is a file system in memory: `pid:start time:destination` of each. */
+function sharers(engine: Engine, { id }: ContainerRecord, { Name, options }: MountPoint): string[] {
+  if (Name === undefined || options === undefined || !IN_MEMORY.includes(localMount(options).type)) return [];
+  return usersOf(engine, Name).flatMap((user) => {
+    const other = user === id ? undefined : containerById(engine, user);
+    if (other === undefined || !isRunning(other.runtime.pid, other.runtime.pidStartTime)) return [];
+    const { pid, pidStartTime, mounts } = other.runtime;
+    return mounts.filter((mount) => mount.Name === Name).map((mount) => `${pid}:${pidStartTime}:${mount.Destination}`);
+  });
 }
 
 /**

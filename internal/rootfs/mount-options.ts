@@ -15,6 +15,13 @@ import {
   MS_UNBINDABLE,
 } from "../sys/mount.ts";
 
+/** Where a process has a file system mounted. */
+export interface SharedPlace {
+  readonly pid: number;
+  readonly startTime: number;
+  readonly destination: string;
+}
+
 export interface MountOptions {
   /** `bind` or `rbind`. */
   readonly bind: "no" | "one" | "recursive";
@@ -34,6 +41,8 @@ export interface MountOptions {
    * (`X-ctr.copy-up=`, this engine's own word).
    */
   readonly copyUpMark?: string;
+  /** Processes that have the file system mounted already, each with its start time and place (`X-ctr.shared-with=`). */
+  readonly sharedWith?: readonly SharedPlace[];
   /** What is left is the file system's own: `size=64m`. */
   readonly data: readonly string[];
 }
@@ -69,6 +78,13 @@ const PROPAGATION: { readonly [word: string]: number } = {
 
 const SUBDIRECTORY = "X-mount.subdir=";
 const COPY_UP = "X-ctr.copy-up=";
+const SHARED_WITH = "X-ctr.shared-with=";
+
+/** `pid:start time:destination` */
+function sharedPlace(text: string): SharedPlace {
+  const [pid = "", startTime = "", ...rest] = text.split(":");
+  return { pid: Number(pid), startTime: Number(startTime), destination: rest.join(":") };
+}
 
 /** Sorts the words; a later one wins over an earlier one, as in mount(8). */
 export function parseMountOptions(options: readonly string[]): MountOptions {
@@ -76,14 +92,16 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   let [set, clear, recursiveSet, recursiveClear, propagation] = [0, 0, 0, 0, 0];
   let isPropagationRecursive = false;
   const data: string[] = [];
-  const own: { subdirectory?: string; copyUpMark?: string } = {};
+  const own: { subdirectory?: string; copyUpMark?: string; sharedWith?: SharedPlace[] } = {};
   for (const word of options) {
     const attribute = ATTRIBUTES[word];
     const recursive = word.startsWith("r") ? word.slice(1) : "";
     const recursiveAttribute = ATTRIBUTES[recursive];
     if (word.startsWith(SUBDIRECTORY)) own.subdirectory = word.slice(SUBDIRECTORY.length);
     else if (word.startsWith(COPY_UP)) own.copyUpMark = word.slice(COPY_UP.length);
-    else if (word === "bind") bind = "one";
+    else if (word.startsWith(SHARED_WITH)) {
+      own.sharedWith = [...(own.sharedWith ?? []), sharedPlace(word.slice(SHARED_WITH.length))];
+    } else if (word === "bind") bind = "one";
     else if (word === "rbind") bind = "recursive";
     else if (word === "" || word === "defaults" || word === "async" || word === "rprivate-default") continue;
     else if (attribute !== undefined) {

@@ -29,6 +29,7 @@ import { inSupervisorsNetwork } from "./host-network.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
+import { cloneFromProcess } from "./shared-mount.ts";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
 
@@ -112,12 +113,21 @@ export class PreparedMounts {
   }
 
   /**
-   * Clones the sources of binds that stay connected to the host's mounts (`rshared`, `rslave`). Before the namespace is
-   * cut off from the host's: a clone is in the group of what it is cloned from.
+   * Clones what must be cloned before the namespace is cut off from the host's: the sources of binds that stay connected to
+   * the host's mounts (`rshared`, `rslave`; a clone is in the group of what it is cloned from), and file systems that
+   * another container has mounted.
    */
   openSources(mounts: readonly Mount[]): void {
     for (const mount of mounts) {
       const options = parseMountOptions(mount.options ?? []);
+      for (const { pid, startTime, destination } of options.sharedWith ?? []) {
+        const clone = cloneFromProcess(pid, startTime, destination);
+        if (clone === undefined) continue;
+        // The other may have it read-only.
+        mountSetattr(clone.number, "", AT_EMPTY_PATH, { set: options.set, clear: MOUNT_ATTR_RDONLY & ~options.set });
+        this.#sources.set(mount, clone);
+        break;
+      }
       if (options.bind === "no" || (options.propagation !== MS_SHARED && options.propagation !== MS_SLAVE)) continue;
       this.#sources.set(mount, openSource(mount, options));
     }
@@ -155,7 +165,9 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
     return;
   }
   using tree =
-    prepared.take(spec) ?? makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
+    prepared.takeSource(spec) ??
+    prepared.take(spec) ??
+    makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
   if (options.copyUpMark !== undefined) copyUp(root, spec.destination, tree, options.copyUpMark);
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");

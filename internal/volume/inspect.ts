@@ -1,6 +1,14 @@
 /** A volume as `docker volume inspect` shows it (Engine API, Volume). */
 import type { Engine } from "../db/engine.ts";
-import { type Volume, volumeData } from "./store.ts";
+import { CtrError } from "../errors/error.ts";
+import { findVolume, type Volume, volumeData } from "./store.ts";
+
+/** The object of the volume of this name. Throws `not-found`. */
+export function inspectVolumeNamed(engine: Engine, name: string): { readonly [field: string]: unknown } {
+  const volume = findVolume(engine, name);
+  if (volume === undefined) throw new CtrError("not-found", `get ${name}: no such volume`);
+  return inspectVolume(engine, volume);
+}
 
 /** The object of one volume. */
 export function inspectVolume(engine: Engine, volume: Volume): { readonly [field: string]: unknown } {

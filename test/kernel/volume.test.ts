@@ -182,7 +182,10 @@ describe("copy-up", () => {
         "-c",
         `cd ${path} && find . | sort | xargs stat -c '%n %a %u:%g %Y %h %F %s' | sed 's/ [0-9]*$//; /^. /s/ [0-9]* directory/ directory/' && readlink link && cat hard`,
       );
-    expect(await listing("/copied")).toBe(await listing("/src"));
+    // Docker loses the times of directories.
+    const comparable = (text: string) =>
+      isDocker() ? text.replace(/^(\S+ \d+ \S+) \d+( .*directory)$/gm, "$1$2") : text;
+    expect(comparable(await listing("/copied"))).toBe(comparable(await listing("/src")));
     if (!isDocker()) {
       const data = (await inspect("copied")).Mountpoint;
       expect(statSync(`${data}/hole`)).toMatchObject({ size: 1048577 });
@@ -318,6 +321,24 @@ describe("options of the local driver", () => {
     if (!isDocker()) expect(mounts()).toEqual(before);
     await engine.ok("rm", "-f", id);
     await engine.ok("volume", "rm", "ram");
+  });
+
+  test("a tmpfs is one for all who run with it, and gone when the last of them stopped", async () => {
+    await engine.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=nosuid,mode=700", "common");
+    const flags = ["-d", "--network", "none"];
+    const first = await engine.ok("run", ...flags, "-v", "common:/here:ro", image, "probe", "pause");
+    const second = await engine.ok("run", ...flags, "-v", "common:/there", image, "probe", "pause");
+    await engine.ok("exec", second, "sh", "-c", "echo shared > /there/f");
+    expect(await engine.ok("exec", first, "cat", "/here/f")).toBe("shared");
+    expect(await engine.fails(1, "exec", first, "touch", "/here/g")).toContain("Read-only");
+    expect(await engine.ok("exec", second, "sh", "-c", "mount | grep ' /there '")).toMatch(
+      /tmpfs \(rw,nosuid.*mode=700/,
+    );
+    await engine.ok("rm", "-f", first);
+    expect(await inside(["-v", "common:/x"], "cat", "/x/f")).toBe("shared");
+    await engine.ok("rm", "-f", second);
+    expect(await inside(["-v", "common:/x"], "ls", "/x")).toBe("");
+    await engine.ok("volume", "rm", "common");
   });
 
   test("a directory of the host, filled from the image when it is empty", async () => {

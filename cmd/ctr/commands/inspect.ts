@@ -5,7 +5,7 @@ import { defineCommand } from "../command.ts";
 import { INSPECT_HELP } from "../format/help-text.ts";
 import { type Inspected, inspectEach, inspectOneContainer, unless } from "../inspect-each.ts";
 
-const TYPES = ["container", "image"] as const;
+const TYPES = ["container", "image", "volume"] as const;
 type ObjectType = (typeof TYPES)[number];
 
 export const command = defineCommand({
@@ -41,5 +41,9 @@ const LOOK: { readonly [Type in ObjectType]: (engine: Engine, target: string, si
   image: async (engine, target) => {
     const { inspectImage } = await import("../../../internal/image/inspect.ts");
     return inspectImage(engine, target);
+  },
+  volume: async (engine, target) => {
+    const { inspectVolumeNamed } = await import("../../../internal/volume/inspect.ts");
+    return inspectVolumeNamed(engine, target);
   },
 };
