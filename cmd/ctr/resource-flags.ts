@@ -42,29 +42,12 @@ export const RESOURCE_FLAGS = {
       "'private': Run the container in its own private cgroup namespace\n" +
       "'':        Private on cgroup v2, the host's on v1 (default)",
   },
-  "cpu-count": { type: "string", valueHint: "int", description: "CPU count (Windows only)" },
-  "cpu-percent": { type: "string", valueHint: "int", description: "CPU percent (Windows only)" },
   device: list("list", "Add a host device to the container"),
   "device-cgroup-rule": list("list", "Add a rule to the cgroup allowed devices list"),
   "device-read-bps": list("list", "Limit read rate (bytes per second) from a device"),
   "device-read-iops": list("list", "Limit read rate (IO per second) from a device"),
   "device-write-bps": list("list", "Limit write rate (bytes per second) to a device"),
   "device-write-iops": list("list", "Limit write rate (IO per second) to a device"),
-  "io-maxbandwidth": {
-    type: "string",
-    valueHint: "bytes",
-    description: "Maximum IO bandwidth limit for the system drive (Windows only)",
-  },
-  "io-maxiops": {
-    type: "string",
-    valueHint: "uint",
-    description: "Maximum IOps limit for the system drive (Windows only)",
-  },
-  "kernel-memory": {
-    type: "string",
-    valueHint: "bytes",
-    description: "Kernel memory limit (refused: no kernel has it)",
-  },
   "memory-swappiness": {
     type: "string",
     valueHint: "int",

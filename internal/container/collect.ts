@@ -29,10 +29,11 @@ import {
 } from "../sys/fd.ts";
 import { exists, getdents64, removeTree } from "../sys/file.ts";
 import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
+import { cgroupPathOf } from "./cgroup-place.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { isId } from "./names.ts";
 import type { ContainerRecord, RuntimeRecord } from "./record.ts";
-import { cgroupPathOf, releaseContainer } from "./release.ts";
+import { releaseContainer } from "./release.ts";
 import { forgetStart, notedStarts } from "./starting.ts";
 import { isLive } from "./states.ts";
 import { containerById, hasKeeper, keptContainers, move, NOBODY, patchRuntime } from "./store.ts";

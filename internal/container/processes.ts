@@ -1,8 +1,8 @@
 /** The processes of a container, as the host sees them. */
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
+import { cgroupPathOf } from "./cgroup-place.ts";
 import type { ContainerRecord } from "./record.ts";
-import { cgroupPathOf } from "./release.ts";
 import { isLive } from "./states.ts";
 
 /** Host pids of everything in its cgroup. Throws `conflict` when it does not run. */

@@ -125,6 +125,8 @@ export interface HostConfig extends ResourceConfig {
   readonly ShmSize: number;
   readonly Init?: boolean;
   readonly CgroupParent: string;
+  /** Who makes its cgroup; absent: this engine itself, below /sys/fs/cgroup. Not Docker's. */
+  readonly CgroupDriver?: "systemd";
   /** Absent: private on cgroup v2, the host's on v1. */
   readonly CgroupnsMode?: "host" | "private";
   readonly Ulimits: readonly Ulimit[];

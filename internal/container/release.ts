@@ -1,5 +1,5 @@
 /** Letting go of what a container at rest has: for its removal, its own end with `--rm`, and what a crash left. */
-import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
+import { openCgroup } from "../cgroups/cgroup.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { withContext } from "../errors/error.ts";
@@ -8,6 +8,7 @@ import { AT_FDCWD } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
 import { processStartTime } from "../sys/process.ts";
 import { finishVolumeRemovals, releaseMounts } from "../volume/store.ts";
+import { cgroupPathOf } from "./cgroup-place.ts";
 import { recordContainerEvent, recordMove } from "./event.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isLive } from "./states.ts";
@@ -69,11 +70,6 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
     forget(engine, record);
   });
   finishVolumeRemovals(engine);
-}
-
-/** Where the container's cgroup is, whether or not it exists. */
-export function cgroupPathOf(record: ContainerRecord): string {
-  return cgroupsPath(record.id, record.hostConfig.CgroupParent);
 }
 
 /** The row as `removing`, kept by this process; undefined when it is gone. */

@@ -1,5 +1,4 @@
 /** The flags about resources as Docker's HostConfig has them; `run`, `create` and `update` share them. */
-import { CtrError } from "../errors/error.ts";
 import { parseDevice, parseDeviceRule } from "./devices.ts";
 import { OptionError } from "./option-error.ts";
 import type { ResourceConfig, ThrottledDevice, WeightedDevice } from "./record.ts";
@@ -25,17 +24,12 @@ export interface UpdatableFlags {
 /** Those of a new container. */
 export interface ResourceFlags extends UpdatableFlags {
   readonly "blkio-weight-device": readonly string[];
-  readonly "cpu-count": string | undefined;
-  readonly "cpu-percent": string | undefined;
   readonly device: readonly string[];
   readonly "device-cgroup-rule": readonly string[];
   readonly "device-read-bps": readonly string[];
   readonly "device-read-iops": readonly string[];
   readonly "device-write-bps": readonly string[];
   readonly "device-write-iops": readonly string[];
-  readonly "io-maxbandwidth": string | undefined;
-  readonly "io-maxiops": string | undefined;
-  readonly "kernel-memory": string | undefined;
   readonly "memory-swappiness": string | undefined;
   readonly "oom-kill-disable": boolean;
 }
@@ -72,9 +66,8 @@ export function readUpdatable(flags: UpdatableFlags): ResourceChange {
   return given;
 }
 
-/** Reads all of them for a new container. Throws OptionError, or `invalid` for what Docker's engine refuses. */
+/** Reads all of them for a new container. Throws OptionError. */
 export function readResources(flags: ResourceFlags): ResourceConfig {
-  refuseForeign(flags);
   const given = readUpdatable(flags);
   const memory = given.Memory ?? 0;
   return {
@@ -103,24 +96,6 @@ export function readResources(flags: ResourceFlags): ResourceConfig {
     Devices: flags.device.map(parseDevice),
     DeviceCgroupRules: flags["device-cgroup-rule"].length === 0 ? null : flags["device-cgroup-rule"].map(checkRule),
   };
-}
-
-/** Flags that another system's engine has, or that no kernel has any more. 0 is their default. */
-function refuseForeign(flags: ResourceFlags): void {
-  const isGiven = (text: string | undefined) => text !== undefined && text !== "" && Number.parseFloat(text) !== 0;
-  if (isGiven(flags["kernel-memory"])) {
-    throw new CtrError("invalid", "--kernel-memory: the kernel has no limit of its own memory any more (since 5.16)");
-  }
-  if (isGiven(flags["io-maxbandwidth"]) || isGiven(flags["io-maxiops"])) {
-    throw new CtrError(
-      "invalid",
-      "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps",
-    );
-  }
-  if (isGiven(flags["cpu-count"])) throw new CtrError("invalid", "--cpu-count is for Windows containers: use --cpus");
-  if (isGiven(flags["cpu-percent"])) {
-    throw new CtrError("invalid", "--cpu-percent is for Windows containers: use --cpus");
-  }
 }
 
 const MAX_SWAPPINESS = 100;

@@ -71,9 +71,6 @@ test.each([
     "Minimum memory limit can not be less than memory reservation limit, see usage",
   ],
   [{ cpus: "0.001" }, "range of CPUs is from 0.01 to"],
-  [{ "kernel-memory": "64m" }, "--kernel-memory"],
-  [{ "io-maxiops": "10" }, "linux does not support Maximum IO Bandwidth or Maximum IO IOps"],
-  [{ "cpu-count": "2" }, "--cpu-count is for Windows containers"],
 ] satisfies [Partial<ResourceFlags>, string][])("limits: %j is refused", (flags, why) => {
   expect(() => checkResources(read(flags), { support: ALL })).toThrow(why);
 });

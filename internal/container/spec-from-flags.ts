@@ -6,6 +6,7 @@ import { CtrError } from "../errors/error.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
+import { newCgroupPlace } from "./cgroup-place.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
 import { logConfigFromFlags } from "./log-flags.ts";
@@ -158,7 +159,10 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
     // The environment's is the engine's own default: the place below which its cgroups are, "ctr" unless it says.
-    CgroupParent: optional(flags["cgroup-parent"], (text) => text) ?? caller.variables["CTR_CGROUP_PARENT"] ?? "",
+    ...newCgroupPlace(
+      optional(flags["cgroup-parent"], (text) => text) ?? caller.variables["CTR_CGROUP_PARENT"] ?? "",
+      caller.variables["CTR_CGROUP_DRIVER"],
+    ),
     ...cgroupns(flags.cgroupns),
     Ulimits: flags.ulimit.map(parseUlimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,

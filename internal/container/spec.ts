@@ -3,7 +3,6 @@
  * layers' places and the other container's pid may have changed.
  */
 
-import { cgroupsPath } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../ipc/supervisor.ts";
@@ -27,6 +26,7 @@ import { localMount } from "../volume/local-driver.ts";
 import type { MountPoint } from "../volume/mount-point.ts";
 import { checkPropagation } from "../volume/propagation.ts";
 import { makeSources, usersOf } from "../volume/store.ts";
+import { specCgroupsPath } from "./cgroup-place.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
@@ -250,9 +250,8 @@ export type Confinement = Pick<Spec, "annotations"> & { readonly linux: Pick<Lin
 
 /** The part of `runtimeSpec` that needs nothing made. */
 export function confinementOf(record: ContainerRecord): Confinement {
-  const { hostConfig, id } = record;
-  const path = cgroupsPath(id, hostConfig.CgroupParent);
-  return { annotations: annotationsOf(record), linux: { cgroupsPath: path, resources: resourcesOf(hostConfig) } };
+  const linux = { cgroupsPath: specCgroupsPath(record), resources: resourcesOf(record.hostConfig) };
+  return { annotations: annotationsOf(record), linux };
 }
 
 function annotationsOf(record: ContainerRecord): { readonly [name: string]: string } {
@@ -375,12 +374,12 @@ function tmpfsMount(destination: string, options: string): Mount {
 }
 
 function linuxOf(record: ContainerRecord, donor: ContainerRecord | undefined): Linux {
-  const { hostConfig, id } = record;
+  const { hostConfig } = record;
   const hasOwnNetwork = donor === undefined && hostConfig.NetworkMode !== "host";
   const isHidden = hostConfig.AreSystemPathsHidden;
   return {
     namespaces: namespacesOf(record, donor),
-    cgroupsPath: cgroupsPath(id, hostConfig.CgroupParent),
+    cgroupsPath: specCgroupsPath(record),
     resources: resourcesOf(hostConfig),
     ...(hasOwnNetwork ? { sysctl: DEFAULT_SYSCTLS } : {}),
     ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),

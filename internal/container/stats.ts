@@ -4,9 +4,9 @@ import type { Engine } from "../db/engine.ts";
 import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
 import { type Fd, O_RDONLY, open, read } from "../sys/fd.ts";
 import { readText } from "../sys/file.ts";
+import { cgroupPathOf } from "./cgroup-place.ts";
 import { refresh } from "./collect.ts";
 import type { ContainerRecord } from "./record.ts";
-import { cgroupPathOf } from "./release.ts";
 import { containerById, listContainers } from "./store.ts";
 
 /** What one container uses; all 0 while it does not run. */

@@ -3,9 +3,9 @@ import { openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 import type { Resources } from "../spec/runtime.ts";
+import { cgroupPathOf, scopeOf } from "./cgroup-place.ts";
 import { currentContainer, tellChanged } from "./control.ts";
 import type { ContainerRecord, HostConfig, ResourceConfig } from "./record.ts";
-import { cgroupPathOf } from "./release.ts";
 import type { ResourceChange } from "./resource-flags.ts";
 import { checkResources } from "./resource-limits.ts";
 import { limitsOf } from "./resources.ts";
@@ -32,7 +32,7 @@ export async function updateContainer(
     const { config, warnings } = checkResources({ ...UNSET, ...update.limits }, { isUpdate: true });
     const change = given(config, update.limits);
     const next = merged(record, { ...update, limits: change });
-    if (Object.keys(change).length > 0) apply(engine, record, change, next);
+    if (Object.keys(change).length > 0) await apply(engine, record, changedLimits(change, next));
     // Merged again with what the row says by then: another command may have changed other limits.
     const changed = reconfigure(engine, record.id, (now) => merged(now, { ...update, limits: change }));
     await tellChanged(engine, changed);
@@ -101,10 +101,13 @@ function merged(record: ContainerRecord, { limits, restartPolicy }: ContainerUpd
 }
 
 /** Writes what changed into the cgroup of a container that has one. */
-function apply(engine: Engine, record: ContainerRecord, change: ResourceChange, next: HostConfig): void {
+async function apply(engine: Engine, record: ContainerRecord, limits: Resources): Promise<void> {
   if (record.state !== "running" && record.state !== "paused") return;
   try {
-    openCgroup(cgroupPathOf(record)).update(changedLimits(change, next));
+    const cgroup = openCgroup(cgroupPathOf(record));
+    const scope = scopeOf(record);
+    if (scope === undefined) cgroup.update(limits);
+    else (await import("../cgroups/systemd/scope.ts")).limitScope(scope, cgroup, limits);
   } catch (error) {
     // It ended meanwhile: then the row is all there is to change.
     const now = containerById(engine, record.id);

@@ -3,6 +3,7 @@
  * it until it has become the program. Knows no image and no Docker flag.
  */
 import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
+import { parseSystemdPath, type ScopePlace } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
 import { type Connection, connectFd } from "../ipc/connection.ts";
 import { createMessage, decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
@@ -33,6 +34,8 @@ export interface Launch extends Disposable {
 export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
   const path = spec.linux?.cgroupsPath;
   if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
+  const scope = parseSystemdPath(path);
+  if (scope !== undefined) return await converse(await startInScope(scope, spec, stdio), spec, spec);
   const cgroup = createCgroup(path, beforeStart(spec));
   let waiting: WaitingInit;
   try {
@@ -42,6 +45,26 @@ export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
     throw error;
   }
   return await converse(waiting, spec, spec);
+}
+
+/** Init in a scope of systemd's, with its limits. */
+async function startInScope(place: ScopePlace, spec: Spec, stdio: StandardFds): Promise<WaitingInit> {
+  const { createScope, limitScope } = await import("../cgroups/systemd/scope.ts");
+  const scope = createScope(place);
+  let waiting: WaitingInit;
+  try {
+    waiting = spawnInit(spec.linux?.namespaces ?? [], scope.cgroup, stdio);
+  } finally {
+    // Without a process in it the scope ends by itself.
+    scope.leave();
+  }
+  try {
+    limitScope(place, scope.cgroup, beforeStart(spec));
+    return waiting;
+  } catch (error) {
+    waiting.abandon();
+    throw error;
+  }
 }
 
 /** Goes on with an init that was handed its spec, of which these are the limits: set while init is at work. */

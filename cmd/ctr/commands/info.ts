@@ -1,6 +1,7 @@
 /** `ctr info`: the engine and the machine it runs on. */
 
 import { cgroupLayout } from "../../../internal/cgroups/layout.ts";
+import { usesSystemd } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
 import { listContainers } from "../../../internal/container/store.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
@@ -51,7 +52,7 @@ function gather(directories: Directories) {
     Images: images,
     Driver: "overlay2",
     LoggingDriver: "ctr",
-    CgroupDriver: "cgroupfs",
+    CgroupDriver: usesSystemd(process.env["CTR_CGROUP_DRIVER"]) ? "systemd" : "cgroupfs",
     CgroupVersion: mode === "v2" ? "2" : "1",
     KernelVersion: kernelVersion(),
     OperatingSystem: operatingSystem(),

@@ -36,7 +36,8 @@ const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems"] as const;
 function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): EarlyContainer | undefined {
   const hasNetwork = OWN_NETWORK.includes(flags.network);
   const isPlain = (hasNetwork || flags.network === "host") && !flags.tty;
-  const isEarly = isPlain && NOT_EARLY.every((name) => flags[name] === undefined);
+  const isOurCgroup = (process.env["CTR_CGROUP_DRIVER"] ?? "cgroupfs") === "cgroupfs";
+  const isEarly = isPlain && isOurCgroup && NOT_EARLY.every((name) => flags[name] === undefined);
   if (!isEarly) return undefined;
   return {
     id,
