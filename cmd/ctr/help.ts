@@ -1,7 +1,9 @@
 /** `--help` in Docker's layout. Never on the path of a command that does something. */
 import type { FlagDefinitions } from "./command.ts";
 import { type AnyCommand, COMMANDS, type Entry, type Table, visibleNames } from "./commands.ts";
-import { print, printError } from "./output.ts";
+import { examplesOf } from "./examples.ts";
+import { bold, dim, mayColour } from "./format/colour.ts";
+import { print, printError, STDOUT } from "./output.ts";
 
 /** Where the text wraps: what Docker does without a terminal. */
 const LINE_WIDTH = 80;
@@ -18,15 +20,23 @@ export async function printCommandHelp(
   let text = `Usage:  ${`${name} ${command.usage}`.trimEnd()}\n\n${command.meta.description}\n`;
   const aliases = aliasesOf(path);
   if (aliases.length > 1) text += `\nAliases:\n  ${aliases.join(", ")}\n`;
+  const examples = examplesOf(path).map(([what, line]) => `  # ${what}\n  ${line}\n`);
+  if (examples.length > 0) text += `\nExamples:\n${examples.join("\n")}`;
   const options = optionLines(command.flags);
   if (options !== "") text += `\nOptions:\n${options}`;
-  print(text);
+  printHelp(text);
+}
+
+/** On a terminal headings stand out, and comments stand back. */
+function printHelp(text: string): void {
+  if (!mayColour(STDOUT)) print(text);
+  else print(text.replace(/^[A-Z][A-Za-z ]*:(?= |$)/gm, bold).replace(/^ {2}# .*$/gm, dim));
 }
 
 /** `ctr --help` (no path) or `ctr container --help`. */
 export async function printGroupHelp(path: readonly string[], globals: FlagDefinitions): Promise<void> {
   if (path.length === 0) {
-    print(await overview(globals));
+    printHelp(await overview(globals));
     return;
   }
   const name = ["ctr", ...path].join(" ");
@@ -35,7 +45,7 @@ export async function printGroupHelp(path: readonly string[], globals: FlagDefin
   let text = `Usage:  ${name} COMMAND\n\n${group.description}\n\nCommands:\n`;
   text += await commandLines(primaryNames(group.commands), group.commands);
   text += `\nRun '${name} COMMAND --help' for more information on a command.\n`;
-  print(text);
+  printHelp(text);
 }
 
 async function overview(globals: FlagDefinitions): Promise<string> {
