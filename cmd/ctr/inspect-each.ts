@@ -16,10 +16,8 @@ export async function inspectEach(
   targets: readonly string[],
   look: (target: string) => Promise<Inspected | undefined>,
 ): Promise<number> {
-  const show =
-    format === undefined || format === ""
-      ? undefined
-      : (await import("./format/object.ts")).compileObjectFormat(format);
+  const { compileObjectFormat, sortedMaps } = await import("./format/object.ts");
+  const show = format === undefined || format === "" ? undefined : compileObjectFormat(format);
   const found: Inspected[] = [];
   const missing: string[] = [];
   for (const target of targets) {
@@ -32,7 +30,7 @@ export async function inspectEach(
       missing.push(`Error: ${error.message}`);
     }
   }
-  if (show === undefined) print(`${JSON.stringify(found, null, 4)}\n`);
+  if (show === undefined) print(`${JSON.stringify(sortedMaps(found), null, 4)}\n`);
   else for (const object of found) print(`${show(object)}\n`);
   // After what was found, as Docker does.
   for (const line of missing) printError(harmless(line));

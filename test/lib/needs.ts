@@ -16,6 +16,8 @@ const NEEDS = {
   loop: () => (existsSync("/dev/loop-control") && Bun.which("mke2fs") !== null) || "no loop devices or no mke2fs",
   qemu: () => Bun.which("qemu-system-x86_64") !== null || "no qemu-system-x86_64",
   skopeo: () => Bun.which("skopeo") !== null || "no skopeo",
+  dockerd: () =>
+    (Bun.which("dockerd") !== null && Bun.which("containerd") !== null && Bun.which("docker") !== null) || "no dockerd",
   umoci: () => Bun.which("umoci") !== null || "no umoci",
   bash: () => Bun.which("bash") !== null || "no bash",
   zsh: () => Bun.which("zsh") !== null || "no zsh",

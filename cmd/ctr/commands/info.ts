@@ -29,7 +29,7 @@ export const command = defineCommand({
       return 0;
     }
     const { compileObjectFormat } = await import("../format/object.ts");
-    printLine(compileObjectFormat(flags.format)(facts));
+    printLine(compileObjectFormat(flags.format, "system.dockerInfo")(facts));
     return 0;
   },
 });

@@ -19,7 +19,7 @@ export const command = defineCommand({
       return 0;
     }
     const { compileObjectFormat } = await import("../format/object.ts");
-    printLine(compileObjectFormat(flags.format)(version));
+    printLine(compileObjectFormat(flags.format, "system.versionInfo")(version));
     return 0;
   },
 });

@@ -1,7 +1,7 @@
 /** `--format` of `inspect`, `version` and `info`: a template over one JSON object. */
 import { CtrError } from "../../../internal/errors/error.ts";
 import { compileTemplate, MissingField } from "./template.ts";
-import { NIL_LIST, NIL_MAP, NIL_POINTER } from "./template-functions.ts";
+import { EMPTY_STRUCT, NIL_LIST, NIL_MAP, NIL_POINTER } from "./template-functions.ts";
 
 /** Fields that are maps with keys of the user's choosing: a missing key is no error there, as with Go's maps. */
 const MAPS = new Set([
@@ -27,13 +27,39 @@ const POINTERS = new Set([
   "IPAMConfig",
 ]);
 
-/** Compiles a format for objects: `json`, or a template. Throws CtrError for one that cannot be parsed. */
-export function compileObjectFormat(format: string): (object: object) => string {
-  if (format === "json") return (object) => JSON.stringify(object);
-  const render = compile(format);
+/** Sets, which Docker keeps as maps to an empty struct. */
+const SETS = new Set(["ExposedPorts", "Volumes"]);
+/** Fields that JSON leaves out when they are empty, and what Docker's types have there then. */
+const OPTIONAL: { readonly [field: string]: unknown } = {
+  Annotations: NIL_MAP,
+  Driver: "",
+  ExposedPorts: NIL_MAP,
+  Health: NIL_POINTER,
+  Healthcheck: NIL_POINTER,
+  Init: NIL_POINTER,
+  Name: "",
+  OsVersion: "",
+  Shell: NIL_LIST,
+  SizeRootFs: NIL_POINTER,
+  SizeRw: NIL_POINTER,
+  StopSignal: "",
+  StopTimeout: NIL_POINTER,
+  StorageOpt: NIL_MAP,
+  Sysctls: NIL_MAP,
+  Tmpfs: NIL_MAP,
+  Variant: "",
+};
+
+/**
+ * Compiles a format for objects: `json`, or a template. `type` is Docker's name of the whole, for the error about a
+ * field it does not have. Throws CtrError for a format that cannot be parsed.
+ */
+export function compileObjectFormat(format: string, type?: string): (object: object) => string {
+  if (format === "json") return (object) => JSON.stringify(sortedMaps(object));
+  const render = compile(format, type);
   return (object) => {
     try {
-      return render(withGoNulls(object));
+      return render(withGoNulls(sortedMaps(object)));
     } catch (error) {
       if (!(error instanceof CtrError) || error.message.startsWith("template parsing error")) throw error;
       throw new CtrError(error.kind, `template parsing error: ${error.message}`, { cause: error });
@@ -41,11 +67,17 @@ export function compileObjectFormat(format: string): (object: object) => string 
   };
 }
 
-function compile(format: string): (data: unknown) => string {
+function compile(format: string, type: string | undefined): (data: unknown) => string {
   try {
     return compileTemplate(format, {
-      missing: (parent, name) =>
-        parent !== undefined && MAPS.has(parent) ? undefined : new MissingField(`map has no entry for key "${name}"`),
+      isUntyped: true,
+      missing: (parent, name) => {
+        if (parent !== undefined && MAPS.has(parent)) return undefined;
+        if (parent !== undefined && Object.hasOwn(OPTIONAL, name)) return OPTIONAL[name];
+        if (type !== undefined && parent === undefined)
+          return new MissingField(`can't evaluate field ${name} in type ${type}`);
+        return new MissingField(`map has no entry for key "${name}"`);
+      },
     });
   } catch (error) {
     // Docker's status for a format that does not parse
@@ -59,6 +91,16 @@ function withGoNulls(value: unknown, name = ""): unknown {
   if (Array.isArray(value)) return value.map((element) => withGoNulls(element));
   if (typeof value !== "object") return value;
   const copy: { [key: string]: unknown } = {};
-  for (const [key, element] of Object.entries(value)) copy[key] = withGoNulls(element, key);
+  const isSet = SETS.has(name);
+  for (const [key, element] of Object.entries(value)) copy[key] = isSet ? EMPTY_STRUCT : withGoNulls(element, key);
   return copy;
+}
+
+/** The object with the keys of its maps in order, as Go writes them; structs keep theirs. */
+export function sortedMaps(value: unknown, name = ""): unknown {
+  if (Array.isArray(value)) return value.map((element) => sortedMaps(element));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  if (MAPS.has(name)) entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, element]) => [key, sortedMaps(element, key)]));
 }

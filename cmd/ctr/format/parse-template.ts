@@ -1,7 +1,4 @@
-/**
- * The part of Go's text/template that Docker's `--format` uses, as a tree. text/template, "Actions" and "Pipelines";
- * `define`, `template` and `block` are not spoken.
- */
+/** Go's text/template, as Docker's `--format` has it, as a tree: text/template, "Actions" and "Pipelines". */
 import { CtrError } from "../../../internal/errors/error.ts";
 
 /** What one operand of a command is. `at` is its place in the source, for messages. */
@@ -17,6 +14,9 @@ export type Expression =
 /** One stage: a function with its arguments, or a single value. */
 export interface Stage {
   readonly words: readonly Expression[];
+  /** As it is written, and where, for messages. */
+  readonly text: string;
+  readonly at: number;
 }
 
 export interface Pipeline {
@@ -35,18 +35,25 @@ export type Node =
       readonly body: readonly Node[];
       readonly otherwise: readonly Node[];
     }
+  | { readonly kind: "template"; readonly name: string; readonly pipeline: Pipeline | undefined; readonly at: number }
   | { readonly kind: "break" }
   | { readonly kind: "continue" };
+
+export interface Template {
+  readonly nodes: readonly Node[];
+  /** What `{{define "name"}}` and `{{block "name"}}` made. */
+  readonly named: ReadonlyMap<string, readonly Node[]>;
+}
 
 /** What a pipeline must not exceed: a format is typed by a person. */
 const MAX_DEPTH = 64;
 
 /** The tree of a template. Throws CtrError with text/template's words. */
-export function parseTemplate(source: string): readonly Node[] {
+export function parseTemplate(source: string): Template {
   const parser = new Parser(source, lex(source));
   const { nodes, closedBy } = parser.list(0);
   if (closedBy !== "eof") throw parser.error(`unexpected {{${closedBy}}}`);
-  return nodes;
+  return { nodes, named: parser.named };
 }
 
 type Token =
@@ -205,8 +212,11 @@ function lexQuoted(source: string, at: number): { readonly value: string | numbe
 class Parser {
   readonly #source: string;
   readonly #tokens: readonly Token[];
+  readonly named = new Map<string, readonly Node[]>();
   #next = 0;
   #rangeDepth = 0;
+  /** Those that are declared where the parser stands. */
+  #variables: string[] = ["$"];
 
   constructor(source: string, tokens: readonly Token[]) {
     this.#source = source;
@@ -253,16 +263,66 @@ class Parser {
           nodes.push({ kind: name });
           break;
         case "define":
+          this.#next++;
+          if (depth > 0) throw this.error("unexpected {{define}}");
+          this.#define(this.#templateName("define"), depth, () => this.#close("define clause"));
+          break;
         case "template":
-        case "block":
-          throw this.error(`{{${name}}} is not supported`);
+          this.#next++;
+          nodes.push(this.#template(this.#templateName("template"), depth));
+          break;
+        case "block": {
+          this.#next++;
+          const block = this.#templateName("block");
+          const called = this.#template(block, depth);
+          nodes.push(called);
+          this.#define(block, depth, () => {});
+          break;
+        }
         default:
           nodes.push({ kind: "action", pipeline: this.#pipeline("close", depth) });
       }
     }
   }
 
+  #templateName(what: string): string {
+    this.#skipSpace();
+    const token = this.#tokens[this.#next++];
+    if (token?.kind !== "literal" || typeof token.value !== "string")
+      throw this.error(`unexpected ${token === undefined ? "EOF" : `<${describe(token)}>`} in ${what} clause`);
+    return token.value;
+  }
+
+  /** What is between here and the `{{end}}`, under a name of its own; it sees no variable but `$`. */
+  #define(name: string, depth: number, open: () => void): void {
+    open();
+    const outside = this.#variables;
+    this.#variables = ["$"];
+    const { nodes, closedBy } = this.list(depth + 1);
+    this.#variables = outside;
+    if (closedBy !== "end") throw this.error(closedBy === "eof" ? "unexpected EOF" : "unexpected {{else}}");
+    this.named.set(name, nodes);
+  }
+
+  /** `{{template "name"}}`, `{{template "name" pipeline}}`; also the call that a block is. */
+  #template(name: string, depth: number): Node {
+    const at = this.#tokens[this.#next - 1]?.at ?? 0;
+    this.#skipSpace();
+    if (this.#tokens[this.#next]?.kind === "close") {
+      this.#next++;
+      return { kind: "template", name, pipeline: undefined, at };
+    }
+    return { kind: "template", name, pipeline: this.#pipeline("close", depth), at };
+  }
+
   #branch(kind: "if" | "range" | "with", depth: number): Node {
+    const outside = this.#variables.length;
+    const branch = this.#scopedBranch(kind, depth);
+    this.#variables.length = outside;
+    return branch;
+  }
+
+  #scopedBranch(kind: "if" | "range" | "with", depth: number): Node {
     const pipeline = this.#pipeline("close", depth, kind === "range");
     if (kind === "range") this.#rangeDepth++;
     const { nodes: body, closedBy } = this.list(depth + 1);
@@ -301,15 +361,34 @@ class Parser {
     const { variables, isAssignment } = this.#declaration(isRange);
     const stages: Stage[] = [];
     for (;;) {
+      this.#skipSpace();
+      const at = this.#tokens[this.#next]?.at ?? this.#source.length;
       const words = this.#words(depth);
       const token = this.#tokens[this.#next++];
-      if (words.length === 0)
-        throw this.error(stages.length === 0 ? "missing value for command" : "missing value for command after |");
-      stages.push({ words });
-      if (token?.kind === closing) return { variables, isAssignment, stages };
+      const isEnd = token?.kind === closing;
+      // A pipe with nothing behind it is no error to text/template.
+      if (words.length === 0 && !(isEnd && stages.length > 0)) {
+        const missing = stages.length === 0 && (isEnd || token?.kind === "pipe");
+        if (missing) throw this.error("missing value for command");
+        throw this.error(`unexpected ${token === undefined ? "EOF" : `<${describe(token)}>`} in command`);
+      }
+      if (words.length > 0) stages.push({ words, text: this.#source.slice(at, token?.at).trim(), at });
+      if (isEnd) {
+        this.#declare(variables, isAssignment);
+        return { variables, isAssignment, stages };
+      }
       if (token?.kind !== "pipe")
         throw this.error(`unexpected ${token === undefined ? "EOF" : `<${describe(token)}>`} in command`);
     }
+  }
+
+  #declare(variables: readonly string[], isAssignment: boolean): void {
+    if (!isAssignment) this.#variables.push(...variables);
+    else for (const name of variables) this.#known(name);
+  }
+
+  #known(name: string): void {
+    if (!this.#variables.includes(name)) throw this.error(`undefined variable ${JSON.stringify(name)}`);
   }
 
   #declaration(isRange: boolean): { readonly variables: readonly string[]; readonly isAssignment: boolean } {
@@ -357,11 +436,22 @@ class Parser {
       case "word":
         this.#next++;
         return token.name === "nil" ? { kind: "nil" } : { kind: "function", name: token.name, at: token.at };
-      case "field":
-        return { kind: "field", names: this.#fieldChain(), at: token.at };
-      case "variable":
+      case "field": {
+        // text/template places a chain at its second link.
+        const at = this.#tokens[this.#next + 1]?.kind === "field" ? this.#tokens[this.#next + 1]?.at : token.at;
+        return { kind: "field", names: this.#fieldChain(), at: at ?? token.at };
+      }
+      case "variable": {
         this.#next++;
-        return { kind: "variable", name: token.name, names: this.#fieldChain(), at: token.at };
+        this.#known(token.name);
+        const next = this.#tokens[this.#next];
+        return {
+          kind: "variable",
+          name: token.name,
+          names: this.#fieldChain(),
+          at: next?.kind === "field" ? next.at : token.at,
+        };
+      }
       case "left": {
         this.#next++;
         const pipeline = this.#pipeline("right", depth + 1);

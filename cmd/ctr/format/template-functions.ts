@@ -14,6 +14,17 @@ export const NIL_MAP: { readonly [key: string]: never } = Object.freeze({});
 /** A JSON null where Docker has a nil pointer: printed as `<nil>`. */
 export const NIL_POINTER: unique symbol = Symbol("nil");
 
+/** A JSON `{}` where Docker has an empty struct, the value of a set: printed as `{}`. */
+export const EMPTY_STRUCT: { readonly [key: string]: never } = Object.freeze({});
+
+/** What Go calls the type of a value. */
+export function goType(value: unknown): string {
+  if (Array.isArray(value)) return "[]string";
+  if (typeof value === "number") return Number.isInteger(value) ? "int" : "float64";
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "object" && value !== null ? "map[string]interface {}" : "string";
+}
+
 /** A value as text/template prints it. */
 export function show(value: unknown): string {
   if (value === undefined || value === null) return "<no value>";
@@ -23,7 +34,9 @@ export function show(value: unknown): string {
 
 function showInside(value: unknown): string {
   if (value === NIL_POINTER || value === undefined || value === null) return "<nil>";
+  if (value === EMPTY_STRUCT) return "{}";
   if (Array.isArray(value)) return `[${value.map(showInside).join(" ")}]`;
+  if (typeof value === "function") return showInside(value());
   if (typeof value !== "object") return String(value);
   const record = value as { readonly [key: string]: unknown };
   const keys = Object.keys(record).sort();
@@ -139,12 +152,12 @@ function sprintf(values: readonly unknown[]): string {
   if (next >= rest.length) return output;
   return `${output}%!(EXTRA ${rest
     .slice(next)
-    .map((value) => `${typeof value}=${show(value)}`)
+    .map((value) => `${goType(value)}=${showInside(value)}`)
     .join(", ")})`;
 }
 
 function formatVerb(value: unknown, flags: string, precision: number | undefined, verb: string): string {
-  const wrong = () => `%!${verb}(${typeof value}=${show(value)})`;
+  const wrong = () => `%!${verb}(${goType(value)}=${showInside(value)})`;
   const signed = (shown: string) => (flags.includes("+") && !shown.startsWith("-") ? `+${shown}` : shown);
   switch (verb) {
     case "v":
@@ -193,9 +206,25 @@ function sprint(values: readonly unknown[]): string {
   let output = "";
   for (const [at, value] of values.entries()) {
     if (at > 0 && typeof value !== "string" && typeof values[at - 1] !== "string") output += " ";
-    output += show(value);
+    output += showInside(value);
   }
   return output;
+}
+
+/** template.HTMLEscape */
+function escapeHtml(value: string): string {
+  const names: { readonly [character: string]: string } = { "<": "lt", ">": "gt", "&": "amp", '"': "#34", "'": "#39" };
+  return value.replace(/[<>&"']/g, (character) => `&${names[character] ?? ""};`).replaceAll("\0", "\ufffd");
+}
+
+/** template.JSEscape */
+function escapeJs(value: string): string {
+  return value
+    .replace(/[\\'"]/g, "\\$&")
+    .replace(
+      /[<>&=\x00-\x1f]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`,
+    );
 }
 
 const ANY = Number.POSITIVE_INFINITY;
@@ -215,7 +244,10 @@ export const FUNCTIONS: { readonly [name: string]: TemplateFunction } = {
   len: of(1, 1, ([value]) => lengthOf(value)),
   print: of(0, ANY, sprint),
   printf: of(1, ANY, sprintf),
-  println: of(0, ANY, (values) => `${values.map(show).join(" ")}\n`),
+  println: of(0, ANY, (values) => `${values.map(showInside).join(" ")}\n`),
+  html: of(1, ANY, (values) => escapeHtml(sprint(values))),
+  js: of(1, ANY, (values) => escapeJs(sprint(values))),
+  urlquery: of(1, ANY, (values) => new URLSearchParams({ "": sprint(values) }).toString().slice(1)),
   json: of(1, 1, ([value]) => json(value)),
   join: of(2, 2, ([list, separator]) => {
     if (!Array.isArray(list)) throw new RangeError("expected a list");

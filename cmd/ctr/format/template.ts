@@ -1,8 +1,7 @@
 /** Runs a parsed template over plain values (what JSON can hold, and functions as methods). */
 import { CtrError } from "../../../internal/errors/error.ts";
-import type { Expression, Node, Pipeline, Stage } from "./parse-template.ts";
-import { parseTemplate } from "./parse-template.ts";
-import { FUNCTIONS, isTrue, show, type TemplateFunction } from "./template-functions.ts";
+import { type Expression, type Node, type Pipeline, parseTemplate, type Stage } from "./parse-template.ts";
+import { FUNCTIONS, goType, isTrue, NIL_POINTER, show, type TemplateFunction } from "./template-functions.ts";
 
 /** A value of a field that a template may call with arguments: `{{.Label "com.example"}}`. */
 export type Method = (...values: readonly unknown[]) => unknown;
@@ -10,19 +9,24 @@ export type Method = (...values: readonly unknown[]) => unknown;
 export interface TemplateOptions {
   /** The error for a field that is not there; `path` as written: `.State.Bogus`. */
   readonly missing: (parent: string | undefined, name: string) => unknown;
+  /** True if the data has no types of its own: JSON. */
+  readonly isUntyped?: boolean;
   /** Functions that replace the usual ones (for a table's header row). */
   readonly functions?: { readonly [name: string]: TemplateFunction };
 }
 
 /** Compiles a template; the result renders one value. Throws CtrError for a template that cannot be parsed. */
 export function compileTemplate(source: string, options: TemplateOptions): (data: unknown) => string {
-  const nodes = parseTemplate(source);
+  const { nodes, named } = parseTemplate(source);
   return (data) => {
-    const run = new Run(source, data, options);
+    const run = new Run(source, data, named, options);
     run.list(nodes, data);
     return run.text;
   };
 }
+
+/** How deep templates may call each other. */
+const MAX_CALLS = 100;
 
 type Leave = "break" | "continue" | undefined;
 
@@ -31,10 +35,13 @@ class Run {
   readonly #source: string;
   readonly #options: TemplateOptions;
   /** Innermost last; `$` is the data the template was started with. */
-  readonly #variables: { readonly name: string; value: unknown }[];
+  #variables: { readonly name: string; value: unknown }[];
+  readonly #named: ReadonlyMap<string, readonly Node[]>;
+  #calls = 0;
 
-  constructor(source: string, data: unknown, options: TemplateOptions) {
+  constructor(source: string, data: unknown, named: ReadonlyMap<string, readonly Node[]>, options: TemplateOptions) {
     this.#source = source;
+    this.#named = named;
     this.#options = options;
     this.#variables = [{ name: "$", value: data }];
   }
@@ -65,6 +72,9 @@ class Run {
           if (leave !== undefined) return leave;
           break;
         }
+        case "template":
+          this.#template(node, dot);
+          break;
         case "break":
         case "continue":
           return node.kind;
@@ -73,6 +83,19 @@ class Run {
       }
     }
     return undefined;
+  }
+
+  #template(node: Extract<Node, { kind: "template" }>, dot: unknown): void {
+    const nodes = this.#named.get(node.name);
+    if (nodes === undefined)
+      throw this.#error(`template ${JSON.stringify(node.name)} not defined`, node.at, "{{template}}");
+    if (++this.#calls > MAX_CALLS) throw this.#error("exceeded maximum template depth", node.at, "{{template}}");
+    const value = node.pipeline === undefined ? null : this.#value(node.pipeline, dot);
+    const outside = this.#variables;
+    this.#variables = [{ name: "$", value }];
+    this.list(nodes, value);
+    this.#variables = outside;
+    this.#calls--;
   }
 
   /** Variables made inside are gone afterwards. */
@@ -87,7 +110,7 @@ class Run {
 
   #range(node: Extract<Node, { kind: "range" | "if" | "with" }>, dot: unknown): Leave {
     const value = this.#value(node.pipeline, dot);
-    const entries = this.#entries(value);
+    const entries = this.#entries(value, node.pipeline);
     if (entries.length === 0) return this.list(node.otherwise, dot);
     for (const [key, element] of entries) {
       let leave: Leave;
@@ -104,7 +127,7 @@ class Run {
     return undefined;
   }
 
-  #entries(value: unknown): readonly (readonly [unknown, unknown])[] {
+  #entries(value: unknown, pipeline: Pipeline): readonly (readonly [unknown, unknown])[] {
     if (value === undefined || value === null) return [];
     if (Array.isArray(value)) return value.map((element, index) => [index, element]);
     if (typeof value === "number") return Array.from({ length: value }, (_, index) => [index, index]);
@@ -115,7 +138,8 @@ class Run {
         .sort()
         .map((key) => [key, record[key]]);
     }
-    throw this.#error(`range can't iterate over ${show(value)}`, 0, "range");
+    const [first] = pipeline.stages;
+    throw this.#error(`range can't iterate over ${show(value)}`, first?.at ?? 0, first?.text ?? "range");
   }
 
   #pipeline(pipeline: Pipeline, dot: unknown): unknown {
@@ -142,7 +166,7 @@ class Run {
   #stage(stage: Stage, dot: unknown, piped: readonly unknown[]): unknown {
     const [first, ...rest] = stage.words;
     if (first === undefined) return undefined;
-    if (first.kind === "function") return this.#call(first, rest, dot, piped);
+    if (first.kind === "function") return this.#call(first, rest, dot, piped, stage.text);
     const isCallable = first.kind === "field" || first.kind === "variable";
     const value = this.#operand(first, dot);
     if (typeof value === "function" && isCallable) {
@@ -159,6 +183,7 @@ class Run {
     words: readonly Expression[],
     dot: unknown,
     piped: readonly unknown[],
+    text = callee.name,
   ): unknown {
     // and(), or(): the arguments after the deciding one are not evaluated
     if (callee.name === "and" || callee.name === "or") {
@@ -191,7 +216,7 @@ class Run {
       return action.call(values);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw this.#error(`error calling ${callee.name}: ${error.message}`, callee.at, callee.name);
+      throw this.#error(`error calling ${callee.name}: ${error.message}`, callee.at, text);
     }
   }
 
@@ -230,11 +255,18 @@ class Run {
     let parent: string | undefined;
     for (const name of names) {
       if (typeof value === "function") value = (value as Method)();
+      if (value === NIL_POINTER) {
+        throw this.#error(`nil pointer evaluating interface {}.${name}`, word.at, this.#written(word));
+      }
       if (value === undefined || value === null) {
         throw this.#error(`nil data; no entry for key "${name}"`, word.at, this.#written(word));
       }
       if (typeof value !== "object" || Array.isArray(value)) {
-        throw this.#error(`can't evaluate field ${name} in type ${goType(value)}`, word.at, this.#written(word));
+        throw this.#error(
+          `can't evaluate field ${name} in type ${this.#options.isUntyped === true ? "interface {}" : goType(value)}`,
+          word.at,
+          this.#written(word),
+        );
       }
       if (Object.hasOwn(value, name)) value = (value as { readonly [key: string]: unknown })[name];
       else {
@@ -267,10 +299,4 @@ export class MissingField {
   constructor(words: string) {
     this.words = words;
   }
-}
-
-function goType(value: unknown): string {
-  if (Array.isArray(value)) return "[]interface {}";
-  if (typeof value === "number") return "float64";
-  return typeof value === "boolean" ? "bool" : "string";
 }
