@@ -15,7 +15,7 @@ export interface Answer {
 
 const WEB = ["ps", "-a", "--no-trunc", "--filter", "name=web", "--format"];
 const ALL = ["ps", "-a", "--format"];
-const IMAGES = ["images", "--filter", "reference=fmt/*", "--format"];
+const IMAGES = ["images", "--filter", "reference=fmt/app", "--format"];
 const CONTAINER = ["inspect", "web", "--format"];
 const IMAGE = ["image", "inspect", "fmt/app:1", "--format"];
 const HISTORY = ["history", "fmt/app:1", "--format"];
@@ -30,7 +30,7 @@ const QUESTIONS: readonly (readonly [readonly string[], string])[] = [
   [WEB, '{{printf "%d%%" 5}} {{printf "%s"}} {{printf "x" 1}}'],
   [WEB, "{{title .State}} {{lower .Names}} {{upper .State}} {{truncate .Names 2}} {{truncate .Names 50}}"],
   [WEB, '{{pad .State 2 3}}| {{pad "" 2 3}}|'],
-  [WEB, '{{json .State}} {{json .Names}} {{json (split .Labels ",")}}'],
+  [WEB, '{{json .State}} {{json .Names}} {{json (split "a,b" ",")}}'],
   [WEB, '{{join (split "a,b,c" ",") "+"}} {{index (split "a,b,c" ",") 1}} {{len (split "a,b,c" ",")}} {{len .Names}}'],
   [WEB, '{{range split "a,b,c" ","}}<{{.}}>{{end}}'],
   [WEB, '{{range $i, $e := split "a,b" ","}}{{$i}}={{$e}};{{end}}'],

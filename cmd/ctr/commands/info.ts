@@ -3,11 +3,12 @@
 import { cgroupLayout } from "../../../internal/cgroups/layout.ts";
 import { usesSystemd } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
+import { loadEngineConfig } from "../../../internal/container/engine-config.ts";
 import { listContainers } from "../../../internal/container/store.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { ENOENT, isErrno } from "../../../internal/errors/error.ts";
-import { readText } from "../../../internal/sys/file.ts";
-import { VERSION } from "../build-stamp.ts";
+import { readText, statfs } from "../../../internal/sys/file.ts";
+import { COMMIT, VERSION } from "../build-stamp.ts";
 import { type Directories, defineCommand } from "../command.ts";
 import { harmless } from "../fail.ts";
 import { humanBinarySize } from "../format/duration.ts";
@@ -36,13 +37,21 @@ export const command = defineCommand({
 
 type Facts = ReturnType<typeof gather>;
 
+/** Docker's Info (Engine API, SystemInfo): its names in its order. */
 function gather(directories: Directories) {
   using engine = openEngine(directories);
   const problems = collect(engine);
   const containers = listContainers(engine);
   const count = (...states: readonly string[]) => containers.filter(({ state }) => states.includes(state)).length;
   const images = engine.db.query<{ count: number }, []>("SELECT count(*) AS count FROM image").get()?.count ?? 0;
-  const { mode } = cgroupLayout();
+  const { mode, hierarchies } = cgroupLayout();
+  const controllers = hierarchies.flatMap((hierarchy) =>
+    hierarchy.version === 1
+      ? hierarchy.controllers
+      : readOptional(`${hierarchy.mountPoint}/cgroup.controllers`).split(" "),
+  );
+  const has = (...names: readonly string[]) => names.some((name) => controllers.includes(name));
+  const { HTTP_PROXY, http_proxy, HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy } = process.env;
   return {
     ID: readOptional("/etc/machine-id"),
     Containers: containers.length,
@@ -51,28 +60,96 @@ function gather(directories: Directories) {
     ContainersStopped: count("created", "exited", "dead", "removing"),
     Images: images,
     Driver: "overlay2",
-    LoggingDriver: "ctr",
+    DriverStatus: [["Backing Filesystem", fileSystemName(statfs(engine.root).type)]],
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "none"],
+      Authorization: null,
+      Log: ["journald", "json-file", "local", "none", "syslog"],
+    },
+    MemoryLimit: has("memory"),
+    SwapLimit: has("memory"),
+    CpuCfsPeriod: has("cpu"),
+    CpuCfsQuota: has("cpu"),
+    CPUShares: has("cpu"),
+    CPUSet: has("cpuset"),
+    PidsLimit: has("pids"),
+    IPv4Forwarding: readOptional("/proc/sys/net/ipv4/ip_forward") === "1",
+    Debug: false,
+    NFd: 0,
+    OomKillDisable: mode !== "v2" && has("memory"),
+    NGoroutines: 0,
+    SystemTime: new Date().toISOString(),
+    LoggingDriver: loadEngineConfig(process.env).logDriver ?? "json-file",
     CgroupDriver: usesSystemd(process.env["CTR_CGROUP_DRIVER"]) ? "systemd" : "cgroupfs",
     CgroupVersion: mode === "v2" ? "2" : "1",
+    NEventsListener: 0,
     KernelVersion: kernelVersion(),
-    OperatingSystem: operatingSystem(),
+    OperatingSystem: osRelease("PRETTY_NAME") || "Linux",
+    OSVersion: osRelease("VERSION_ID"),
     OSType: "linux",
     Architecture: process.arch === "x64" ? "x86_64" : "aarch64",
+    IndexServerAddress: "https://index.docker.io/v1/",
     NCPU: navigator.hardwareConcurrency,
     MemTotal: memoryTotal(),
+    GenericResources: null,
     DockerRootDir: engine.root,
+    HttpProxy: HTTP_PROXY ?? http_proxy ?? "",
+    HttpsProxy: HTTPS_PROXY ?? https_proxy ?? "",
+    NoProxy: NO_PROXY ?? no_proxy ?? "",
     Name: readText("/proc/sys/kernel/hostname").trim(),
+    Labels: [],
+    ExperimentalBuild: false,
     ServerVersion: VERSION,
+    Runtimes: { ctr: { path: "ctr" } },
     DefaultRuntime: "ctr",
-    SecurityOptions: ["name=seccomp,profile=builtin"],
+    // There is no swarm: what Docker says of a machine that is in none.
+    Swarm: {
+      NodeID: "",
+      NodeAddr: "",
+      LocalNodeState: "inactive",
+      ControlAvailable: false,
+      Error: "",
+      RemoteManagers: null,
+    },
+    // No daemon: every restart of the engine is one that containers live through.
+    LiveRestoreEnabled: true,
+    Isolation: "",
+    InitBinary: "ctr",
+    SecurityOptions: ["name=seccomp,profile=builtin", ...(mode === "v2" ? ["name=cgroupns"] : [])],
     Warnings: problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))),
+    ClientInfo: {
+      Debug: false,
+      Version: VERSION,
+      GitCommit: COMMIT.slice(0, 7),
+      Os: "linux",
+      Arch: process.arch === "x64" ? "amd64" : process.arch,
+      Context: "default",
+      Plugins: [],
+      Warnings: null,
+    },
   };
 }
 
-/** PRETTY_NAME of os-release(5). */
-function operatingSystem(): string {
+/** Docker's names of what `statfs` calls a type (statfs(2)); others by their number. */
+function fileSystemName(type: number): string {
+  const names: { readonly [type: number]: string } = {
+    61267: "extfs",
+    1481003842: "xfs",
+    2435016766: "btrfs",
+    16914836: "tmpfs",
+    801189825: "zfs",
+    2035054128: "overlayfs",
+    4076150800: "f2fs",
+    26985: "nfs",
+  };
+  return names[type >>> 0] ?? `0x${(type >>> 0).toString(16)}`;
+}
+
+/** A field of os-release(5). */
+function osRelease(field: string): string {
   const text = readOptional("/etc/os-release");
-  return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(text)?.[1] ?? "Linux";
+  return new RegExp(`^${field}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
 }
 
 /** Bytes: proc_meminfo(5). */
@@ -91,28 +168,51 @@ function readOptional(path: string): string {
 }
 
 function describe(facts: Facts): string {
-  const lines: readonly (readonly [string, string | number])[] = [
-    ["Server Version", facts.ServerVersion],
-    ["Storage Driver", facts.Driver],
-    ["Logging Driver", facts.LoggingDriver],
-    ["Cgroup Driver", facts.CgroupDriver],
-    ["Cgroup Version", facts.CgroupVersion],
-    ["Default Runtime", facts.DefaultRuntime],
-    ["Kernel Version", facts.KernelVersion],
-    ["Operating System", facts.OperatingSystem],
-    ["OSType", facts.OSType],
-    ["Architecture", facts.Architecture],
-    ["CPUs", facts.NCPU],
-    ["Total Memory", humanBinarySize(facts.MemTotal)],
-    ["Name", facts.Name],
-    ["ID", facts.ID],
-    ["Root Dir", facts.DockerRootDir],
-  ];
-  return (
-    `Client:\n Version:    ${facts.ServerVersion}\n\nServer:\n` +
-    ` Containers: ${facts.Containers}\n  Running: ${facts.ContainersRunning}\n  Paused: ${facts.ContainersPaused}\n` +
-    `  Stopped: ${facts.ContainersStopped}\n Images: ${facts.Images}\n` +
-    lines.map(([name, value]) => ` ${name}: ${value}\n`).join("") +
-    facts.Warnings.map((warning) => `WARNING: ${harmless(warning)}\n`).join("")
+  const facet = (name: string, ...below: readonly string[]) =>
+    ` ${name}:\n${below.map((line) => `  ${line}\n`).join("")}`;
+  const line = (name: string, value: string | number | boolean) => ` ${name}: ${value}\n`;
+  const { Plugins } = facts;
+  const status = facts.DriverStatus.map(([name, value]) => `  ${name}: ${value}\n`).join("");
+  const options = facts.SecurityOptions.flatMap((option) =>
+    option
+      .split(",")
+      .map((part, at) => (at === 0 ? part.replace("name=", "") : ` Profile: ${part.replace("profile=", "")}`)),
   );
+  return [
+    `Client:\n Version:    ${facts.ClientInfo.Version}\n Context:    default\n Debug Mode: false\n\nServer:\n`,
+    ` Containers: ${facts.Containers}\n  Running: ${facts.ContainersRunning}\n  Paused: ${facts.ContainersPaused}\n`,
+    `  Stopped: ${facts.ContainersStopped}\n`,
+    line("Images", facts.Images),
+    line("Server Version", facts.ServerVersion),
+    line("Storage Driver", facts.Driver) + status,
+    line("Logging Driver", facts.LoggingDriver),
+    line("Cgroup Driver", facts.CgroupDriver),
+    line("Cgroup Version", facts.CgroupVersion),
+    facet(
+      "Plugins",
+      `Volume: ${Plugins.Volume.join(" ")}`,
+      `Network: ${Plugins.Network.join(" ")}`,
+      `Log: ${Plugins.Log.join(" ")}`,
+    ),
+    line("Swarm", facts.Swarm.LocalNodeState),
+    line("Runtimes", Object.keys(facts.Runtimes).join(" ")),
+    line("Default Runtime", facts.DefaultRuntime),
+    facet("Security Options", ...options),
+    line("Kernel Version", facts.KernelVersion),
+    line("Operating System", facts.OperatingSystem),
+    line("OSType", facts.OSType),
+    line("Architecture", facts.Architecture),
+    line("CPUs", facts.NCPU),
+    line("Total Memory", humanBinarySize(facts.MemTotal)),
+    line("Name", facts.Name),
+    line("ID", facts.ID),
+    line("Docker Root Dir", facts.DockerRootDir),
+    line("Debug Mode", facts.Debug),
+    ...(facts.HttpProxy === "" ? [] : [line("HTTP Proxy", facts.HttpProxy)]),
+    ...(facts.HttpsProxy === "" ? [] : [line("HTTPS Proxy", facts.HttpsProxy)]),
+    ...(facts.NoProxy === "" ? [] : [line("No Proxy", facts.NoProxy)]),
+    line("Experimental", facts.ExperimentalBuild),
+    line("Live Restore Enabled", facts.LiveRestoreEnabled),
+    ...facts.Warnings.map((warning) => `WARNING: ${harmless(warning)}\n`),
+  ].join("");
 }

@@ -24,25 +24,28 @@ export const command = defineCommand({
   },
 });
 
-interface Part {
-  readonly Version: string;
-  readonly GitCommit: string;
-  readonly BunVersion: string;
-  readonly Os: string;
-  readonly Arch: string;
-  readonly KernelVersion: string;
-}
-
-function versions(): { readonly Client: Part; readonly Server: Part } {
-  const part = {
-    Version: VERSION,
-    GitCommit: COMMIT.slice(0, 7),
-    BunVersion: Bun.version,
-    Os: "linux",
-    Arch: process.arch === "x64" ? "amd64" : process.arch,
-    KernelVersion: kernelVersion(),
+/** Docker's object; what there is but one of stands on both sides. */
+function versions() {
+  const GitCommit = COMMIT.slice(0, 7);
+  const Arch = process.arch === "x64" ? "amd64" : process.arch;
+  const rest = { GitCommit, BunVersion: Bun.version, Os: "linux", Arch };
+  const KernelVersion = kernelVersion();
+  return {
+    Client: { Version: VERSION, ...rest, Context: "default" },
+    Server: {
+      Platform: { Name: "ctr" },
+      Components: [
+        {
+          Name: "Engine",
+          Version: VERSION,
+          Details: { GitCommit, Os: "linux", Arch, KernelVersion },
+        },
+      ],
+      Version: VERSION,
+      ...rest,
+      KernelVersion,
+    },
   };
-  return { Client: part, Server: part };
 }
 
 /** uname(2)'s release. */
@@ -50,9 +53,12 @@ export function kernelVersion(): string {
   return readText("/proc/sys/kernel/osrelease").trim();
 }
 
-function describe({ Client, Server }: { readonly Client: Part; readonly Server: Part }): string {
-  const lines = (part: Part) =>
-    ` Version:           ${part.Version}\n Git commit:        ${part.GitCommit}\n Bun version:       ${part.BunVersion}\n` +
-    ` OS/Arch:           ${part.Os}/${part.Arch}\n`;
-  return `Client:\n${lines(Client)}\nServer:\n${lines(Server)} Kernel version:    ${Server.KernelVersion}\n`;
+function describe({ Client, Server }: ReturnType<typeof versions>): string {
+  return (
+    `Client:\n Version:           ${Client.Version}\n Git commit:        ${Client.GitCommit}\n` +
+    ` Bun version:       ${Client.BunVersion}\n OS/Arch:           ${Client.Os}/${Client.Arch}\n Context:           ${Client.Context}\n\n` +
+    `Server:\n Engine:\n  Version:          ${Server.Version}\n  Git commit:       ${Server.GitCommit}\n` +
+    `  Bun version:      ${Server.BunVersion}\n  OS/Arch:          ${Server.Os}/${Server.Arch}\n  Kernel version:   ${Server.KernelVersion}\n` +
+    "  Experimental:     false\n"
+  );
 }

@@ -9,7 +9,7 @@ const OBJECT = {
   State: { Status: "running", Running: true, Pid: 42, Health: null },
   Config: { Labels: { "com.example": "yes", tier: "front" }, Env: ["A=1", "B=<2>"], Cmd: null },
   HostConfig: { CapAdd: null, PidsLimit: null, Binds: [] },
-  Ports: { "80/tcp": [{ HostPort: "8080" }], "443/tcp": null },
+  Ports: { "443/tcp": null, "80/tcp": [{ HostPort: "8080" }] },
 };
 
 describe("object formats", () => {

@@ -87,9 +87,10 @@ class Run {
 
   #template(node: Extract<Node, { kind: "template" }>, dot: unknown): void {
     const nodes = this.#named.get(node.name);
-    if (nodes === undefined)
-      throw this.#error(`template ${JSON.stringify(node.name)} not defined`, node.at, "{{template}}");
-    if (++this.#calls > MAX_CALLS) throw this.#error("exceeded maximum template depth", node.at, "{{template}}");
+    const given = node.pipeline?.stages.map((stage) => stage.text).join(" | ");
+    const written = `{{template ${JSON.stringify(node.name)}${given === undefined ? "" : ` ${given}`}}}`;
+    if (nodes === undefined) throw this.#error(`template ${JSON.stringify(node.name)} not defined`, node.at, written);
+    if (++this.#calls > MAX_CALLS) throw this.#error("exceeded maximum template depth", node.at, written);
     const value = node.pipeline === undefined ? null : this.#value(node.pipeline, dot);
     const outside = this.#variables;
     this.#variables = [{ name: "$", value }];
