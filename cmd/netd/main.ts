@@ -108,6 +108,9 @@ async function answer(message: ToNetd, controller: Controller, bySystemd: boolea
       case "detach":
         await controller.detach(message.containerId);
         return { type: "detached" };
+      case "rename":
+        controller.rename(message.containerId, message.name);
+        return { type: "renamed" };
       case "endpoints":
         return { type: "endpoints", endpoints: controller.endpoints(message.containerId) };
       case "networks":

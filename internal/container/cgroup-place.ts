@@ -5,6 +5,7 @@ import { checkSlice, type ScopePlace, scopePath, scopePlace, systemdCgroupsPath 
 import { CtrError } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
+import { loadEngineConfig } from "./engine-config.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 
 /** As a container's configuration records it. */
@@ -31,22 +32,35 @@ export function scopeOf({ id, hostConfig: { CgroupParent, CgroupDriver } }: Plac
 /** systemd's own socket, which is there where it is the machine's init (sd_booted(3) looks at the same directory). */
 const SYSTEMD = "/run/systemd/private";
 
+type Variables = { readonly [name: string]: string | undefined };
+
 /**
- * The place of a new container below `parent`. `driver` is the environment's CTR_CGROUP_DRIVER: `cgroupfs`, `systemd`, or
- * `auto`, which takes systemd on cgroup v2 where it runs. Throws `invalid` for another word, and for a parent that is no
+ * The place of a new container: below the flag's parent, else CTR_CGROUP_PARENT, else the engine's configuration; made by
+ * CTR_CGROUP_DRIVER, else by the configuration's. Throws `invalid` for a driver that is none, and for a parent that is no
  * slice.
  */
-export function newCgroupPlace(parent: string, driver: string | undefined): CgroupPlace {
-  if (!usesSystemd(driver)) return { CgroupParent: parent };
+export function newCgroupPlace(flag: string | undefined, variables: Variables): CgroupPlace {
+  const settings = loadEngineConfig(variables);
+  const parent = given(flag) ?? variables["CTR_CGROUP_PARENT"] ?? settings.cgroupParent ?? "";
+  if (!usesSystemd(given(variables["CTR_CGROUP_DRIVER"]) ?? settings.cgroupDriver)) return { CgroupParent: parent };
   if (parent !== "") checkSlice(parent);
   return { CgroupParent: parent, CgroupDriver: "systemd" };
 }
 
-/** True if the driver that was asked for is systemd on this machine. Throws `invalid` for a word that is none. */
-export function usesSystemd(driver: string | undefined): boolean {
+function given(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}
+
+/** Docker's name of the driver for new containers. */
+export function cgroupDriver(variables: Variables): "cgroupfs" | "systemd" {
+  const driver = given(variables["CTR_CGROUP_DRIVER"]) ?? loadEngineConfig(variables).cgroupDriver;
+  return usesSystemd(driver) ? "systemd" : "cgroupfs";
+}
+
+/** `auto` takes systemd on cgroup v2 where it is the machine's init. */
+function usesSystemd(driver: string | undefined): boolean {
   switch (driver) {
     case undefined:
-    case "":
     case "cgroupfs":
       return false;
     case "systemd":

@@ -3,6 +3,8 @@
  * there. The keys are those of Docker's daemon.json.
  *
  *   log-driver = "json-file"
+ *   cgroup-parent = "/apps"
+ *   exec-opts = ["native.cgroupdriver=systemd"]
  *   [log-opts]
  *   max-size = "10m"
  */
@@ -15,6 +17,9 @@ const CONFIG_PATH = "/etc/ctr/engine.toml";
 export interface EngineConfig {
   readonly logDriver?: string;
   readonly logOpts?: { readonly [name: string]: string };
+  readonly cgroupParent?: string;
+  /** `cgroupfs`, `systemd` or `auto`; see cgroup-place.ts. */
+  readonly cgroupDriver?: string;
 }
 
 /** Reads the file. Throws `invalid` with its name and the key for anything it does not know. */
@@ -41,7 +46,7 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
     throw new CtrError("invalid", `${path}: ${reason}`, { cause: error });
   }
   const wrong = (key: string, what: string) => new CtrError("invalid", `${path}: ${key} ${what}`);
-  const config: { logDriver?: string; logOpts?: { readonly [name: string]: string } } = {};
+  const config: { -readonly [Key in keyof EngineConfig]: EngineConfig[Key] } = {};
   for (const [key, value] of Object.entries(isTable(file) ? file : {})) {
     if (key === "log-driver") {
       if (typeof value !== "string") throw wrong(key, "is not a string");
@@ -54,6 +59,15 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
           return [name, option];
         }),
       );
+    } else if (key === "cgroup-parent") {
+      if (typeof value !== "string") throw wrong(key, "is not a string");
+      config.cgroupParent = value;
+    } else if (key === "exec-opts") {
+      for (const option of Array.isArray(value) ? value : [value]) {
+        const [, driver] = /^native\.cgroupdriver=(cgroupfs|systemd|auto)$/.exec(String(option)) ?? [];
+        if (driver === undefined) throw wrong(key, `has an option that is none: ${String(option)}`);
+        config.cgroupDriver = driver;
+      }
     } else throw wrong(key, "is not a setting of the engine");
   }
   return config;

@@ -9,6 +9,7 @@ import { writableSnapshot } from "../snapshot/writable.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import { currentContainer } from "./control.ts";
+import { recordContainerEvent } from "./event.ts";
 
 /** The archive as a stream; the container may run, or never have run. Throws `not-found`, `conflict`. */
 export function exportContainer(engine: Engine, nameOrId: string): AsyncIterable<Uint8Array> {
@@ -20,5 +21,6 @@ export function exportContainer(engine: Engine, nameOrId: string): AsyncIterable
   const { upper } = writableSnapshot(engine.root, record.id);
   const written = exists(AT_FDCWD, upper) ? [upper] : [];
   const lower = lowerDirectories(engine, record.layers);
+  recordContainerEvent(engine, record, "export");
   return writeTar(mergedTree([...written, ...lower, placeholderLayer(engine.root)]));
 }

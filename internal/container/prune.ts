@@ -1,5 +1,6 @@
 /** `container prune`: every container at rest goes, with its last layers. */
 import type { Engine } from "../db/engine.ts";
+import { recordEvent } from "../db/events.ts";
 import { collect, refresh } from "./collect.ts";
 import { removeContainer } from "./remove.ts";
 import { containerSizes } from "./sizes.ts";
@@ -39,5 +40,6 @@ export async function pruneContainers(engine: Engine, accepts: AcceptsContainer)
       problems.push(error);
     }
   }
+  recordEvent(engine, { type: "container", action: "prune", id: "", attributes: { reclaimed: String(reclaimed) } });
   return { ids, reclaimed, problems };
 }

@@ -158,11 +158,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ShmSize: optional(flags["shm-size"], (text) => parseSize("shm-size", text)) ?? DEFAULT_SHM_SIZE,
     ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
-    // The environment's is the engine's own default: the place below which its cgroups are, "ctr" unless it says.
-    ...newCgroupPlace(
-      optional(flags["cgroup-parent"], (text) => text) ?? caller.variables["CTR_CGROUP_PARENT"] ?? "",
-      caller.variables["CTR_CGROUP_DRIVER"],
-    ),
+    ...newCgroupPlace(flags["cgroup-parent"], caller.variables),
     ...cgroupns(flags.cgroupns),
     Ulimits: flags.ulimit.map(parseUlimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,

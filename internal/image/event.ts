@@ -3,7 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { recordEvent } from "../db/events.ts";
 
 /** Docker's words for it. */
-export type ImageAction = "delete" | "import" | "load" | "prune" | "pull" | "push" | "save" | "tag" | "untag";
+export type ImageAction = "delete" | "import" | "load" | "pull" | "push" | "save" | "tag" | "untag";
 
 /**
  * Records an event of an image: `id` is its id (for `pull` and `push` the familiar reference, as Docker has it), `name`

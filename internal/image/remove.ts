@@ -3,6 +3,7 @@ import { ensureLayout } from "../content/blob-store.ts";
 import { collectWorkspaces } from "../content/workspace.ts";
 import { durableTransaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { recordEvent } from "../db/events.ts";
 import { CtrError } from "../errors/error.ts";
 import { collectGarbage, forgetUnused, removeUnnamed } from "./collect.ts";
 import { parseImageConfig } from "./config.ts";
@@ -70,7 +71,9 @@ export function pruneImages(engine: Engine, options: ImagePrune): Pruned {
     if (went.length > 0) for (const chainId of layers) went.push({ kind: "deleted", name: chainId });
     return went;
   });
-  return { removals, reclaimed: collectGarbage(engine, true) };
+  const reclaimed = collectGarbage(engine, true);
+  recordEvent(engine, { type: "image", action: "prune", id: "", attributes: { reclaimed: String(reclaimed) } });
+  return { removals, reclaimed };
 }
 
 /** The ids, children before their parents: a parent may be free once they are gone. */

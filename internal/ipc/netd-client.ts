@@ -38,6 +38,8 @@ export interface NetdClient extends Disposable {
   attach(request: AttachRequest): Promise<Endpoint>;
   /** Takes a container out of its networks; one that is in none is fine. */
   detach(containerId: string): Promise<void>;
+  /** Another name for a container; one that is in no network is fine. */
+  rename(containerId: string, name: string): Promise<void>;
   /** The endpoints of one container, or all. */
   endpoints(containerId?: string): Promise<readonly Endpoint[]>;
   networks(): Promise<readonly NetworkRecord[]>;
@@ -182,6 +184,7 @@ function clientOver(
   return {
     attach: async (request) => (await ask({ type: "attach", ...request }, "attached")).endpoint,
     detach: async (containerId) => void (await ask({ type: "detach", containerId }, "detached")),
+    rename: async (containerId, name) => void (await ask({ type: "rename", containerId, name }, "renamed")),
     endpoints: async (containerId) =>
       (await ask({ type: "endpoints", ...(containerId === undefined ? {} : { containerId }) }, "endpoints")).endpoints,
     networks: async () => (await ask({ type: "networks" }, "networks")).networks,

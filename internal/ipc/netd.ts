@@ -8,6 +8,8 @@
  *     │ ◀── attached {endpoint}                 │   the sandbox's own init configures it (netlink/configure.ts)
  *     │ detach {containerId} ─────────────────▶ │
  *     │ ◀── detached                            │
+ *     │ rename {containerId, name} ───────────▶ │
+ *     │ ◀── renamed                             │
  *     │ endpoints {containerId?} ─────────────▶ │
  *     │ ◀── endpoints {endpoints}               │
  *     │ networks ─────────────────────────────▶ │
@@ -121,6 +123,7 @@ export interface NetdStatus {
 export type ToNetd =
   | ({ readonly type: "attach" } & AttachRequest)
   | { readonly type: "detach"; readonly containerId: string }
+  | { readonly type: "rename"; readonly containerId: string; readonly name: string }
   | { readonly type: "endpoints"; readonly containerId?: string }
   | { readonly type: "networks" }
   | { readonly type: "status" };
@@ -129,6 +132,7 @@ export type ToNetd =
 export type FromNetd =
   | { readonly type: "attached"; readonly endpoint: Endpoint }
   | { readonly type: "detached" }
+  | { readonly type: "renamed" }
   | { readonly type: "endpoints"; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "networks"; readonly networks: readonly NetworkRecord[] }
   | { readonly type: "status"; readonly status: NetdStatus }
@@ -158,6 +162,8 @@ export function decodeToNetd(value: unknown): ToNetd {
       return { type, ...attachRequest(fields) };
     case "detach":
       return { type, containerId: identifier(fields, "containerId") };
+    case "rename":
+      return { type, containerId: identifier(fields, "containerId"), name: identifier(fields, "name") };
     case "endpoints":
       return fields["containerId"] === undefined ? { type } : { type, containerId: identifier(fields, "containerId") };
     case "networks":
@@ -176,6 +182,7 @@ export function decodeFromNetd(value: unknown): FromNetd {
     case "attached":
       return { type, endpoint: decodeEndpoint(fields["endpoint"]) };
     case "detached":
+    case "renamed":
       return { type };
     case "endpoints":
       return { type, endpoints: list(fields, "endpoints", decodeEndpoint) };

@@ -25,11 +25,14 @@ import {
   listNetworks,
   type NetworkRow,
   openStore,
+  renameEndpoints,
 } from "./store.ts";
 
 export interface Controller extends Disposable {
   attach(request: AttachRequest): Promise<Endpoint>;
   detach(containerId: string): Promise<void>;
+  /** Another name for a container; for messages. */
+  rename(containerId: string, name: string): void;
   endpoints(containerId?: string): Endpoint[];
   networks(): NetworkRecord[];
   /** For `dozeWhenIdle`: our timers, and the processes whose end is the end of a sandbox. */
@@ -137,6 +140,7 @@ export async function openController(root: string, log: (line: string) => void):
           await detachEndpoint(endpoint).catch((error: unknown) => failures.push(error));
         if (failures.length > 0) throw failures[0];
       }),
+    rename: (containerId, name) => renameEndpoints(store, containerId, name),
     endpoints: (containerId) =>
       (containerId === undefined ? listEndpoints(store) : endpointsOf(store, containerId))
         .filter(({ state }) => state === "attached")

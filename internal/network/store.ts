@@ -201,6 +201,11 @@ export function markAttached({ db }: Store, id: string, interfaceIndex: number):
   db.query("UPDATE endpoint SET state = 'attached', interface_index = ? WHERE id = ?").run(interfaceIndex, id);
 }
 
+/** The container has another name. */
+export function renameEndpoints({ db }: Store, containerId: string, name: string): void {
+  db.query("UPDATE endpoint SET name = ? WHERE container_id = ?").run(name, containerId);
+}
+
 /** Frees the address and the ports; the row stays until the veth is gone. */
 export function markReleased({ db }: Store, id: string): void {
   transaction(db, () => {

@@ -1,5 +1,6 @@
 /** `volume prune`: the volumes that no container has. */
 import type { Engine } from "../db/engine.ts";
+import { recordEvent } from "../db/events.ts";
 import { CtrError } from "../errors/error.ts";
 import { ANONYMOUS_LABEL } from "./mount-point.ts";
 import { finishVolumeRemovals, removeVolumeNamed, type Volume } from "./store.ts";
@@ -41,5 +42,6 @@ export function pruneVolumes(engine: Engine, { all, accepts }: VolumePrune): Pru
     names.push(volume.name);
     reclaimed += size;
   }
+  recordEvent(engine, { type: "volume", action: "prune", id: "", attributes: { reclaimed: String(reclaimed) } });
   return { names, reclaimed };
 }

@@ -135,6 +135,22 @@ test("images and volumes: tag, untag, commit; create, mount, unmount, destroy", 
   expect(images.at(-4)?.Actor.Attributes["name"]).toBe("made:2");
 });
 
+test("export, cp, top and prune are told", async () => {
+  await engine.ok("run", "-d", "--network", "none", "--name", "worked", image, "sleep", "100");
+  await engine.ok("export", "-o", `${engine.scratch}/worked.tar`, "worked");
+  await engine.ok("cp", "worked:/etc/passwd", `${engine.scratch}/passwd`);
+  await engine.ok("top", "worked");
+  await engine.ok("rm", "-f", "worked");
+  expect(words(await past("container=worked")).slice(2, 5)).toEqual([
+    "container export",
+    "container archive-path",
+    "container top",
+  ]);
+  await engine.ok("container", "prune", "-f");
+  const [pruned] = await past("event=prune", "type=container");
+  expect(pruned?.Actor).toEqual({ ID: "", Attributes: { reclaimed: expect.stringMatching(/^\d+$/) } });
+});
+
 test("filters: one key is any of its values, several keys are all of them, labels too", async () => {
   await engine.ok("create", "--network", "none", "--name", "one", "--label", "a=1", "--label", "b=2", image, "true");
   await engine.ok("create", "--network", "none", "--name", "two", "--label", "a=1", image, "true");

@@ -1,6 +1,8 @@
 /** `rename`: Docker's rules, and who hears of it. */
+import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
+import { isDocker } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 
 const engine = tempEngine();
@@ -21,6 +23,16 @@ test("a running container is renamed: ps, inspect and the old name know, hostnam
   expect(await engine.fails(1, "exec", "new", "true")).toContain("Container new is paused");
   await engine.ok("create", ...QUIET, "--name", "old", image, "true");
   await engine.ok("rm", "-f", "old", "new");
+});
+
+test("netd knows the new name of who is in its network", async () => {
+  if (isDocker()) return;
+  const id = await engine.ok("run", "-d", "--name", "linked", image, "sleep", "100");
+  await engine.ok("rename", "linked", "relinked");
+  using netd = new Database(`${engine.root}/netd.db`, { readonly: true });
+  const names = netd.query<{ name: string }, [string]>("SELECT name FROM endpoint WHERE container_id = ?").all(id);
+  expect(names).toEqual([{ name: "relinked" }]);
+  await engine.ok("rm", "-f", "relinked");
 });
 
 test("a stopped one too, by a part of its id, and with Docker's slash", async () => {

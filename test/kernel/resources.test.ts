@@ -6,7 +6,7 @@ import { cgroupLayout, type Layout } from "../../internal/cgroups/layout.ts";
 import { ALL_DEVICE_RULES, DEFAULT_DEVICE_RULES } from "../../internal/security/paths.ts";
 import type { Resources } from "../../internal/spec/runtime.ts";
 import { type Fd, O_PATH, open } from "../../internal/sys/fd.ts";
-import { waitChild } from "../../internal/sys/process.ts";
+import { reapChild, waitChild } from "../../internal/sys/process.ts";
 import { type Spawned, spawnExecutable } from "../../internal/sys/spawn.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
@@ -110,6 +110,21 @@ describe("the room", () => {
       cgroup.killAll();
       expect(cgroup.pids()).toEqual([]);
       waitChild(child.pid, true);
+    });
+
+    onlyIf(`${name}: destroyed in turns: whoever else is served has the thread in between`, async () => {
+      const cgroup = make({}, there);
+      const child = start(cgroup, "trap '' TERM; sleep 1000 & sleep 1001 & wait");
+      await waitFor("three processes", () => cgroup.pids().length === 3);
+      for (const { directory } of cgroup.directories) Bun.spawnSync(["mkdir", "-p", `${directory}/below`]);
+      let turns = 0;
+      await cgroup.destroyWith(async (ms) => {
+        turns++;
+        await Bun.sleep(ms);
+        reapChild(child.pid);
+      });
+      expect(turns).toBeGreaterThan(0);
+      expect(cgroup.directories.filter(({ directory }) => existsSync(directory))).toEqual([]);
     });
 
     onlyIf(`${name}: devices are refused unless a rule allows them, and rules are replaced as a whole`, () => {

@@ -8,7 +8,7 @@ import { imageArchive } from "../lib/engine.ts";
 import { layeredArchive } from "../lib/layered-image.ts";
 import { binary, isDocker, needs } from "../lib/needs.ts";
 
-const BOOT_AND_RUN_MS = 240_000;
+const BOOT_AND_RUN_MS = 420_000;
 const here = `${import.meta.dir}/../vm`;
 const cache = `${import.meta.dir}/../../.cache/vm`;
 

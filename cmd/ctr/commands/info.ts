@@ -1,7 +1,8 @@
 /** `ctr info`: the engine and the machine it runs on. */
 
 import { cgroupLayout } from "../../../internal/cgroups/layout.ts";
-import { usesSystemd } from "../../../internal/container/cgroup-place.ts";
+import { limitSupport } from "../../../internal/cgroups/support.ts";
+import { cgroupDriver } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
 import { loadEngineConfig } from "../../../internal/container/engine-config.ts";
 import { listContainers } from "../../../internal/container/store.ts";
@@ -44,13 +45,8 @@ function gather(directories: Directories) {
   const containers = listContainers(engine);
   const count = (...states: readonly string[]) => containers.filter(({ state }) => states.includes(state)).length;
   const images = engine.db.query<{ count: number }, []>("SELECT count(*) AS count FROM image").get()?.count ?? 0;
-  const { mode, hierarchies } = cgroupLayout();
-  const controllers = hierarchies.flatMap((hierarchy) =>
-    hierarchy.version === 1
-      ? hierarchy.controllers
-      : readOptional(`${hierarchy.mountPoint}/cgroup.controllers`).split(" "),
-  );
-  const has = (...names: readonly string[]) => names.some((name) => controllers.includes(name));
+  const { mode } = cgroupLayout();
+  const support = limitSupport();
   const { HTTP_PROXY, http_proxy, HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy } = process.env;
   return {
     ID: readOptional("/etc/machine-id"),
@@ -67,21 +63,21 @@ function gather(directories: Directories) {
       Authorization: null,
       Log: ["journald", "json-file", "local", "none", "syslog"],
     },
-    MemoryLimit: has("memory"),
-    SwapLimit: has("memory"),
-    CpuCfsPeriod: has("cpu"),
-    CpuCfsQuota: has("cpu"),
-    CPUShares: has("cpu"),
-    CPUSet: has("cpuset"),
-    PidsLimit: has("pids"),
+    MemoryLimit: support.memory,
+    SwapLimit: support.swap,
+    CpuCfsPeriod: support.cpuQuota,
+    CpuCfsQuota: support.cpuQuota,
+    CPUShares: support.cpuShares,
+    CPUSet: support.cpuset,
+    PidsLimit: support.pids,
     IPv4Forwarding: readOptional("/proc/sys/net/ipv4/ip_forward") === "1",
     Debug: false,
     NFd: 0,
-    OomKillDisable: mode !== "v2" && has("memory"),
+    OomKillDisable: support.oomKillDisable,
     NGoroutines: 0,
     SystemTime: new Date().toISOString(),
     LoggingDriver: loadEngineConfig(process.env).logDriver ?? "json-file",
-    CgroupDriver: usesSystemd(process.env["CTR_CGROUP_DRIVER"]) ? "systemd" : "cgroupfs",
+    CgroupDriver: cgroupDriver(process.env),
     CgroupVersion: mode === "v2" ? "2" : "1",
     NEventsListener: 0,
     KernelVersion: kernelVersion(),

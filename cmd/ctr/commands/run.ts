@@ -1,6 +1,8 @@
 /** `ctr run`: creates a container and starts it. */
 import { generateId } from "../../../internal/container/names.ts";
 import { type EarlyContainer, spawnSupervisor, spawnWithInit } from "../../../internal/container/spawn-supervisor.ts";
+import { AT_FDCWD } from "../../../internal/sys/fd.ts";
+import { exists } from "../../../internal/sys/file.ts";
 import { defineCommand, type Flags } from "../command.ts";
 import { RUN_FLAGS } from "../container-flags.ts";
 
@@ -15,7 +17,7 @@ export const command = defineCommand({
     // The interpreters' start-up is the longest part of a start, so it begins before anything is known; told nothing,
     // the supervisor goes away again. What this command itself needs is loaded meanwhile.
     const id = generateId();
-    const early = earlyContainer(id, call.flags);
+    const early = await earlyContainer(id, call.flags);
     const supervisor = early === undefined ? spawnSupervisor(call.directories) : spawnWithInit(call.directories, early);
     try {
       const { runContainer } = await import("../run-container.ts");
@@ -27,22 +29,34 @@ export const command = defineCommand({
   },
 });
 
+/** internal/container/engine-config.ts, which is loaded only if there is one. */
+const ENGINE_CONFIG = "/etc/ctr/engine.toml";
 const OWN_NETWORK = [undefined, "default", "bridge", "none"];
 
 /** The cgroup or the namespaces are others than usual. */
 const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems"] as const;
 
 /** What the supervisor may begin with; undefined where only the whole specification says what is needed. */
-function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): EarlyContainer | undefined {
+async function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): Promise<EarlyContainer | undefined> {
   const hasNetwork = OWN_NETWORK.includes(flags.network);
   const isPlain = (hasNetwork || flags.network === "host") && !flags.tty;
-  const isOurCgroup = (process.env["CTR_CGROUP_DRIVER"] ?? "cgroupfs") === "cgroupfs";
-  const isEarly = isPlain && isOurCgroup && NOT_EARLY.every((name) => flags[name] === undefined);
-  if (!isEarly) return undefined;
+  const isEarly = isPlain && NOT_EARLY.every((name) => flags[name] === undefined);
+  const cgroupParent = isEarly ? await earlyParent(flags["cgroup-parent"]) : undefined;
+  if (cgroupParent === undefined) return undefined;
   return {
     id,
-    cgroupParent: flags["cgroup-parent"] ?? process.env["CTR_CGROUP_PARENT"] ?? "",
+    cgroupParent,
     hasNetwork,
     hasInput: flags.interactive,
   };
+}
+
+/** Where its cgroup can be made at once; undefined if systemd makes it. The rules are loaded only where there are any. */
+async function earlyParent(flag: string | undefined): Promise<string | undefined> {
+  const { CTR_CGROUP_DRIVER, CTR_CGROUP_PARENT = "", CTR_CONFIG } = process.env;
+  const hasSettings = CTR_CGROUP_DRIVER !== undefined || CTR_CONFIG !== undefined || exists(AT_FDCWD, ENGINE_CONFIG);
+  if (!hasSettings) return flag === undefined || flag === "" ? CTR_CGROUP_PARENT : flag;
+  const { newCgroupPlace } = await import("../../../internal/container/cgroup-place.ts");
+  const { CgroupDriver, CgroupParent } = newCgroupPlace(flag, process.env);
+  return CgroupDriver === undefined ? CgroupParent : undefined;
 }
