@@ -15,6 +15,17 @@ export class ByteQueue {
     this.#at = 0;
   }
 
+  /** How many bytes are here and not used up. */
+  get left(): number {
+    return this.#chunk.length - this.#at;
+  }
+
+  /** Forgets what is here. */
+  clear(): void {
+    this.#chunk = EMPTY;
+    this.#at = 0;
+  }
+
   /** Says that nothing more will come. */
   end(): void {
     this.#isEnded = true;

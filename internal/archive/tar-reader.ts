@@ -20,7 +20,7 @@ export type TarLimits = Pick<LayerLimits, "entries" | "pathBytes" | "paxBytes" |
 export const BLOCK = 512;
 
 /**
- * What is in a tar stream, a chunk's worth at a time. The source is always read to its end. Throws CtrError `invalid`
+ * What is in a tar stream, one chunk's worth at a time. The source is always read to its end. Throws CtrError `invalid`
  * for what is not a tar archive.
  */
 export async function* readTarEvents(
@@ -29,16 +29,13 @@ export async function* readTarEvents(
 ): AsyncGenerator<readonly LayerEvent[], void, undefined> {
   const queue = new ByteQueue();
   const parser = parseTar(queue, limits);
-  let events = upToStarved(parser);
+  upToStarved(parser);
   for await (const chunk of source) {
-    if (chunk.length === 0) continue;
     queue.give(chunk);
-    events = upToStarved(parser);
-    if (events.length > 0) yield events;
+    yield upToStarved(parser); // perhaps none, but whoever holds chunks counts them
   }
   queue.end();
-  events = upToStarved(parser);
-  if (events.length > 0) yield events;
+  yield upToStarved(parser);
 }
 
 function upToStarved(parser: Generator<LayerEvent | Starved, void, undefined>): LayerEvent[] {
@@ -93,8 +90,15 @@ function* zeros(size: number): Generator<Uint8Array, void, undefined> {
   for (let left = size; left > 0; left -= ZEROS.length) yield left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS;
 }
 
-/** The events in the bytes of the queue; yields undefined when it has to be given more. */
-export function* parseTar(queue: ByteQueue, limits: TarLimits): Generator<LayerEvent | Starved, void, undefined> {
+/**
+ * The events in the bytes of the queue; yields undefined when it has to be given more. With `skipsContent` the content of
+ * files and its padding are not in the queue, and there are no events of it.
+ */
+export function* parseTar(
+  queue: ByteQueue,
+  limits: TarLimits,
+  skipsContent = false,
+): Generator<LayerEvent | Starved, void, undefined> {
   let pending = NOTHING_PENDING;
   let count = 0;
   for (let isFirst = true; ; isFirst = false) {
@@ -130,7 +134,13 @@ export function* parseTar(queue: ByteQueue, limits: TarLimits): Generator<LayerE
     if (++count > limits.entries) throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
     const base = parseHeader(block, type, size, extended);
     const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
-    yield* readEntry(queue, header, block, type, extended.pax, limits);
+    const isSparse = type === "S" || extended.pax?.sparse !== undefined;
+    if (!skipsContent) yield* readEntry(queue, header, block, type, extended.pax, limits);
+    else if (isSparse) throw new CtrError("unsupported", "a sparse file");
+    else {
+      checkLimits(header, limits);
+      yield { type: "entry", header };
+    }
   }
 }
 

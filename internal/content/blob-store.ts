@@ -1,5 +1,6 @@
 /** The blobs of the OCI image layout below `<root>/content` (image-spec image-layout.md). */
 import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
+import { HELD_CHUNKS } from "../spec/layer-entry.ts";
 import {
   AT_FDCWD,
   type Fd,
@@ -12,6 +13,7 @@ import {
   O_WRONLY,
   open,
   openat,
+  pread,
   read,
   writeAll,
 } from "../sys/fd.ts";
@@ -47,6 +49,7 @@ export class BlobWriter implements Disposable {
   readonly #hasher = new Bun.CryptoHasher("sha256");
   readonly path: string;
   #size = 0;
+  #digest: Digest | undefined;
 
   constructor(workspace: Workspace, name: string) {
     this.path = `${workspace.path}/${name}`;
@@ -67,11 +70,17 @@ export class BlobWriter implements Disposable {
     }
   }
 
+  /** The digest of all that was written; nothing may be written afterwards. */
+  digest(): Digest {
+    this.#digest ??= parseDigest(`sha256:${this.#hasher.digest("hex")}`);
+    return this.#digest;
+  }
+
   /** Syncs and closes the file. */
   finish(): Blob {
     fsync(this.#fd.number);
     this.#fd.close();
-    return { digest: parseDigest(`sha256:${this.#hasher.digest("hex")}`), size: this.#size };
+    return { digest: this.digest(), size: this.#size };
   }
 
   [Symbol.dispose](): void {
@@ -90,7 +99,7 @@ export function openBlob(root: string, digest: Digest): { readonly fd: Fd; reado
   return { fd, size: fstat(fd.number).size };
 }
 
-const CHUNK = 256 * 1024;
+const CHUNK = 512 * 1024;
 
 /** The bytes of an open descriptor from where it stands to its end. The caller keeps the descriptor. */
 export async function* readChunks(fd: number): AsyncGenerator<Uint8Array, void, undefined> {
@@ -99,6 +108,28 @@ export async function* readChunks(fd: number): AsyncGenerator<Uint8Array, void, 
     const size = read(fd, buffer);
     if (size === 0) return;
     yield buffer.subarray(0, size);
+  }
+}
+
+/**
+ * As `readChunks`, but the memory of a chunk is used again after `HELD_CHUNKS` others: for readers who are done with it
+ * by then, as unpacking and writing are. Of a part of a file that can be read at any place, say which.
+ */
+export async function* readInTurns(
+  fd: number,
+  part?: { readonly offset: number; readonly size: number },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const buffers: Uint8Array[] = [];
+  for (let at = 0, turn = 0; part === undefined || at < part.size; turn = (turn + 1) % (HELD_CHUNKS + 2)) {
+    const buffer = buffers[turn] ?? new Uint8Array(CHUNK);
+    buffers[turn] = buffer;
+    const count =
+      part === undefined
+        ? read(fd, buffer)
+        : pread(fd, buffer.subarray(0, Math.min(CHUNK, part.size - at)), part.offset + at);
+    if (count === 0) return;
+    at += count;
+    yield buffer.subarray(0, count);
   }
 }
 

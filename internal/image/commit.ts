@@ -1,7 +1,7 @@
 /** `commit`: what a container changed becomes a layer on top of its image's. */
 import { readTarEvents } from "../archive/tar-reader.ts";
 import { writeTar } from "../archive/tar-writer.ts";
-import { BlobWriter, readChunks } from "../content/blob-store.ts";
+import { BlobWriter } from "../content/blob-store.ts";
 import { chainIds } from "../content/digest.ts";
 import { openWorkspace, type Workspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
@@ -9,7 +9,6 @@ import { CtrError, withContext } from "../errors/error.ts";
 import { diffUpper, type Exclude } from "../snapshot/diff.ts";
 import { prepareLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
-import { O_RDONLY, open } from "../sys/fd.ts";
 import { S_IFDIR, S_IFMT, S_IFREG, type Stat } from "../sys/file.ts";
 import { applyChanges } from "./changes.ts";
 import { collectGarbage } from "./collect.ts";
@@ -71,13 +70,12 @@ async function makeLayer(
 ): Promise<PreparedLayer> {
   using writer = new BlobWriter(workspace, "layer");
   const exclude: Exclude = (path, stat) => isPlaceholder(path, stat) || options.exclude?.(path, stat) === true;
-  await options.paused(async () => {
-    for await (const chunk of writeTar(diffUpper(options.upper, lower, exclude))) writer.write(chunk);
+  // The layer is unpacked from what is stored, as it is written, so that it is the same here as wherever it is loaded.
+  const unpacked = await options.paused(async () => {
+    const archive = writeTar(diffUpper(options.upper, lower, exclude));
+    return await prepareLayer(workspace.path, readTarEvents(writer.tee(archive)), lower);
   });
   const blob = writer.finish();
-  // The layer is unpacked from what was stored, so that it is the same here as wherever it is loaded.
-  using fd = open(writer.path, O_RDONLY);
-  const unpacked = await prepareLayer(workspace.path, readTarEvents(readChunks(fd.number)), lower);
   const chainId = chainIds([...below.map((layer) => layer.diffId), blob.digest]).at(-1);
   if (chainId === undefined) throw new CtrError("internal", "a layer without a chain id");
   return { chainId, diffId: blob.digest, blob: { ...blob, path: writer.path }, mediaType: LAYER_TYPES.none, unpacked };

@@ -33,7 +33,7 @@ export async function importImage(engine: Engine, options: ImportOptions): Promi
   using workspace = openWorkspace(engine.root);
   using blob = new BlobWriter(workspace, "layer");
   try {
-    const { layer, diffId, compression } = await unpackBlob(blob.tee(readSource(options.source)), workspace, []);
+    const { layer, diffId, compression } = await unpackBlob(readSource(options.source), workspace, [], blob);
     const written = blob.finish();
     const created = new Date().toISOString();
     const isUrl = /^https?:\/\//.test(options.source);

@@ -1,15 +1,13 @@
 /** `load`: images from a docker-archive (`manifest.json`) or an OCI layout (`index.json`) in a tar. */
 
-import { detectCompression } from "../archive/decompress.ts";
-import { readChunks } from "../content/blob-store.ts";
-import { chainIds, type Digest, parseDigest } from "../content/digest.ts";
+import { BlobWriter } from "../content/blob-store.ts";
+import { chainIds, type Digest, digestOf, parseDigest } from "../content/digest.ts";
 import { openWorkspace, type Workspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 import { hasLayer, type UnpackedLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
-import { O_RDONLY, open, pread } from "../sys/fd.ts";
-import { type ArchiveFile, type ArchiveFiles, spoolArchive, textOf } from "./archive-files.ts";
+import { type ArchiveFile, type ArchiveFiles, bytesOf, compressionOf, openArchive, textOf } from "./archive-files.ts";
 import { collectGarbage } from "./collect.ts";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
 import { type Descriptor, MAX_DOCUMENT_BYTES, parseDockerArchive, parseIndex, parseManifest } from "./documents.ts";
@@ -25,14 +23,14 @@ import {
 } from "./media-types.ts";
 import { hostPlatform, type Platform, parsePlatform, platformRank } from "./platform.ts";
 import {
+  type PreparedBlob,
   type PreparedImage,
   type PreparedLayer,
-  type PreparedManifest,
+  prepareBlob,
   prepareImage,
   publishImages,
 } from "./publish.ts";
 import { familiar, formatReference, parseReference, parseTarget, withDefaultTag } from "./reference.ts";
-import { readSource } from "./source.ts";
 import { diffIdOf, unpackBlob } from "./unpack-blob.ts";
 
 export interface LoadedImage {
@@ -47,8 +45,8 @@ export async function loadImages(engine: Engine, source: string, platformText?: 
   collectGarbage(engine);
   using workspace = openWorkspace(engine.root);
   try {
-    const files = await spoolArchive(readSource(source), workspace);
-    const loading: Loading = { engine, workspace, files, unpacked: new Map() };
+    using files = await openArchive(source, workspace);
+    const loading: Loading = { engine, workspace, files, unpacked: new Map(), kept: new Map() };
     const wanted =
       files.find("manifest.json") !== undefined ? fromDockerArchive(loading) : fromLayout(loading, platform);
     const images: PreparedImage[] = [];
@@ -69,16 +67,28 @@ interface Loading {
   readonly files: ArchiveFiles;
   /** Layers this command has unpacked, by chain id: images of one archive share them. */
   readonly unpacked: Map<Digest, UnpackedLayer>;
+  /** Layers of the archive that are in the workspace, and what they were found to be. */
+  readonly kept: Map<ArchiveFile, KeptLayer>;
+}
+
+interface KeptLayer {
+  readonly blob: PreparedBlob;
+  readonly diffId: Digest;
 }
 
 /** An image in the archive: which files it is made of. */
 interface Wanted {
-  readonly config: ArchiveFile;
-  readonly configText: string;
-  readonly layers: readonly ArchiveFile[];
+  readonly config: Uint8Array;
+  readonly layers: readonly WantedLayer[];
   /** The manifest to keep; undefined where the archive has none and one is made. */
-  readonly manifest: PreparedManifest | undefined;
+  readonly manifest: { readonly bytes: Uint8Array; readonly mediaType: string } | undefined;
   readonly references: readonly string[];
+}
+
+interface WantedLayer {
+  readonly file: ArchiveFile;
+  /** What its digest must be, where the archive says. */
+  readonly digest: Digest | undefined;
 }
 
 function fromDockerArchive(loading: Loading): Wanted[] {
@@ -86,9 +96,8 @@ function fromDockerArchive(loading: Loading): Wanted[] {
   const images = parseDockerArchive(textOf(files, "manifest.json", MAX_DOCUMENT_BYTES));
   if (images.length === 0) throw new CtrError("invalid", "the archive holds no image");
   return images.map((image) => ({
-    config: required(files, image.config),
-    configText: textOf(files, image.config, MAX_CONFIG_BYTES),
-    layers: image.layers.map((name) => required(files, name)),
+    config: bytesOf(files, image.config, MAX_CONFIG_BYTES),
+    layers: image.layers.map((name) => ({ file: required(files, name), digest: undefined })),
     manifest: undefined,
     references: image.repoTags.map(parseTarget),
   }));
@@ -125,9 +134,8 @@ function choose(
   }
   if (depth >= MAX_INDEX_DEPTH)
     throw new CtrError("invalid", `indexes lie deeper than ${MAX_INDEX_DEPTH} in each other`);
-  const name = blobName(descriptor.digest);
-  verify(files, descriptor);
-  for (const inner of parseIndex(textOf(files, name, MAX_DOCUMENT_BYTES), name)) {
+  const bytes = documentOf(files, descriptor, MAX_DOCUMENT_BYTES);
+  for (const inner of parseIndex(DECODER.decode(bytes), blobName(descriptor.digest))) {
     const chosen = choose(files, inner, platform, depth + 1);
     if (chosen !== undefined) return chosen;
   }
@@ -139,18 +147,17 @@ function suits(descriptor: Descriptor, platform: Platform): boolean {
 }
 
 function fromManifest(files: ArchiveFiles, descriptor: Descriptor, top: Descriptor): Wanted {
-  const file = verify(files, descriptor);
-  const name = blobName(descriptor.digest);
-  const manifest = parseManifest(textOf(files, name, MAX_DOCUMENT_BYTES), name);
-  const config = verify(files, manifest.config);
+  const bytes = documentOf(files, descriptor, MAX_DOCUMENT_BYTES);
+  const manifest = parseManifest(DECODER.decode(bytes), blobName(descriptor.digest));
   return {
-    config,
-    configText: textOf(files, blobName(manifest.config.digest), MAX_CONFIG_BYTES),
-    layers: manifest.layers.map((layer) => verify(files, layer)),
-    manifest: { ...file, mediaType: manifest.mediaType ?? MANIFEST_TYPE },
+    config: documentOf(files, manifest.config, MAX_CONFIG_BYTES),
+    layers: manifest.layers.map((layer) => ({ file: sizedFile(files, layer), digest: layer.digest })),
+    manifest: { bytes, mediaType: manifest.mediaType ?? MANIFEST_TYPE },
     references: referencesOf(top),
   };
 }
+
+const DECODER = new TextDecoder();
 
 /** The whole name if the archive has it; `ref.name` may be just a tag, which names nothing. */
 function referencesOf(descriptor: Descriptor): string[] {
@@ -166,16 +173,24 @@ function blobName(digest: Digest): string {
   return `blobs/${digest.replace(":", "/")}`;
 }
 
-/** The file of a descriptor, with the digest and size it says. */
-function verify(files: ArchiveFiles, descriptor: Descriptor): ArchiveFile {
-  const file = required(files, blobName(descriptor.digest));
-  if (file.digest !== descriptor.digest || file.size !== descriptor.size) {
-    throw new CtrError(
-      "invalid",
-      `${blobName(descriptor.digest)} is damaged: it has digest ${file.digest} and ${file.size} bytes`,
-    );
-  }
+/** The file of a descriptor, with the size it says. */
+function sizedFile(files: ArchiveFiles, { digest, size }: Descriptor): ArchiveFile {
+  const file = required(files, blobName(digest));
+  if (file.size !== size)
+    throw new CtrError("invalid", `${blobName(digest)} is damaged: it has ${file.size} bytes instead of ${size}`);
   return file;
+}
+
+/** A small file of a descriptor, with the digest and size it says. */
+function documentOf(files: ArchiveFiles, descriptor: Descriptor, maxBytes: number): Uint8Array {
+  sizedFile(files, descriptor);
+  const bytes = bytesOf(files, blobName(descriptor.digest), maxBytes);
+  verify(descriptor.digest, digestOf(bytes));
+  return bytes;
+}
+
+function verify(expected: Digest, found: Digest): void {
+  if (found !== expected) throw new CtrError("invalid", `${blobName(expected)} is damaged: it has digest ${found}`);
 }
 
 function required(files: ArchiveFiles, name: string): ArchiveFile {
@@ -185,7 +200,8 @@ function required(files: ArchiveFiles, name: string): ArchiveFile {
 }
 
 async function prepare(loading: Loading, wanted: Wanted): Promise<PreparedImage> {
-  const config = parseImageConfig(wanted.configText);
+  const configText = DECODER.decode(wanted.config);
+  const config = parseImageConfig(configText);
   if (config.os !== "" && config.os !== "linux") {
     throw new CtrError("unsupported", `cannot load ${config.os} image on linux`);
   }
@@ -199,27 +215,22 @@ async function prepare(loading: Loading, wanted: Wanted): Promise<PreparedImage>
   const chain = chainIds(diffIds);
   const layers: PreparedLayer[] = [];
   const lower: string[] = [];
-  for (const [position, file] of wanted.layers.entries()) {
+  for (const [position, wantedLayer] of wanted.layers.entries()) {
     const [chainId, diffId] = [chain[position], diffIds[position]];
     if (chainId === undefined || diffId === undefined) throw new CtrError("internal", "a layer without a diff id");
-    const layer = await prepareOne(loading, file, chainId, diffId, lower);
+    const layer = await prepareOne(loading, wantedLayer, chainId, diffId, lower);
     layers.push(layer);
     lower.unshift(layer.unpacked?.path ?? lowerDirectories(loading.engine, [chainId])[0] ?? "");
   }
   const { references } = wanted;
   if (wanted.manifest === undefined) {
-    const made = prepareImage(loading.workspace, {
-      configText: wanted.configText,
-      layers,
-      parent: undefined,
-      references,
-    });
-    return { ...made, config: wanted.config };
+    return prepareImage(loading.workspace, { configText, layers, parent: undefined, references });
   }
+  const { bytes, mediaType } = wanted.manifest;
   return {
-    config: wanted.config,
-    configText: wanted.configText,
-    manifest: wanted.manifest,
+    config: prepareBlob(loading.workspace, wanted.config),
+    configText,
+    manifest: { ...prepareBlob(loading.workspace, bytes), mediaType },
     layers,
     parent: undefined,
     references,
@@ -228,27 +239,32 @@ async function prepare(loading: Loading, wanted: Wanted): Promise<PreparedImage>
 
 async function prepareOne(
   loading: Loading,
-  file: ArchiveFile,
+  { file, digest }: WantedLayer,
   chainId: Digest,
   diffId: Digest,
   lower: readonly string[],
 ): Promise<PreparedLayer> {
-  const mediaType = LAYER_TYPES[detectCompression(headOf(file))];
-  const blob = { digest: file.digest, size: file.size, path: file.path };
+  const { engine, workspace, kept } = loading;
   const known = loading.unpacked.get(chainId);
-  const isInstalled = known === undefined && hasLayer(loading.engine, chainId);
-  using fd = open(file.path, O_RDONLY);
-  const source = readChunks(fd.number);
+  const before = kept.get(file);
+  const isKept = before !== undefined || file.spooled !== undefined;
+  using writer = isKept ? undefined : new BlobWriter(workspace, `layer-blob-${kept.size}`);
   // Unpacked before or not, the blob that is kept must be what the config says: it is saved again one day.
-  const fresh = known === undefined && !isInstalled ? await unpackBlob(source, loading.workspace, lower) : undefined;
-  const found = fresh?.diffId ?? (await diffIdOf(source));
-  if (found !== diffId) throw new CtrError("invalid", `invalid diffID for layer: expected ${diffId}, got ${found}`);
-  if (fresh !== undefined) loading.unpacked.set(chainId, fresh.layer);
-  return { chainId, diffId, blob, mediaType, unpacked: known ?? fresh?.layer };
+  const isThere = known !== undefined || hasLayer(engine, chainId);
+  const fresh = isThere ? undefined : await unpackBlob(file.chunks(), workspace, lower, writer);
+  const foundDiffId = fresh?.diffId ?? before?.diffId ?? (await diffIdOf(file.chunks(), writer));
+  const blob = before?.blob ?? blobOf(file, writer);
+  kept.set(file, { diffId: foundDiffId, blob });
+  if (digest !== undefined) verify(digest, blob.digest);
+  if (foundDiffId !== diffId)
+    throw new CtrError("invalid", `invalid diffID for layer: expected ${diffId}, got ${foundDiffId}`);
+  const unpacked = known ?? fresh?.layer;
+  if (unpacked !== undefined) loading.unpacked.set(chainId, unpacked);
+  return { chainId, diffId, blob, mediaType: LAYER_TYPES[compressionOf(file)], unpacked };
 }
 
-function headOf(file: ArchiveFile): Uint8Array {
-  using fd = open(file.path, O_RDONLY);
-  const head = new Uint8Array(6);
-  return head.subarray(0, pread(fd.number, head, 0));
+function blobOf(file: ArchiveFile, writer: BlobWriter | undefined): PreparedBlob {
+  if (writer !== undefined) return { ...writer.finish(), path: writer.path };
+  if (file.spooled === undefined) throw new CtrError("internal", "a layer that was not kept");
+  return file.spooled;
 }

@@ -1,6 +1,6 @@
 /** `save`: images in a tar that is both an OCI layout and a docker-archive, as Docker 25 and later write it. */
 import { type WritableEntry, writeTar } from "../archive/tar-writer.ts";
-import { openBlob, readChunks } from "../content/blob-store.ts";
+import { openBlob, readInTurns } from "../content/blob-store.ts";
 import { type Digest, hexOf, parseDigest } from "../content/digest.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
@@ -116,7 +116,7 @@ async function* entriesOf(
   yield directory("blobs/");
   yield directory("blobs/sha256/");
   for (const [digest, { fd, size }] of [...blobs].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    yield { ...file(`blobs/sha256/${hexOf(digest)}`, size), content: readChunks(fd.number) };
+    yield { ...file(`blobs/sha256/${hexOf(digest)}`, size), content: readInTurns(fd.number) };
   }
   yield document("index.json", indexOf(images));
   yield document("manifest.json", images.map(dockerImage));

@@ -1,7 +1,9 @@
 /** Where the bytes of an import or load come from: a file, standard input, or an http(s) URL. */
-import { readChunks } from "../content/blob-store.ts";
+import { detectCompression } from "../archive/decompress.ts";
+import { readChunks, readInTurns } from "../content/blob-store.ts";
 import { CtrError, EAGAIN, isErrno } from "../errors/error.ts";
-import { O_RDONLY, open, POLLIN, poll } from "../sys/fd.ts";
+import { O_RDONLY, open, POLLIN, poll, pread } from "../sys/fd.ts";
+import { fstat, S_IFMT, S_IFREG } from "../sys/file.ts";
 
 const STDIN = 0;
 
@@ -11,9 +13,13 @@ export function readSource(source: string): AsyncIterable<Uint8Array> {
   return /^https?:\/\//.test(source) ? download(source) : readPath(source);
 }
 
+/** An uncompressed file comes in chunks whose memory is used again (`readInTurns`); a decompressor may keep it longer. */
 export async function* readPath(path: string): AsyncGenerator<Uint8Array, void, undefined> {
   using fd = open(path, O_RDONLY);
-  yield* readChunks(fd.number);
+  const isFile = (fstat(fd.number).mode & S_IFMT) === S_IFREG;
+  const head = new Uint8Array(6);
+  const isPlain = isFile && detectCompression(head.subarray(0, pread(fd.number, head, 0))) === "none";
+  yield* isPlain ? readInTurns(fd.number) : readChunks(fd.number);
 }
 
 export async function* readStdin(): AsyncGenerator<Uint8Array, void, undefined> {

@@ -1,6 +1,7 @@
 /** From a layer blob to an unpacked layer: decompress, verify the diff id, unpack, all in one pass. */
 import { type Compression, decompress } from "../archive/decompress.ts";
 import { readTarEvents } from "../archive/tar-reader.ts";
+import type { BlobWriter } from "../content/blob-store.ts";
 import { type Digest, parseDigest } from "../content/digest.ts";
 import type { Workspace } from "../content/workspace.ts";
 import { prepareLayer, type UnpackedLayer } from "../snapshot/layers.ts";
@@ -13,34 +14,52 @@ export interface UnpackedBlob {
   readonly compression: Compression;
 }
 
-/** Unpacks a layer's tar stream into `workspace`. */
+/**
+ * Unpacks a layer's tar stream into `workspace`. With `keep` the stream is written there too, as it came, and `finish`
+ * may be called afterwards.
+ */
 export async function unpackBlob(
   source: AsyncIterable<Uint8Array>,
   workspace: Workspace,
   lower: Lower,
+  keep?: BlobWriter,
 ): Promise<UnpackedBlob> {
+  const stream = plainStream(source, keep);
+  const layer = await prepareLayer(workspace.path, readTarEvents(stream.chunks), lower);
+  return { layer, diffId: stream.diffId(), compression: stream.compression() };
+}
+
+/** The diff id of a layer's tar stream, without unpacking it; `keep` as for `unpackBlob`. */
+export async function diffIdOf(source: AsyncIterable<Uint8Array>, keep?: BlobWriter): Promise<Digest> {
+  const stream = plainStream(source, keep);
+  for await (const _ of stream.chunks);
+  return stream.diffId();
+}
+
+interface PlainStream {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Both are known once the chunks are all read. */
+  readonly diffId: () => Digest;
+  readonly compression: () => Compression;
+}
+
+/** The stream without its compression, hashed on the way; once, where the blob is what is unpacked. */
+function plainStream(source: AsyncIterable<Uint8Array>, keep: BlobWriter | undefined): PlainStream {
   const hasher = new Bun.CryptoHasher("sha256");
   let compression: Compression = "none";
-  const plain = decompress(source, (detected) => {
+  const chunks = decompress(keep === undefined ? source : keep.tee(source), (detected) => {
     compression = detected;
   });
-  const layer = await prepareLayer(workspace.path, readTarEvents(hashed(plain, hasher)), lower);
-  return { layer, diffId: parseDigest(`sha256:${hasher.digest("hex")}`), compression };
-}
-
-/** The diff id of a layer's tar stream, without unpacking it. */
-export async function diffIdOf(source: AsyncIterable<Uint8Array>): Promise<Digest> {
-  const hasher = new Bun.CryptoHasher("sha256");
-  for await (const chunk of decompress(source)) hasher.update(chunk);
-  return parseDigest(`sha256:${hasher.digest("hex")}`);
-}
-
-async function* hashed(
-  source: AsyncIterable<Uint8Array>,
-  hasher: Bun.CryptoHasher,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of source) {
-    hasher.update(chunk);
-    yield chunk;
+  const isHashed = () => keep !== undefined && compression === "none";
+  async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of chunks) {
+      if (!isHashed()) hasher.update(chunk);
+      yield chunk;
+    }
   }
+  return {
+    chunks: hashed(),
+    diffId: () => (keep !== undefined && isHashed() ? keep.digest() : parseDigest(`sha256:${hasher.digest("hex")}`)),
+    compression: () => compression,
+  };
 }

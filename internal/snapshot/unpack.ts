@@ -7,6 +7,7 @@ import { CtrError, EEXIST, ELOOP, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM, isErrno, S
 import {
   DEFAULT_LIMITS,
   type EntryHeader,
+  HELD_CHUNKS,
   type LayerEvent,
   type LayerLimits,
   OPAQUE_WHITEOUT,
@@ -38,7 +39,10 @@ export async function unpackLayer(
   limits: Pick<LayerLimits, "unpackedBytes"> = DEFAULT_LIMITS,
 ): Promise<number> {
   using unpacker = new Unpacker(directory, lower, limits.unpackedBytes);
-  for await (const some of events) for (const event of some) await unpacker.add(event);
+  for await (const some of events) {
+    for (const event of some) await unpacker.add(event);
+    await unpacker.letGo();
+  }
   await unpacker.finish();
   return unpacker.size;
 }
@@ -79,6 +83,8 @@ class Unpacker implements Disposable {
   readonly #defaultAcls = new Map<string, Uint8Array>();
   /** The file whose content comes now. */
   #file: OpenFile | undefined;
+  /** How far the writing was after each of the last chunks. */
+  readonly #marks: number[] = [];
   #writtenBytes = 0;
   #isRootOpaque = false;
 
@@ -97,6 +103,15 @@ class Unpacker implements Disposable {
     this.#writer[Symbol.dispose]();
     this.#root[Symbol.dispose]();
     this.#openLower?.[Symbol.dispose]();
+  }
+
+  /** Called after each chunk of the archive: what lies too far back is not held any longer. */
+  async letGo(): Promise<void> {
+    this.#marks.push(this.#writer.mark());
+    const [oldest = -1] = this.#marks;
+    if (this.#marks.length < HELD_CHUNKS) return;
+    this.#marks.shift();
+    await this.#writer.reach(oldest);
   }
 
   async add(event: LayerEvent): Promise<void> {

@@ -31,10 +31,16 @@ export interface LayerEntry extends EntryHeader {
 /** What comes out of an archive, in order: an entry, then its content in pieces if it is a `file`. */
 export type LayerEvent =
   | { readonly type: "entry"; readonly header: EntryHeader }
-  /** Bytes that nobody changes afterwards. */
+  /** Bytes that stay as they are for as long as the chunk of the archive they lie in (`HELD_CHUNKS`). */
   | { readonly type: "data"; readonly bytes: Uint8Array }
   /** A hole of a sparse file: it reads as zeros. */
   | { readonly type: "hole"; readonly size: number };
+
+/**
+ * Who reads an archive in chunks may use the memory of one again after so many others: page faults for memory that is
+ * always new cost as much as the reading. So whoever keeps content is done with it by then.
+ */
+export const HELD_CHUNKS = 8;
 
 /** Limits on what an archive may hold; more is an error. */
 export interface LayerLimits {

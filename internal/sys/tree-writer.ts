@@ -125,7 +125,7 @@ export class TreeWriter<Tag> implements Disposable {
     this.#batch.words[this.#step(tag, "make-file", directory, FILE_SLOT, name) + MODE] = mode;
   }
 
-  /** The bytes must not change until a later `drain`, or for good. */
+  /** The bytes must not change until the step is done: see `mark`. */
   write(tag: Tag, bytes: Uint8Array): void {
     this.#data(this.#step(tag, "write", ROOT_SLOT, FILE_SLOT, ""), bytes);
     this.#batch.contentBytes += bytes.length;
@@ -185,6 +185,17 @@ export class TreeWriter<Tag> implements Disposable {
     next.textEnd = 0;
     next.contentBytes = 0;
     this.#batch = next;
+  }
+
+  /** Stands for everything written down so far, for `reach`. */
+  mark(): number {
+    return this.#batch.tags.length === 0 ? this.#submitted - 1 : this.#submitted;
+  }
+
+  /** Waits until everything up to a mark is done. */
+  async reach(mark: number): Promise<void> {
+    if (mark >= this.#submitted) await this.flush();
+    await this.#settle(Math.max(0, this.#submitted - mark - 1));
   }
 
   /** Waits until every step is done. */
