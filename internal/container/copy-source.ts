@@ -17,6 +17,7 @@ import {
   pread,
 } from "../sys/fd.ts";
 import {
+  type DirectoryEntry,
   fgetxattr,
   fstat,
   getdents64,
@@ -29,7 +30,6 @@ import {
   S_IFMT,
   S_IFREG,
   type Stat,
-  statx,
 } from "../sys/file.ts";
 
 /** An entry; `content` gives exactly `size` bytes and is used up before the next entry is asked for. */
@@ -42,7 +42,15 @@ const CAPABILITY = "security.capability";
 /** True for a directory, given with its descriptor, whose content is left out. */
 export type LeaveOut = (stat: Stat, directory: Fd) => boolean;
 
+/** A directory that is being read. */
+interface Level {
+  readonly directory: Fd;
+  readonly shown: Uint8Array;
+  readonly names: Iterator<DirectoryEntry>;
+}
+
 interface Walk {
+  readonly levels: Level[];
   /** The first name of each file with several links. */
   readonly links: Map<string, Uint8Array>;
   readonly leavesOut: LeaveOut;
@@ -50,60 +58,63 @@ interface Walk {
 
 /**
  * The entries of what `parent` holds under `name`, called `shown` and what lies below it. An empty `name` is the directory
- * behind `parent` itself.
+ * behind `parent` itself. One descriptor is open for each level.
  */
-export async function* readTree(
+export function* readTree(
   parent: Fd,
   name: Uint8Array,
   shown: Uint8Array,
   leavesOut: LeaveOut = () => false,
-): AsyncGenerator<CopyEntry, void, undefined> {
-  const walk: Walk = { links: new Map(), leavesOut };
-  if (name.length > 0) yield* readEntry(walk, parent, name, shown);
-  else yield* readDirectory(walk, parent, shown);
-}
-
-async function* readDirectory(
-  walk: Walk,
-  directory: Fd,
-  shown: Uint8Array,
-): AsyncGenerator<CopyEntry, void, undefined> {
-  yield header("directory", shown, fstat(directory.number));
-  for (const { name } of getdents64(directory.number).sort((a, b) => Buffer.compare(a.name, b.name))) {
-    try {
-      yield* readEntry(walk, directory, name, joined(shown, name));
-    } catch (error) {
-      // Removed since the directory was listed: a container may be at work in it.
-      if (!isErrno(error, ENOENT) || isStillThere(directory, name)) throw error;
+): Generator<CopyEntry, void, undefined> {
+  const walk: Walk = { levels: [], links: new Map(), leavesOut };
+  try {
+    if (name.length > 0) {
+      using place = openat(parent.number, name, O_PATH | O_NOFOLLOW);
+      yield* readEntry(walk, place, shown);
+    } else {
+      yield header("directory", shown, fstat(parent.number));
+      enter(walk, openat(parent.number, ".", O_RDONLY | O_DIRECTORY), shown);
     }
+    for (let level = walk.levels.at(-1); level !== undefined; level = walk.levels.at(-1)) {
+      const next = level.names.next();
+      if (next.done === true) {
+        level.directory.close();
+        walk.levels.pop();
+        continue;
+      }
+      using place = tryOpen(level.directory, next.value.name);
+      if (place !== undefined) yield* readEntry(walk, place, joined(level.shown, next.value.name));
+    }
+  } finally {
+    for (const { directory } of walk.levels) directory.close();
   }
 }
 
-function isStillThere(directory: Fd, name: Uint8Array): boolean {
+function enter(walk: Walk, directory: Fd, shown: Uint8Array): void {
+  const names = getdents64(directory.number).sort((a, b) => Buffer.compare(a.name, b.name));
+  walk.levels.push({ directory, shown, names: names.values() });
+}
+
+/** Undefined for a name that was removed since the directory was listed: a container may be at work in it. */
+function tryOpen(directory: Fd, name: Uint8Array): Fd | undefined {
   try {
-    statx(directory.number, name);
-    return true;
+    return openat(directory.number, name, O_PATH | O_NOFOLLOW);
   } catch (error) {
-    if (isErrno(error, ENOENT)) return false;
+    if (isErrno(error, ENOENT)) return undefined;
     throw error;
   }
 }
 
-async function* readEntry(
-  walk: Walk,
-  directory: Fd,
-  name: Uint8Array,
-  shown: Uint8Array,
-): AsyncGenerator<CopyEntry, void, undefined> {
-  // Looked at before it is opened: opening a device or a pipe does something.
-  using place = openat(directory.number, name, O_PATH | O_NOFOLLOW);
+/** The entry of what was opened with O_PATH: looked at before it is read, since opening a device or a pipe does something. */
+function* readEntry(walk: Walk, place: Fd, shown: Uint8Array): Generator<CopyEntry, void, undefined> {
   const stat = fstat(place.number);
   const kind = kindOf(stat);
   if (kind === undefined) return; // a socket: it means nothing without the process that bound it
   if (kind === "directory") {
-    using child = openat(place.number, ".", O_RDONLY | O_DIRECTORY);
-    if (walk.leavesOut(stat, child)) yield header("directory", shown, stat);
-    else yield* readDirectory(walk, child, shown);
+    yield header("directory", shown, stat);
+    const directory = openat(place.number, ".", O_RDONLY | O_DIRECTORY);
+    if (walk.leavesOut(stat, directory)) directory.close();
+    else enter(walk, directory, shown);
     return;
   }
   if (stat.nlink > 1) {
@@ -212,7 +223,7 @@ function joined(directory: Uint8Array, name: Uint8Array): Uint8Array {
 export class ArchiveSize {
   bytes = 1024;
 
-  async *count(entries: AsyncIterable<CopyEntry>): AsyncGenerator<CopyEntry, void, undefined> {
+  async *count(entries: AsyncIterable<CopyEntry> | Iterable<CopyEntry>): AsyncGenerator<CopyEntry, void, undefined> {
     for await (const entry of entries) {
       this.bytes += 512 + Math.ceil(entry.size / 512) * 512;
       yield entry;

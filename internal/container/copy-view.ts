@@ -231,10 +231,7 @@ export class InsideContainer implements PlaceFinder {
   }
 
   open(names: readonly string[]): Fd {
-    const path = Buffer.concat([
-      Buffer.from(this.#directory),
-      ...names.flatMap((name) => [SLASH, Buffer.from(name, "latin1")]),
-    ]);
+    const path = Buffer.concat([Buffer.from(`${this.#directory}/`), Buffer.from(names.join("/"), "latin1")]);
     return openInside(this.#root, path, O_RDONLY | O_DIRECTORY);
   }
 
@@ -254,5 +251,3 @@ export class InsideContainer implements PlaceFinder {
     }
   }
 }
-
-const SLASH = Buffer.from("/");

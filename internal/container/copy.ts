@@ -18,7 +18,7 @@ import {
   type Stat,
   statx,
 } from "../sys/file.ts";
-import { umask } from "../sys/process.ts";
+import { prlimit, umask } from "../sys/process.ts";
 import {
   absoluteKeepingEnd,
   assertsDirectory,
@@ -71,6 +71,7 @@ export async function* archiveFromContainer(
   using view = openView(engine, options.container, false);
   const source = locate(view, options);
   recordContainerEvent(engine, view.record, "archive-path");
+  prepareProcess();
   yield* writeTar(source.read(source.ownName));
 }
 
@@ -89,7 +90,7 @@ export async function copyFromContainer(
   using target = open(plan.directory, O_RDONLY | O_DIRECTORY);
   recordContainerEvent(engine, view.record, "archive-path");
   const size = new ArchiveSize();
-  umask(0);
+  prepareProcess();
   await writeTree(size.count(source.read(entryName(plan.name))), {
     place: below(target),
     ownership: "own",
@@ -135,6 +136,15 @@ export async function unpackToContainer(
   return { bytes: size.bytes, destination: destination.path };
 }
 
+const RLIMIT_NOFILE = 7;
+
+/** Modes as the entries say; and as many descriptors as a tree may have levels. */
+function prepareProcess(): void {
+  umask(0);
+  const { hard } = prlimit(0, RLIMIT_NOFILE);
+  prlimit(0, RLIMIT_NOFILE, { soft: hard, hard });
+}
+
 /** The entries of an archive; of nothing at all there are none. */
 async function* entriesOf(archive: AsyncIterable<Uint8Array>): AsyncGenerator<CopyEntry, void, undefined> {
   const iterator = archive[Symbol.asyncIterator]();
@@ -168,7 +178,7 @@ async function extract(
     throw error;
   }
   checkWritable(view, place);
-  umask(0);
+  prepareProcess();
   await writeTree(entries, { place: inside, ownership: archive ? ownerOf(view) : "kept", shown: directory });
 }
 
@@ -201,7 +211,7 @@ interface Located {
   readonly name: string;
   readonly ownName: string;
   readonly isDirectory: boolean;
-  read(name: string): AsyncIterable<CopyEntry>;
+  read(name: string): Iterable<CopyEntry>;
 }
 
 /** Finds the source in the container. Throws `not-found` in Docker's words. */
@@ -230,12 +240,12 @@ function locate(view: ContainerView, { container, path, follow }: CopyFromOption
   }
 }
 
-async function* readInside(
+function* readInside(
   view: ContainerView,
   path: string,
   isTree: boolean,
   shown: string,
-): AsyncGenerator<CopyEntry, void, undefined> {
+): Generator<CopyEntry, void, undefined> {
   const { root } = view;
   if (isTree) {
     using directory = openInside(root, path, O_RDONLY | O_DIRECTORY | (assertsDirectory(path) ? 0 : O_NOFOLLOW));

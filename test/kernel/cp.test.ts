@@ -495,6 +495,40 @@ describe("at rest", () => {
   });
 });
 
+test("cp: of and into a paused container", async () => {
+  const cwd = hostSide();
+  const id = await container();
+  await engine.ok("pause", id);
+  expect(await cpIn(cwd, `${id}:/d/f`, "out/paused")).toMatchObject({ status: 0 });
+  expect(await cpIn(cwd, "file", `${id}:/e/paused`)).toMatchObject({ status: 0 });
+  await engine.ok("unpause", id);
+  expect(await engine.ok("exec", id, "cat", "/e/paused")).toBe("x");
+  await engine.ok("rm", "-f", id);
+});
+
+test.if(!isDocker())("cp: what was copied is told on a terminal, unless -q", async () => {
+  const id = await container();
+  const session = engine.session("cp", `${id}:/d/f`, `${engine.scratch}/told`);
+  expect(await session.exited).toBe(0);
+  expect(session.output()).toContain(`Successfully copied 2.05kB to ${engine.scratch}/told`);
+  const quiet = engine.session("cp", "-q", `${id}:/d/f`, `${engine.scratch}/told`);
+  expect(await quiet.exited).toBe(0);
+  expect(quiet.output()).toBe("");
+  await engine.ok("rm", "-f", id);
+});
+
+test("cp: a tree of a thousand levels, both ways", async () => {
+  const cwd = hostSide();
+  const id = await container();
+  const deep = Array.from({ length: 1000 }, () => "d").join("/");
+  mkdirSync(`${cwd}/deep/${deep}`, { recursive: true });
+  writeFileSync(`${cwd}/deep/${deep}/f`, "bottom\n");
+  expect(await cpIn(cwd, "deep", `${id}:/deep`)).toMatchObject({ status: 0 });
+  expect(await cpIn(cwd, `${id}:/deep`, "out/deep")).toMatchObject({ status: 0 });
+  expect(readFileSync(`${cwd}/out/deep/${deep}/f`, "utf8")).toBe("bottom\n");
+  await engine.ok("rm", "-f", id);
+});
+
 describe("operands", () => {
   test.each([
     ["two containers", ["a:/x", "b:/y"], "copying between containers is not supported"],
