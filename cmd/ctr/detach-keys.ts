@@ -1,7 +1,40 @@
 /** Detach keys: a sequence such as `ctrl-p,ctrl-q` that is looked for in what is typed. */
-import { CtrError } from "../../internal/errors/error.ts";
+import { CtrError, EACCES, ENOENT, ENOTDIR, isErrno } from "../../internal/errors/error.ts";
+import { readText } from "../../internal/sys/file.ts";
+import { printError } from "./output.ts";
 
-export const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
+const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
+
+/**
+ * The keys that detach: the flag's, else `detachKeys` of the caller's Docker configuration, else Docker's own. The
+ * configuration is read only where keys matter, at a terminal. Throws `invalid`.
+ */
+export function chooseDetachKeys(flag: string | undefined, hasTerminal: boolean): Uint8Array {
+  if (flag !== undefined && flag !== "") return parseDetachKeys(flag);
+  return parseDetachKeys((hasTerminal ? configuredKeys() : undefined) ?? DEFAULT_DETACH_KEYS);
+}
+
+function configuredKeys(): string | undefined {
+  const directory = process.env["DOCKER_CONFIG"] || `${process.env["HOME"] || "/root"}/.docker`;
+  const path = `${directory}/config.json`;
+  let text: string;
+  try {
+    text = readText(path);
+  } catch (error) {
+    if (isErrno(error, ENOENT, ENOTDIR, EACCES)) return undefined;
+    throw error;
+  }
+  try {
+    const config: unknown = JSON.parse(text);
+    const keys =
+      typeof config === "object" && config !== null && "detachKeys" in config ? config.detachKeys : undefined;
+    return typeof keys === "string" && keys !== "" ? keys : undefined;
+  } catch (error) {
+    // As Docker's client: a broken file keeps nobody from working.
+    printError(`WARNING: Error loading config file: ${path}: ${error instanceof Error ? error.message : error}`);
+    return undefined;
+  }
+}
 
 /** The bytes of a sequence (moby/term ToBytes). Throws `invalid`. */
 export function parseDetachKeys(text: string): Uint8Array {

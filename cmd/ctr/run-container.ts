@@ -9,7 +9,7 @@ import { checkCidFile, writeCidFile } from "./cid-file.ts";
 import type { Call } from "./command.ts";
 import type { RUN_FLAGS } from "./container-flags.ts";
 import { checkPullFlag, createPulling } from "./create-pulling.ts";
-import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./detach-keys.ts";
+import { chooseDetachKeys } from "./detach-keys.ts";
 import { printError, printLine } from "./output.ts";
 import { readContainerFlags } from "./read-container-flags.ts";
 import { attachedSession } from "./stream.ts";
@@ -24,7 +24,7 @@ export async function runContainer(
   const { flags, operands } = call;
   const [image = "", ...args] = operands;
   const spec = readContainerFlags(flags, "run", flags.detach);
-  const detachKeys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
+  const detachKeys = chooseDetachKeys(flags["detach-keys"], flags.tty && flags.interactive);
   const { streams, isTty, isStdinOpen } = spec.config;
   const attached = { ...streams, stdin: streams.stdin && isStdinOpen };
   if (isTty && attached.stdin) checkInputTerminal();

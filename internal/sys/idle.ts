@@ -44,9 +44,12 @@ export function dozeWhenIdle({ mayDoze, descriptors }: Watched): void {
       Bun.gc(true);
       wait(-1);
     }
-    setTimeout(doze, QUIET_MS);
+    rest();
   };
-  setTimeout(doze, QUIET_MS);
+  // Not in the timer itself: it may run amid the events that the loop has taken from the kernel but not handled yet, and
+  // what was reported once (a pipe that takes bytes again, EPOLLONESHOT) is not reported by the kernel a second time.
+  const rest = () => setTimeout(() => setImmediate(doze), QUIET_MS);
+  rest();
 }
 
 /** The lowest epoll descriptor: the event loop's is made before any other. */

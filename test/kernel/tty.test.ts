@@ -1,5 +1,6 @@
 /** A container on a terminal: size, modes, keys, signals, job control. */
 import { expect } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -180,4 +181,33 @@ test("without -t: ctrl-c on the command goes to the program as SIGINT", async ()
   person.kill("SIGTERM");
   await person.expect("signal 15");
   expect(await person.exited).toBe(0);
+});
+
+test("the detach keys of the caller's configuration; a flag goes before them", async () => {
+  mkdirSync(`${engine.scratch}/docker`);
+  writeFileSync(`${engine.scratch}/docker/config.json`, JSON.stringify({ detachKeys: "ctrl-e,e" }));
+  const env = { DOCKER_CONFIG: `${engine.scratch}/docker` };
+  await using person = engine.sessionWith(
+    { env },
+    "run",
+    "-it",
+    "--name",
+    "configured",
+    "--network",
+    "none",
+    image,
+    "sh",
+  );
+  await person.expect(PROMPT);
+  person.type("\x05e");
+  expect(await person.exited).toBe(0);
+  expect(person.output()).toContain("read escape sequence");
+  await using again = engine.sessionWith({ env }, "attach", "--detach-keys", "ctrl-x", "configured");
+  await waitFor("attach", () => again.isRaw());
+  again.type("\x05echo not yet $((40+2))\r");
+  await again.expect("not yet 42");
+  again.type("\x18");
+  expect(await again.exited).toBe(0);
+  expect(await engine.ok("inspect", "-f", "{{.State.Running}}", "configured")).toBe("true");
+  await engine.ok("rm", "-f", "configured");
 });

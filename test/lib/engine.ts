@@ -46,6 +46,7 @@ export interface TestEngine {
   readonly spawn: (...operands: readonly string[]) => Bun.Subprocess<"pipe", "pipe", "pipe">;
   /** Starts a command on a terminal. */
   readonly session: (...operands: readonly string[]) => Session;
+  readonly sessionWith: (options: Pick<CallOptions, "env">, ...operands: readonly string[]) => Session;
   /** Imports a root file system (`test/images/make`) under its own name, once; gives the name. */
   readonly image: (name: ImageName) => Promise<string>;
   /** Fails the test if removing every container left anything; called after the last test too. */
@@ -133,6 +134,7 @@ function createEngine(home: string): TestEngine {
         stderr: "pipe",
       }),
     session: (...operands) => openSession([binary(), ...operands], { env }),
+    sessionWith: (options, ...operands) => openSession([binary(), ...operands], { env: { ...env, ...options.env } }),
     image(name) {
       const known = imported.get(name) ?? importImage(name);
       imported.set(name, known);

@@ -5,7 +5,7 @@ import { openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
 import { attachToRunning } from "../attach-running.ts";
 import { defineCommand } from "../command.ts";
-import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../detach-keys.ts";
+import { chooseDetachKeys } from "../detach-keys.ts";
 import { checkInputTerminal } from "../terminal.ts";
 
 export const command = defineCommand({
@@ -22,7 +22,6 @@ export const command = defineCommand({
   operands: [1, 1],
   async run({ flags, operands, directories }) {
     const [name = ""] = operands;
-    const detachKeys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
     using engine = openEngine(directories);
     const record = refresh(engine, findContainer(engine, name));
     if (record === undefined) throw new CtrError("not-found", `No such container: ${name}`);
@@ -38,6 +37,7 @@ export const command = defineCommand({
     }
     const { Tty, OpenStdin } = record.config;
     const streams = { stdin: OpenStdin && !flags["no-stdin"], stdout: true, stderr: true };
+    const detachKeys = chooseDetachKeys(flags["detach-keys"], Tty && streams.stdin);
     if (Tty && streams.stdin) checkInputTerminal();
     return await attachToRunning(engine, record, {
       streams,

@@ -7,7 +7,7 @@ import { findContainer } from "../../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
 import { defineCommand } from "../command.ts";
-import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../detach-keys.ts";
+import { chooseDetachKeys } from "../detach-keys.ts";
 import { asUsageError } from "../option-errors.ts";
 import { attachedSession } from "../stream.ts";
 import { checkInputTerminal, terminalSize } from "../terminal.ts";
@@ -38,7 +38,7 @@ export const command = defineCommand({
   async run({ flags, operands, directories }) {
     const [name = "", ...args] = operands;
     const env = asUsageError("exec", FLAGS, () => environmentFromFlags(flags, process.env));
-    const detachKeys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
+    const detachKeys = chooseDetachKeys(flags["detach-keys"], flags.tty && flags.interactive);
     const { tty, detach, user, workdir } = flags;
     if (tty && flags.interactive && !detach) checkInputTerminal();
     if (workdir !== undefined && workdir !== "" && !workdir.startsWith("/")) {

@@ -6,7 +6,7 @@ import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
 import { attachToRunning } from "../attach-running.ts";
 import { defineCommand } from "../command.ts";
-import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../detach-keys.ts";
+import { chooseDetachKeys } from "../detach-keys.ts";
 import { printFailure } from "../fail.ts";
 import { printLine } from "../output.ts";
 import { attachedSession } from "../stream.ts";
@@ -27,7 +27,7 @@ export const command = defineCommand({
       const [name = "", another] = operands;
       if (another !== undefined)
         throw new CtrError("invalid", "you cannot start and attach multiple containers at once");
-      const keys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
+      const keys = chooseDetachKeys(flags["detach-keys"], flags.interactive);
       return await startAttached(engine, name, flags.interactive, keys);
     }
     let status = 0;
