@@ -41,7 +41,12 @@ async function main(words: readonly string[]): Promise<number> {
     if (found.entry.isForEverybody !== true && process.geteuid?.() !== 0) {
       throw new CtrError("denied", "permission denied: the engine is root's, and so are its commands");
     }
-    const call = { flags: outcome.values, operands: outcome.operands, directories: engineDirectories(globals.values) };
+    const directories = engineDirectories(globals.values);
+    if (directories.storageDriver !== undefined && found.entry.isForEverybody !== true) {
+      const { useStorageDriver } = await import("./storage-driver.ts");
+      useStorageDriver(directories);
+    }
+    const call = { flags: outcome.values, operands: outcome.operands, directories };
     // The flags were parsed by the command's own definitions: that is the type its action takes.
     return await command.run(call as never);
   } catch (caught) {

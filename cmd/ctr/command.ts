@@ -32,6 +32,10 @@ export interface Call<D extends FlagDefinitions> {
 export interface Directories {
   readonly root: string;
   readonly state: string;
+  /** `--storage-driver`/`CTR_STORAGE_DRIVER`. */
+  readonly storageDriver?: string;
+  /** `CTR_CONFIG`. */
+  readonly config?: string | undefined;
 }
 
 export interface Command<D extends FlagDefinitions = FlagDefinitions> {

@@ -17,6 +17,12 @@ export const GLOBAL_FLAGS = {
     valueHint: "string",
     description: 'Directory of the engine\'s run-time state (default "/run/ctr")',
   },
+  "storage-driver": {
+    type: "string",
+    alias: "s",
+    valueHint: "string",
+    description: 'How images and containers are kept: "overlay", "vfs" or "btrfs" (default: what works)',
+  },
   debug: { type: "boolean", alias: "D", description: "Print the stack and the causes of a failure" },
   version: { type: "boolean", alias: "v", description: "Print version information and quit" },
 } as const;
@@ -25,8 +31,12 @@ export const GLOBAL_FLAGS = {
 export function engineDirectories(globals: {
   readonly root: string | undefined;
   readonly state: string | undefined;
+  readonly "storage-driver": string | undefined;
 }): Directories {
+  const driver = globals["storage-driver"] ?? process.env["CTR_STORAGE_DRIVER"] ?? "";
   return {
+    ...(driver === "" ? {} : { storageDriver: driver }),
+    config: process.env["CTR_CONFIG"],
     root: directory(globals.root ?? process.env["CTR_ROOT"], "/var/lib/ctr"),
     state: directory(globals.state ?? process.env["CTR_STATE"], "/run/ctr"),
   };

@@ -37,6 +37,10 @@ export async function runContainer(
   writeCidFile(flags.cidfile, record.id);
   for (const warning of warnings) printError(`WARNING: ${warning}`);
   const isAttached = attached.stdin || attached.stdout || attached.stderr;
+  if (record.driver !== undefined) {
+    const { makeFlatRoot } = await import("../../internal/container/flat-root.ts");
+    makeFlatRoot(engine, record);
+  }
   const connection = await sendStart(supervisor, record.id, {
     ...(isAttached ? { streams: attached } : {}),
     ...(isTty ? { size: terminalSize() } : {}),

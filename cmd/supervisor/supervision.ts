@@ -330,6 +330,10 @@ export class Supervision {
   async #launch(size: TerminalSize | undefined): Promise<Run> {
     const { config } = this.#record;
     const early = this.#takeEarly();
+    if (early === undefined && this.#record.driver !== undefined) {
+      const { makeFlatRoot } = await import("../../internal/container/flat-root.ts");
+      makeFlatRoot(this.#engine, this.#record);
+    }
     const confinement = confinementOf(this.#record);
     const pipes = config.Tty || early !== undefined ? undefined : makePipes(config.OpenStdin);
     using ends = pipes?.ends ?? nullEnds();

@@ -2,10 +2,10 @@
 import { cgroupsPath } from "../cgroups/cgroup.ts";
 import { cgroupLayout } from "../cgroups/layout.ts";
 import { checkSlice, type ScopePlace, scopePath, scopePlace, systemdCgroupsPath } from "../cgroups/systemd/place.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import { CtrError } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
-import { loadEngineConfig } from "./engine-config.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 
 /** As a container's configuration records it. */

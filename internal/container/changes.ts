@@ -4,14 +4,16 @@
  */
 import type { Engine } from "../db/engine.ts";
 import { ELOOP, ENOENT, ENOTDIR, isErrno } from "../errors/error.ts";
+import { changedPaths } from "../snapshot/diff-trees.ts";
+import { isFlat } from "../snapshot/flat.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { LowerLayers } from "../snapshot/lower-lookup.ts";
 import { isOpaque, isWhiteout } from "../snapshot/overlay.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
-import { makeWritableSnapshot } from "../snapshot/writable.ts";
 import { type Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, open, openat } from "../sys/fd.ts";
 import { fgetxattr, getdents64, lgetxattr, S_IFDIR, S_IFMT, S_IFREG, type Stat, statx } from "../sys/file.ts";
 import { currentContainer } from "./control.ts";
+import { anySnapshot } from "./flat-root.ts";
 
 /** Added, changed, deleted. */
 export interface Change {
@@ -25,7 +27,8 @@ export function changesOf(engine: Engine, nameOrId: string): Change[] {
   const record = currentContainer(engine, nameOrId);
   const lower = lowerDirectories(engine, record.layers);
   // One that never ran has none yet.
-  const { upper } = makeWritableSnapshot(engine.root, record.id, lower);
+  const { upper } = anySnapshot(engine, record);
+  if (isFlat(upper)) return changedPaths(upper, lower[0]);
   using layers = new LowerLayers([...lower, placeholderLayer(engine.root)]);
   using root = open(upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   const changes: Change[] = [];

@@ -15,6 +15,7 @@ import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
 import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";
+import { removeSnapshot } from "../snapshot/remove-snapshot.ts";
 import {
   AT_FDCWD,
   type Fd,
@@ -91,7 +92,7 @@ function collectAfterBoot(engine: Engine): void {
   if (exists(AT_FDCWD, done)) return;
   // Listed before the rows are asked for: a row is there before its directory, and goes after it.
   for (const id of namesIn(`${engine.root}/containers`)) {
-    if (isId(id) && containerById(engine, id) === undefined) removeTree(AT_FDCWD, `${engine.root}/containers/${id}`);
+    if (isId(id) && containerById(engine, id) === undefined) removeSnapshot(`${engine.root}/containers/${id}`);
   }
   open(done, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600).close();
 }

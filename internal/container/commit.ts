@@ -5,10 +5,10 @@ import { type CommitOptions, commitContainer } from "../image/commit.ts";
 import type { Exclude } from "../snapshot/diff.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { LowerLayers } from "../snapshot/lower-lookup.ts";
-import { makeWritableSnapshot } from "../snapshot/writable.ts";
 import { readlinkat, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/file.ts";
 import { currentContainer, pauseContainer, unpauseContainer } from "./control.ts";
 import { recordContainerEvent } from "./event.ts";
+import { anySnapshot } from "./flat-root.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type ContainerCommit = Pick<CommitOptions, "reference" | "author" | "message" | "changes"> & {
@@ -31,7 +31,7 @@ export async function commit(engine: Engine, nameOrId: string, options: Containe
   const { pause, ...rest } = options;
   const lower = lowerDirectories(engine, record.layers);
   // One that never ran has none yet.
-  const { upper } = makeWritableSnapshot(engine.root, record.id, lower);
+  const { upper } = anySnapshot(engine, record);
   return await commitContainer(engine, {
     ...rest,
     imageId: record.imageId,

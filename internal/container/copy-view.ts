@@ -27,6 +27,7 @@ import { currentContainer } from "./control.ts";
 import { endsInDot } from "./copy-path.ts";
 import type { LeaveOut } from "./copy-source.ts";
 import type { PlaceFinder } from "./copy-target.ts";
+import { makeFlatRoot } from "./flat-root.ts";
 import type { ContainerRecord } from "./record.ts";
 import { restingMounts } from "./spec.ts";
 import { containerById, hasKeeper, NOBODY, patchRuntime } from "./store.ts";
@@ -76,6 +77,7 @@ function openResting(engine: Engine, record: ContainerRecord, isWritable: boolea
     throw new CtrError("conflict", `container ${record.name} is ${record.state}: its files cannot be copied`);
   }
   using claim = isWritable ? keep(engine, record) : new DisposableStack();
+  if (record.driver !== undefined) makeFlatRoot(engine, record);
   const { place, root: rootMount, mounts } = restingMounts(engine, record, isWritable);
   // Of this thread only, which is the one that makes the system calls. It ends with the process, and the mounts with it.
   unshare(CLONE_NEWNS);

@@ -30,7 +30,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
     LogPath: record.hostConfig.LogConfig.Type === "json-file" ? jsonLogPath(engine.root, id) : "",
     Name: `/${record.name}`,
     RestartCount: runtime.restartCount,
-    Driver: "overlay2",
+    Driver: record.driver ?? "overlay2",
     Platform: "linux",
     MountLabel: "",
     ProcessLabel: "",
@@ -171,6 +171,7 @@ function hostConfigOf(config: HostConfig): object {
 
 /** Nothing is mounted on the host: `MergedDir` is where Docker would have it. */
 function graphDriver(engine: Engine, record: ContainerRecord): object {
+  if (record.driver !== undefined) return { Name: record.driver, Data: null };
   const { upper, work } = writableSnapshot(engine.root, record.id);
   return {
     Name: "overlay2",

@@ -1,6 +1,6 @@
 /** `--log-driver` and `--log-opt` over what the engine is set to. */
 
-import { loadEngineConfig } from "./engine-config.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import type { Variables } from "./env.ts";
 import { DEFAULT_LOG_CONFIG } from "./log/default.ts";
 import { OptionError } from "./option-error.ts";

@@ -197,6 +197,8 @@ export interface ContainerRecord {
   readonly layers: readonly string[];
   readonly state: ContainerState;
   readonly runtime: RuntimeRecord;
+  /** The storage driver of its root file system; absent for overlay. */
+  readonly driver?: "vfs" | "btrfs";
 }
 
 /** A container that never ran. */

@@ -4,6 +4,7 @@ import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { withContext } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";
+import { removeSnapshot } from "../snapshot/remove-snapshot.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { removeTree } from "../sys/file.ts";
 import { processStartTime } from "../sys/process.ts";
@@ -55,7 +56,7 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
   };
   if (options.isKeptWithoutCgroup !== true) attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
   attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
-  attempt(() => removeTree(AT_FDCWD, `${engine.root}/containers/${record.id}`));
+  attempt(() => removeSnapshot(`${engine.root}/containers/${record.id}`));
   if (options.isKeptWithoutCgroup !== true && removing.runtime.endpoint !== undefined)
     attempt(() => void wakeNetd(engine));
   if (problems.length > 0) {

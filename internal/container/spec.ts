@@ -17,7 +17,7 @@ import {
 import { DEFAULT_SECCOMP, profileSeccomp } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
-import { makeWritableSnapshot } from "../snapshot/writable.ts";
+import { makeWritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
 import type { Capabilities, Linux, Mount, Namespace, NamespaceType, Process, Rlimit, Spec } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, readText } from "../sys/file.ts";
@@ -56,21 +56,17 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
   const { config, hostConfig } = record;
   const donor = networkDonor(engine, record);
   const hostname = donor?.config.Hostname ?? config.Hostname;
-  const lower = lowerDirectories(engine, record.layers);
-  const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
+  const { place, root } = rootOf(engine, record, true);
   if (donor === undefined) writeEtcFiles(engine.root, record, hostname);
   makeSources(engine, record.runtime.mounts);
   checkPropagation(record.runtime.mounts);
   return {
     ociVersion: "1.2.0",
     process: mainProcess(record, hostname, context),
-    root: { path: placeOfRoot(engine, record), readonly: hostConfig.ReadonlyRootfs },
+    root: { path: place, readonly: hostConfig.ReadonlyRootfs },
     hostname,
     ...(config.Domainname === "" ? {} : { domainname: config.Domainname }),
-    mounts: [
-      rootMount([...lower, placeholderLayer(engine.root)], [`upperdir=${upper}`, `workdir=${work}`]),
-      ...mountsOf(engine, record, donor),
-    ],
+    mounts: [...(root === undefined ? [] : [root]), ...mountsOf(engine, record, donor)],
     annotations: annotationsOf(record),
     linux: linuxOf(record, donor),
   };
@@ -81,6 +77,25 @@ export async function withServers(record: ContainerRecord): Promise<ContainerRec
   if (record.runtime.mounts.every(({ options }) => options === undefined)) return record;
   const { withAddresses } = await import("../volume/addresses.ts");
   return { ...record, runtime: { ...record.runtime, mounts: await withAddresses(record.runtime.mounts) } };
+}
+
+/**
+ * The root file system: where init mounts it, in its own mount namespace only (an upper directory covers itself), and the
+ * overlay that it is; none where the place holds a whole tree, which `makeFlatRoot` has made.
+ */
+function rootOf(
+  engine: Engine,
+  record: ContainerRecord,
+  isWritable: boolean,
+): { readonly place: string; readonly root: Mount | undefined } {
+  if (record.driver !== undefined) return { place: writableSnapshot(engine.root, record.id).upper, root: undefined };
+  const lower = lowerDirectories(engine, record.layers);
+  const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
+  const layers = [...lower, placeholderLayer(engine.root)];
+  return {
+    place: upper,
+    root: isWritable ? rootMount(layers, [`upperdir=${upper}`, `workdir=${work}`]) : rootMount([upper, ...layers], []),
+  };
 }
 
 /** The overlay of these layers, topmost first. */
@@ -97,10 +112,7 @@ export function restingMounts(
   engine: Engine,
   record: ContainerRecord,
   isWritable: boolean,
-): { readonly place: string; readonly root: Mount; readonly mounts: readonly Mount[] } {
-  const lower = lowerDirectories(engine, record.layers);
-  const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
-  const layers = [...lower, placeholderLayer(engine.root)];
+): { readonly place: string; readonly root: Mount | undefined; readonly mounts: readonly Mount[] } {
   const { mounts, startedAt } = record.runtime;
   makeSources(engine, mounts);
   const depth = (mount: Mount) => mount.destination.split("/").length;
@@ -112,11 +124,7 @@ export function restingMounts(
   const etc = etcMounts(engine, record, undefined).filter(
     ({ destination, source }) => !taken.has(destination) && source !== undefined && exists(AT_FDCWD, source),
   );
-  return {
-    place: placeOfRoot(engine, record),
-    root: isWritable ? rootMount(layers, [`upperdir=${upper}`, `workdir=${work}`]) : rootMount([upper, ...layers], []),
-    mounts: [...etc, ...users],
-  };
+  return { ...rootOf(engine, record, isWritable), mounts: [...etc, ...users] };
 }
 
 /** A kernel that redirects or splits metadata by default would make upper directories that no layer can be made of. */
@@ -125,11 +133,6 @@ const PLAIN_OVERLAY = ["redirect_dir=off", "metacopy=off"];
 /** overlayfs separates layers by colons; our directories have none unless the engine's root does. */
 function escapeLayer(path: string): string {
   return path.replace(/[\\:]/g, (character) => `\\${character}`);
-}
-
-/** Where init mounts the root file system, in its own mount namespace only: the upper directory covers itself. */
-function placeOfRoot(engine: Engine, record: ContainerRecord): string {
-  return `${engine.root}/containers/${record.id}/upper`;
 }
 
 /** The container whose network namespace, hosts, resolv.conf and hostname this one shares. Throws if it does not run. */

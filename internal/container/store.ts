@@ -26,9 +26,10 @@ interface Row {
   readonly layers: string;
   readonly state: string;
   readonly runtime: string;
+  readonly driver: string;
 }
 
-const COLUMNS = "id, name, image_id, image, created_at, config, host_config, layers, state, runtime";
+const COLUMNS = "id, name, image_id, image, created_at, config, host_config, layers, state, runtime, driver";
 
 /** Only this file writes rows, so their JSON has the shape it was written with. */
 function toRecord(row: Row): ContainerRecord {
@@ -44,7 +45,12 @@ function toRecord(row: Row): ContainerRecord {
     layers: JSON.parse(row.layers) as readonly string[],
     state: row.state,
     runtime: JSON.parse(row.runtime) as RuntimeRecord,
+    ...driverOf(row),
   };
+}
+
+function driverOf({ driver }: { readonly driver: string }): Pick<ContainerRecord, "driver"> {
+  return driver === "vfs" || driver === "btrfs" ? { driver } : {};
 }
 
 /** A process named for good: the pid may be given to another one, the pair may not. */
@@ -84,9 +90,13 @@ export function insertContainer(engine: Engine, container: NewContainer): Contai
     const holder = idOfName(engine, name);
     if (holder !== undefined) throw nameTaken(name, holder);
     const record: ContainerRecord = { ...container, id, name, state: "created" };
-    engine.db
-      .query(`INSERT INTO container (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-      .run(
+    // The store's driver; a store that has none yet (its first image has no layer) gets the usual one.
+    const row = engine.db
+      .query<{ driver: string }, string[]>(
+        `INSERT INTO container (${COLUMNS})
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT driver FROM storage), 'overlay')) RETURNING driver`,
+      )
+      .get(
         id,
         name,
         record.imageId,
@@ -99,7 +109,7 @@ export function insertContainer(engine: Engine, container: NewContainer): Contai
         JSON.stringify(record.runtime),
       );
     recordContainerEvent(engine, record, "create");
-    return record;
+    return row === null ? record : { ...record, ...driverOf(row) };
   });
 }
 

@@ -15,13 +15,20 @@ export interface Engine extends Disposable {
   readonly root: string;
   readonly state: string;
   readonly db: Database;
+  /** The storage driver that the command line asks for, unchecked. */
+  readonly storageDriver?: string | undefined;
+  /** The file of the engine's configuration, if not the usual one. */
+  readonly config?: string | undefined;
 }
 
+/** Where an engine is, and what was said about it on the command line. */
+export type EngineOptions = Pick<Engine, "root" | "state" | "storageDriver" | "config">;
+
 /** Opens the store, making its directories (root 0711, state 0711, as Docker has them) and its schema when missing. */
-export function openEngine(directories: { readonly root: string; readonly state: string }): Engine {
-  const { root, state } = directories;
+export function openEngine(options: EngineOptions): Engine {
+  const { root, state } = options;
   mkdirAll(root, 0o711);
   mkdirAll(state, 0o711);
   const db = openDatabase(`${root}/ctr.db`, MIGRATIONS);
-  return { root, state, db, [Symbol.dispose]: () => {} };
+  return { ...options, db, [Symbol.dispose]: () => {} };
 }

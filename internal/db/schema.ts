@@ -136,4 +136,10 @@ export const MIGRATIONS: readonly string[] = [
   UPDATE container SET host_config =
     json_set(host_config, '$.LogConfig', json('{"Type":"local","Config":{"max-size":"0"}}'));
   `,
+  `
+  -- One row: the storage driver of all layers (overlay, vfs, btrfs), and of each container.
+  CREATE TABLE storage (driver TEXT NOT NULL) STRICT;
+  INSERT INTO storage SELECT 'overlay' WHERE EXISTS (SELECT 1 FROM layer);
+  ALTER TABLE container ADD COLUMN driver TEXT NOT NULL DEFAULT 'overlay';
+  `,
 ];

@@ -12,9 +12,19 @@ import { collectDownloads } from "../content/download.ts";
 import { collectWorkspaces } from "../content/workspace.ts";
 import { durableTransaction, transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { chooseSnapshotter } from "../snapshot/choose-driver.ts";
 import { forgetLayers, removeLayerDirectory, unnamedLayers } from "../snapshot/layers.ts";
 import { treeUsage } from "../snapshot/usage.ts";
 import { writeIndex } from "./layout-index.ts";
+
+/**
+ * What comes before anything is put into the store: its storage driver is known, and what killed commands left is gone.
+ * Throws `conflict` where another driver is asked for than the store has.
+ */
+export function prepareStore(engine: Engine): void {
+  chooseSnapshotter(engine);
+  collectGarbage(engine);
+}
 
 /**
  * Removes every leftover in the image store. For the prune commands (`isMeasured`) also unfinished downloads, and the

@@ -11,7 +11,7 @@ import { prepareLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { S_IFDIR, S_IFMT, S_IFREG, type Stat } from "../sys/file.ts";
 import { applyChanges } from "./changes.ts";
-import { collectGarbage } from "./collect.ts";
+import { prepareStore } from "./collect.ts";
 import { type ImageConfig, parseImageConfig, parseRunConfig } from "./config.ts";
 import { LAYER_TYPES } from "./media-types.ts";
 import { hostPlatform } from "./platform.ts";
@@ -47,7 +47,7 @@ export async function commitContainer(engine: Engine, options: CommitOptions): P
   const config = applyChanges(parseRunConfig(options.config), options.changes);
   const lower = lowerDirectories(engine, options.layers);
   const below = installedLayers(engine, options.layers);
-  collectGarbage(engine);
+  prepareStore(engine);
   using workspace = openWorkspace(engine.root);
   try {
     const top = await makeLayer(workspace, options, lower, below);

@@ -4,7 +4,7 @@ import { openWorkspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
 import { withContext } from "../errors/error.ts";
 import { applyChanges } from "./changes.ts";
-import { collectGarbage } from "./collect.ts";
+import { prepareStore } from "./collect.ts";
 import { recordImageEvent } from "./event.ts";
 import { LAYER_TYPES } from "./media-types.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
@@ -29,7 +29,7 @@ export async function importImage(engine: Engine, options: ImportOptions): Promi
   const references = options.reference === undefined ? [] : [parseTarget(options.reference)];
   const config = applyChanges({}, options.changes);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
-  collectGarbage(engine);
+  prepareStore(engine);
   using workspace = openWorkspace(engine.root);
   using blob = new BlobWriter(workspace, "layer");
   try {

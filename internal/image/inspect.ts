@@ -1,5 +1,6 @@
 /** `inspect` of an image: Docker's JSON. */
 import type { Engine } from "../db/engine.ts";
+import { recordedDriver, shownDriver } from "../db/storage-driver.ts";
 import { CtrError } from "../errors/error.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { parsePlatform } from "./platform.ts";
@@ -27,6 +28,7 @@ export function inspectImage(engine: Engine, text: string): { readonly [field: s
     .get(id);
   if (row === null) throw new CtrError("not-found", `No such image: ${text}`);
   const [top, ...below] = lowerDirectories(engine, layers);
+  const driver = recordedDriver(engine);
   const run = config.config;
   const own = unparsed(row.config);
   return {
@@ -68,12 +70,15 @@ export function inspectImage(engine: Engine, text: string): { readonly [field: s
     Os: config.os,
     Size: row.size,
     GraphDriver: {
-      Data: {
-        ...(below.length === 0 ? {} : { LowerDir: below.join(":") }),
-        // Nothing is mounted or worked in there: they are Docker's names, which programs look for.
-        ...(top === undefined ? {} : { MergedDir: `${top}/merged`, UpperDir: top, WorkDir: `${top}/work` }),
-      },
-      Name: "overlay2",
+      Name: driver === undefined ? "overlay2" : shownDriver(driver),
+      Data:
+        driver === "vfs" || driver === "btrfs"
+          ? null
+          : {
+              ...(below.length === 0 ? {} : { LowerDir: below.join(":") }),
+              // Nothing is mounted or worked in there: they are Docker's names, which programs look for.
+              ...(top === undefined ? {} : { MergedDir: `${top}/merged`, UpperDir: top, WorkDir: `${top}/work` }),
+            },
     },
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: row.tagged_at === null ? NEVER : new Date(row.tagged_at).toISOString() },

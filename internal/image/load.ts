@@ -8,7 +8,7 @@ import { CtrError, withContext } from "../errors/error.ts";
 import { hasLayer, type UnpackedLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { type ArchiveFile, type ArchiveFiles, bytesOf, compressionOf, openArchive, textOf } from "./archive-files.ts";
-import { collectGarbage } from "./collect.ts";
+import { prepareStore } from "./collect.ts";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
 import { type Descriptor, MAX_DOCUMENT_BYTES, parseDockerArchive, parseIndex, parseManifest } from "./documents.ts";
 import { recordImageEvent } from "./event.ts";
@@ -42,7 +42,7 @@ export interface LoadedImage {
 /** Loads every image of the archive at `source` (a path, or `-` for standard input), all or none. */
 export async function loadImages(engine: Engine, source: string, platformText?: string): Promise<LoadedImage[]> {
   const platform = platformText === undefined ? hostPlatform() : parsePlatform(platformText);
-  collectGarbage(engine);
+  prepareStore(engine);
   using workspace = openWorkspace(engine.root);
   try {
     using files = await openArchive(source, workspace);

@@ -5,7 +5,9 @@ import type { Workspace } from "../content/workspace.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
+import { chooseSnapshotter } from "../snapshot/choose-driver.ts";
 import { hasLayer, installLayer, type UnpackedLayer } from "../snapshot/layers.ts";
+import { lowerDirectories } from "../snapshot/lower.ts";
 import { AT_FDCWD, syncfs } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import { writeIndex } from "./layout-index.ts";
@@ -86,16 +88,38 @@ export function publishImages(
   record: (image: PreparedImage) => void = () => {},
 ): string[] {
   ensureLayout(engine.root);
+  const finished = finishLayers(engine, images);
   // Before anything is recorded: after a power cut a layer is whole or unknown. Once for all files of all layers.
   syncfs(workspace.fd);
   return transaction(engine.db, () => {
-    for (const image of images) {
+    for (const image of finished) {
       publishOne(engine, image);
       record(image);
     }
     writeIndex(engine);
     return images.map((image) => image.config.digest);
   });
+}
+
+/** The images with their layers as the store's driver keeps them. */
+function finishLayers(engine: Engine, images: readonly PreparedImage[]): readonly PreparedImage[] {
+  const snapshotter = chooseSnapshotter(engine);
+  if (snapshotter.name === "overlay") return images;
+  // Images of one archive may share layers, and a layer's unpacked form is used up.
+  const paths = new Map<string, string>();
+  const pathOf = (chainId: string) => paths.get(chainId) ?? lowerDirectories(engine, [chainId])[0];
+  return images.map((image) => ({
+    ...image,
+    layers: image.layers.map((layer, position) => {
+      if (layer.unpacked === undefined) return layer;
+      const below = image.layers[position - 1];
+      const path =
+        paths.get(layer.chainId) ??
+        snapshotter.finishLayer(layer.unpacked.path, below === undefined ? undefined : pathOf(below.chainId));
+      paths.set(layer.chainId, path);
+      return { ...layer, unpacked: { ...layer.unpacked, path } };
+    }),
+  }));
 }
 
 function publishOne(engine: Engine, image: PreparedImage): void {

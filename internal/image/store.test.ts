@@ -45,7 +45,8 @@ function addImage(
 
 function addContainer(digit: string, imageId: string, state: string): void {
   engine.db
-    .query("INSERT INTO container VALUES (?,?,?,?,?,?,?,?,?,?)")
+    .query(`INSERT INTO container (id, name, image_id, image, created_at, config, host_config, layers, state, runtime)
+       VALUES (?,?,?,?,?,?,?,?,?,?)`)
     .run(digit.repeat(64), `name-${digit}`, imageId, "x", "", "{}", "{}", "[]", state, "{}");
 }
 

@@ -1,4 +1,4 @@
-/** The changes in an overlayfs upper directory as the entries of a layer (image-spec layer.md#change-types). */
+/** The changes of a container, in an overlayfs upper directory or in a whole tree (diff-trees.ts), as the entries of a layer (image-spec layer.md#change-types). */
 import { CtrError } from "../errors/error.ts";
 import { type EntryHeader, type EntryKind, OPAQUE_WHITEOUT, WHITEOUT_PREFIX } from "../spec/layer-entry.ts";
 import { type Fd, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, open, openat, read } from "../sys/fd.ts";
@@ -20,6 +20,7 @@ import {
   type Stat,
   statx,
 } from "../sys/file.ts";
+import { isFlat } from "./flat.ts";
 import { LowerLayers } from "./lower-lookup.ts";
 import { isOpaque, isPrivateXattr, isWhiteout } from "./overlay.ts";
 
@@ -40,6 +41,11 @@ export async function* diffUpper(
   lower: readonly string[],
   exclude: Exclude = () => false,
 ): AsyncGenerator<DiffEntry, void, undefined> {
+  if (isFlat(upper)) {
+    const { diffTrees } = await import("./diff-trees.ts");
+    yield* diffTrees(upper, lower[0], exclude);
+    return;
+  }
   using layers = new LowerLayers(lower);
   using root = open(upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   const walk: Walk = { layers, exclude, links: new Map() };
@@ -192,6 +198,11 @@ const NONE = new Uint8Array(0);
 
 function whiteout(name: Uint8Array, stat: Stat): DiffEntry {
   return { ...headerOf("file", name, stat, new Map()), mode: 0o600 };
+}
+
+/** The entry that removes `name` from a directory of the layers below; its owner and time are those of `stat`. */
+export function removedEntry(directory: readonly Uint8Array[], name: Uint8Array, stat: Stat): DiffEntry {
+  return whiteout(joined([...directory, prefixed(name)]), stat);
 }
 
 function kindOf(stat: Stat): EntryKind | undefined {

@@ -1,9 +1,13 @@
 /** Installing unpacked layers, and removing those nobody needs. */
 import type { Engine } from "../db/engine.ts";
+import { recordedDriver } from "../db/storage-driver.ts";
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, type Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, open } from "../sys/fd.ts";
-import { getdents64, mkdirAll, mkdirat, removeTree, renameat2 } from "../sys/file.ts";
+import { getdents64, mkdirAll, mkdirat, renameat2 } from "../sys/file.ts";
+import { isFlat } from "./flat.ts";
+import { removeSnapshot } from "./remove-snapshot.ts";
 import { type Lower, unpackLayer } from "./unpack.ts";
+import { treeUsage } from "./usage.ts";
 
 type Entries = Parameters<typeof unpackLayer>[0];
 
@@ -43,7 +47,7 @@ export async function prepareLayer(workspace: string, entries: Entries, lower: L
 export function installLayer(engine: Engine, layer: UnpackedLayer, record: LayerRecord): void {
   if (hasLayer(engine, record.chainId)) return;
   mkdirAll(`${engine.root}/layers`, 0o711);
-  const directory = newId();
+  const directory = isFlat(layer.path) ? layer.path.slice(layer.path.lastIndexOf("/") + 1) : newId();
   renameat2(AT_FDCWD, layer.path, AT_FDCWD, `${engine.root}/layers/${directory}`);
   engine.db
     .query(
@@ -83,7 +87,7 @@ export function unnamedLayers(engine: Engine): string[] {
 
 /** Removes a layer's directory that no row names. Succeeds when it is gone. */
 export function removeLayerDirectory(path: string): void {
-  removeTree(AT_FDCWD, path);
+  removeSnapshot(path);
 }
 
 /** How much of the disk one layer takes. */
@@ -94,7 +98,12 @@ export interface LayerUsage {
 
 /** What the installed layers take. */
 export function layerUsages(engine: Engine): LayerUsage[] {
-  return engine.db.query<LayerUsage, []>("SELECT chain_id AS chainId, size FROM layer").all();
+  const rows = engine.db
+    .query<LayerUsage & { directory: string }, []>("SELECT chain_id AS chainId, size, directory FROM layer")
+    .all();
+  if (recordedDriver(engine) !== "vfs") return rows;
+  // Each holds a copy of those below it.
+  return rows.map((row) => ({ ...row, size: treeUsage(`${engine.root}/layers/${row.directory}`) }));
 }
 
 function topFirst(rows: readonly { readonly chain_id: string; readonly parent: string | null }[]): string[] {

@@ -2,15 +2,16 @@
 import { ELOOP, ENOENT, ENOTDIR, isErrno } from "../errors/error.ts";
 import { type Fd, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, open, openat } from "../sys/fd.ts";
 import { fstat, S_IFDIR, S_IFMT, type Stat } from "../sys/file.ts";
+import { downToFlat } from "./flat.ts";
 import { isOpaque, isWhiteout } from "./overlay.ts";
 
-/** Open layer directories, topmost first. */
+/** Open layer directories, topmost first; below one that is a whole tree (flat.ts) nothing counts. */
 export class LowerLayers implements Disposable {
   readonly #roots: readonly Fd[];
 
   constructor(directories: readonly string[]) {
     using stack = new DisposableStack();
-    this.#roots = directories.map((path) => stack.use(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)));
+    this.#roots = downToFlat(directories).map((path) => stack.use(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)));
     stack.move();
   }
 

@@ -26,7 +26,7 @@ import {
   shown,
 } from "./layer-root.ts";
 import { LowerLayers } from "./lower-lookup.ts";
-import { isPrivateXattr } from "./overlay.ts";
+import { isPrivateXattr, isWhiteoutDevice } from "./overlay.ts";
 
 /**
  * Unpacks what comes out of an archive into `directory`, which exists and is empty. Returns the bytes of all regular
@@ -200,7 +200,7 @@ class Unpacker implements Disposable {
       case "block":
       case "fifo":
         // A whiteout is said with a name of its own; overlayfs' form of it in an archive is nobody's file.
-        if (header.kind === "char" && header.major === 0 && header.minor === 0) return;
+        if (header.kind === "char" && isWhiteoutDevice(header.major, header.minor)) return;
         await this.#slowly(() => this.#root.makeNode(header, place));
         return;
       case "directory":

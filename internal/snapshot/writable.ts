@@ -2,6 +2,7 @@
 import { CtrError, EEXIST, isErrno } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, fchmodat, fchownat, mkdirAll, mkdirat, statx, utimensat } from "../sys/file.ts";
+import { FLAT_ROOT } from "./flat.ts";
 
 export interface WritableSnapshot {
   /** overlayfs' `upperdir` and `workdir`: absolute paths on one file system. */
@@ -9,8 +10,17 @@ export interface WritableSnapshot {
   readonly work: string;
 }
 
-/** Where a container's writable layer is, whether made or not. The id must be one of ours: 64 hexadecimal digits. */
+/**
+ * Where a container's writable layer is, whether made or not; with a driver of whole trees that tree (see flat.ts). The id
+ * must be one of ours: 64 hexadecimal digits.
+ */
 export function writableSnapshot(root: string, containerId: string): WritableSnapshot {
+  const { upper, work } = overlaySnapshot(root, containerId);
+  const flat = `${root}/containers/${containerId}/${FLAT_ROOT}`;
+  return { upper: exists(AT_FDCWD, flat) ? flat : upper, work };
+}
+
+function overlaySnapshot(root: string, containerId: string): WritableSnapshot {
   if (!/^[0-9a-f]{64}$/.test(containerId)) throw new CtrError("internal", "not a container id");
   const directory = `${root}/containers/${containerId}`;
   return { upper: `${directory}/upper`, work: `${directory}/work` };
@@ -22,7 +32,7 @@ export function writableSnapshot(root: string, containerId: string): WritableSna
  * Calling it again changes nothing.
  */
 export function makeWritableSnapshot(root: string, containerId: string, lower: readonly string[]): WritableSnapshot {
-  const snapshot = writableSnapshot(root, containerId);
+  const snapshot = overlaySnapshot(root, containerId);
   // Made last: with it, everything before is whole, also if somebody was killed in here once.
   if (exists(AT_FDCWD, snapshot.work)) return snapshot;
   mkdirAll(`${root}/containers/${containerId}`, 0o710);

@@ -22,6 +22,7 @@ const NEEDS = {
   bash: () => Bun.which("bash") !== null || "no bash",
   zsh: () => Bun.which("zsh") !== null || "no zsh",
   fish: () => Bun.which("fish") !== null || "no fish",
+  btrfs: () => Bun.which("mkfs.btrfs", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` }) !== null || "no mkfs.btrfs",
   strace: () => Bun.which("strace") !== null || "no strace",
   sanitizers: () =>
     ["libasan.so", "libubsan.so"].every((name) =>

@@ -4,9 +4,10 @@ import { cgroupLayout } from "../../../internal/cgroups/layout.ts";
 import { limitSupport } from "../../../internal/cgroups/support.ts";
 import { cgroupDriver } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
-import { loadEngineConfig } from "../../../internal/container/engine-config.ts";
 import { listContainers } from "../../../internal/container/store.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
+import { loadEngineConfig } from "../../../internal/db/engine-config.ts";
+import { recordedDriver, shownDriver } from "../../../internal/db/storage-driver.ts";
 import { ENOENT, isErrno } from "../../../internal/errors/error.ts";
 import { readText, statfs } from "../../../internal/sys/file.ts";
 import { COMMIT, VERSION } from "../build-stamp.ts";
@@ -55,7 +56,7 @@ function gather(directories: Directories) {
     ContainersPaused: count("paused"),
     ContainersStopped: count("created", "exited", "dead", "removing"),
     Images: images,
-    Driver: "overlay2",
+    Driver: shownDriver(recordedDriver(engine) ?? "overlay"),
     DriverStatus: [["Backing Filesystem", fileSystemName(statfs(engine.root).type)]],
     Plugins: {
       Volume: ["local"],

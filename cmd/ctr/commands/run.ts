@@ -29,7 +29,7 @@ export const command = defineCommand({
   },
 });
 
-/** internal/container/engine-config.ts, which is loaded only if there is one. */
+/** internal/db/engine-config.ts, which is loaded only if there is one. */
 const ENGINE_CONFIG = "/etc/ctr/engine.toml";
 const OWN_NETWORK = [undefined, "default", "bridge", "none"];
 

@@ -5,6 +5,7 @@
  *   log-driver = "json-file"
  *   cgroup-parent = "/apps"
  *   exec-opts = ["native.cgroupdriver=systemd"]
+ *   storage-driver = "overlay"
  *   [log-opts]
  *   max-size = "10m"
  */
@@ -18,6 +19,8 @@ export interface EngineConfig {
   readonly logDriver?: string;
   readonly logOpts?: { readonly [name: string]: string };
   readonly cgroupParent?: string;
+  /** As `--storage-driver`, unchecked; see storage-driver.ts. */
+  readonly storageDriver?: string;
   /** `cgroupfs`, `systemd` or `auto`; see cgroup-place.ts. */
   readonly cgroupDriver?: string;
 }
@@ -59,6 +62,9 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
           return [name, option];
         }),
       );
+    } else if (key === "storage-driver") {
+      if (typeof value !== "string") throw wrong(key, "is not a string");
+      config.storageDriver = value;
     } else if (key === "cgroup-parent") {
       if (typeof value !== "string") throw wrong(key, "is not a string");
       config.cgroupParent = value;
