@@ -40,6 +40,33 @@ export const CONTAINER_FLAGS = {
   },
   expose: { type: "string", valueHint: "list", repeatable: true, description: "Expose a port or a range of ports" },
   "group-add": { type: "string", valueHint: "list", repeatable: true, description: "Add additional groups to join" },
+  "health-cmd": { type: "string", description: "Command to run to check health" },
+  "health-interval": {
+    type: "string",
+    valueHint: "duration",
+    description: "Time between running the check (ms|s|m|h) (default 0s)",
+  },
+  "health-retries": {
+    type: "string",
+    valueHint: "int",
+    description: "Consecutive failures needed to report unhealthy",
+  },
+  "health-start-interval": {
+    type: "string",
+    valueHint: "duration",
+    description: "Time between running the check during the start period (ms|s|m|h) (default 0s)",
+  },
+  "health-start-period": {
+    type: "string",
+    valueHint: "duration",
+    description:
+      "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
+  },
+  "health-timeout": {
+    type: "string",
+    valueHint: "duration",
+    description: "Maximum time to allow one check to run (ms|s|m|h) (default 0s)",
+  },
   hostname: { type: "string", alias: "h", description: "Container host name" },
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
@@ -67,6 +94,7 @@ export const CONTAINER_FLAGS = {
   },
   name: { type: "string", description: "Assign a name to the container" },
   network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
+  "no-healthcheck": { type: "boolean", description: "Disable any container-specified HEALTHCHECK" },
   platform: { type: "string", description: "Set platform if server is multi-platform capable" },
   privileged: { type: "boolean", description: "Give extended privileges to this container" },
   publish: {
@@ -84,6 +112,7 @@ export const CONTAINER_FLAGS = {
   },
   quiet: { type: "boolean", alias: "q", description: "Suppress the pull output" },
   "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
+  restart: { type: "string", default: "no", description: "Restart policy to apply when a container exits" },
   rm: {
     type: "boolean",
     description: "Automatically remove the container and its associated anonymous volumes when it exits",

@@ -1,21 +1,21 @@
-/** Timers that are counted: while one is pending the supervisor must stay in its event loop (internal/sys/idle.ts). */
+/** Timers that are counted: a supervisor that sleeps outside its event loop must be back for them (internal/sys/idle.ts). */
 
-let pending = 0;
+/** When each pending one is due, in milliseconds of `performance.now()`. */
+const pending = new Map<object, number>();
 
-/** True while any timer is pending. */
-export function hasTimers(): boolean {
-  return pending > 0;
+/** Milliseconds until the next timer is due, at least 0; undefined when none is pending. */
+export function untilNextTimer(): number | undefined {
+  let next: number | undefined;
+  for (const due of pending.values()) next = Math.min(next ?? due, due);
+  return next === undefined ? undefined : Math.max(0, next - performance.now());
 }
 
 /** Calls `action` once after `ms`, unless disposed before. */
 export function startTimer(ms: number, action: () => void): Disposable {
-  let isPending = true;
-  pending++;
+  const key = {};
+  pending.set(key, performance.now() + ms);
   const stop = () => {
-    if (!isPending) return;
-    isPending = false;
-    pending--;
-    clearTimeout(timer);
+    if (pending.delete(key)) clearTimeout(timer);
   };
   const timer = setTimeout(() => {
     stop();

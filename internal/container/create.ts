@@ -17,6 +17,7 @@ import { inheritMounts, reserveMounts } from "../volume/store.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { collect } from "./collect.ts";
 import { mergeEnv } from "./env.ts";
+import { mergeHealthcheck } from "./health.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
 import { checkResources, checkUlimits } from "./resource-limits.ts";
@@ -228,6 +229,7 @@ export function mergeConfig(
   const exposed = [...Object.keys(image.ExposedPorts ?? {}), ...user.exposedPorts];
   const stopSignal = user.stopSignal ?? usableSignal(image.StopSignal);
   const stopTimeout = user.stopTimeout ?? image.StopTimeout;
+  const healthcheck = mergeHealthcheck(image.Healthcheck, user.healthcheck);
   const volumes = [...new Set([...Object.keys(image.Volumes ?? {}), ...(user.volumes ?? [])])];
   return {
     Hostname: user.hostname ?? defaults.hostname,
@@ -249,6 +251,8 @@ export function mergeConfig(
     ...(stopSignal === undefined ? {} : { StopSignal: stopSignal }),
     ...(stopTimeout === undefined ? {} : { StopTimeout: stopTimeout }),
     ...(user.macAddress === undefined ? {} : { MacAddress: user.macAddress }),
+    ...(healthcheck === undefined ? {} : { Healthcheck: healthcheck }),
+    ...(image.Shell === undefined ? {} : { Shell: image.Shell }),
   };
 }
 

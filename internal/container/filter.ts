@@ -1,7 +1,9 @@
 /** The filters of `ps`: the same key is "or", different keys are "and", labels are "and" (Engine API, ContainerList). */
+
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { resolveImageId } from "../image/resolve.ts";
+import { healthPlan } from "./health.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isState } from "./states.ts";
 import { findContainer } from "./store.ts";
@@ -82,8 +84,7 @@ function check(engine: Engine, key: Key, value: string): Accepts {
     case "health":
       if (!["starting", "healthy", "unhealthy", "none"].includes(value))
         throw new CtrError("invalid", `invalid filter 'health=${value}'`);
-      // This engine runs no health checks yet.
-      return () => value === "none";
+      return ({ config, runtime }) => (healthPlan(config) === undefined ? "none" : runtime.health?.Status) === value;
     case "before": {
       const than = findContainer(engine, value);
       return ({ createdAt }) => createdAt < than.createdAt;

@@ -61,6 +61,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
       StdinOnce: config.StdinOnce,
       Env: config.Env,
       Cmd: config.Cmd,
+      ...(config.Healthcheck === undefined ? {} : { Healthcheck: config.Healthcheck }),
       Image: config.Image,
       Volumes: config.Volumes,
       WorkingDir: config.WorkingDir,
@@ -69,6 +70,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
       Labels: config.Labels,
       ...(config.StopSignal === undefined ? {} : { StopSignal: config.StopSignal }),
       ...(config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
+      ...(config.Shell === undefined ? {} : { Shell: config.Shell }),
     },
     NetworkSettings: networkSettings(record),
   };
@@ -84,10 +86,11 @@ function stateOf({ state, runtime }: ContainerRecord): object {
     OOMKilled: runtime.oomKilled,
     Dead: state === "dead",
     Pid: isRunning ? runtime.pid : 0,
-    ExitCode: isRunning ? 0 : runtime.exitCode,
+    ExitCode: state === "running" || state === "paused" ? 0 : runtime.exitCode,
     Error: runtime.error,
     StartedAt: runtime.startedAt ?? NEVER,
     FinishedAt: runtime.finishedAt ?? NEVER,
+    ...(runtime.health === undefined ? {} : { Health: runtime.health }),
   };
 }
 

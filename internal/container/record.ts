@@ -3,6 +3,7 @@
  * knows), kept as JSON; `runtime` is what its supervisor wrote last. What really runs is asked of the kernel.
  */
 
+import type { Healthcheck } from "../image/config.ts";
 import type { MountRequest } from "../volume/mount-flag.ts";
 import type { MountPoint } from "../volume/mount-point.ts";
 
@@ -31,6 +32,28 @@ export interface ContainerConfig {
   readonly StopTimeout?: number;
   /** Asked for by `--mac-address`. */
   readonly MacAddress?: string;
+  readonly Healthcheck?: Healthcheck;
+  /** Of the image: what runs a health check's shell form. */
+  readonly Shell?: readonly string[];
+}
+
+/** One run of the health check. */
+export interface HealthResult {
+  /** RFC 3339 with nanoseconds. */
+  readonly Start: string;
+  readonly End: string;
+  /** -1 when it took too long. */
+  readonly ExitCode: number;
+  readonly Output: string;
+}
+
+/** Docker's State.Health. */
+export interface Health {
+  readonly Status: "starting" | "healthy" | "unhealthy";
+  /** Failures since the last success. */
+  readonly FailingStreak: number;
+  /** The last results, oldest first. */
+  readonly Log: readonly HealthResult[];
 }
 
 export interface PortBinding {
@@ -176,7 +199,12 @@ export interface RuntimeRecord {
   readonly error: string;
   readonly startedAt?: string;
   readonly finishedAt?: string;
+  /** How often its restart policy has started it again since somebody did. */
   readonly restartCount: number;
+  /** It was told to end by `stop` or a signal: since its last start by hand. */
+  readonly wasStoppedByHand?: boolean;
+  /** Of a container with a health check, since it was started. */
+  readonly health?: Health;
   readonly endpoint?: EndpointRecord;
   readonly mounts: readonly MountPoint[];
 }

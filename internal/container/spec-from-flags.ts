@@ -3,6 +3,7 @@
  * flag's text cannot mean is an OptionError (125, before the engine is asked); what the engine refuses is `invalid`.
  */
 import { CtrError } from "../errors/error.ts";
+import type { Healthcheck } from "../image/config.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
@@ -14,7 +15,8 @@ import { OptionError } from "./option-error.ts";
 import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
 import { type ResourceFlags, readResources } from "./resource-flags.ts";
-import { parseInteger, parseSize } from "./units.ts";
+import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
+import { parseDuration, parseInteger, parseSize } from "./units.ts";
 
 /** The flags' values, by their long names. */
 export interface ContainerFlags extends ResourceFlags {
@@ -34,6 +36,12 @@ export interface ContainerFlags extends ResourceFlags {
   readonly "env-file": readonly string[];
   readonly expose: readonly string[];
   readonly "group-add": readonly string[];
+  readonly "health-cmd": string | undefined;
+  readonly "health-interval": string | undefined;
+  readonly "health-retries": string | undefined;
+  readonly "health-start-interval": string | undefined;
+  readonly "health-start-period": string | undefined;
+  readonly "health-timeout": string | undefined;
   readonly hostname: string | undefined;
   readonly init: boolean;
   readonly interactive: boolean;
@@ -45,10 +53,12 @@ export interface ContainerFlags extends ResourceFlags {
   readonly mount: readonly string[];
   readonly name: string | undefined;
   readonly network: string | undefined;
+  readonly "no-healthcheck": boolean;
   readonly privileged: boolean;
   readonly publish: readonly string[];
   readonly "publish-all": boolean;
   readonly "read-only": boolean;
+  readonly restart: string | undefined;
   readonly rm: boolean;
   readonly "security-opt": readonly string[];
   readonly "shm-size": string | undefined;
@@ -91,6 +101,8 @@ export interface UserConfig {
   readonly macAddress: string | undefined;
   /** Destinations of volumes without a name. */
   readonly volumes?: readonly string[];
+  /** The fields that were given; `NONE` switches the image's off. */
+  readonly healthcheck?: Healthcheck | undefined;
 }
 
 /** The flags, read. */
@@ -129,6 +141,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     stopTimeout: optional(flags["stop-timeout"], (text) => parseInteger("stop-timeout", text)),
     macAddress: optional(flags["mac-address"], parseMacAddress),
     volumes: binds.filter(isAnonymous).map((mount) => mount.destination),
+    healthcheck: healthcheck(flags),
   };
   const hostConfig: HostConfig = {
     Binds: flags.volume.length === 0 ? null : bindTexts(binds),
@@ -140,7 +153,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     NetworkMode: networkMode(flags.network),
     PortBindings: publish,
     PublishAllPorts: flags["publish-all"],
-    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    RestartPolicy: restartPolicy(flags),
     AutoRemove: flags.rm,
     CapAdd: nullIfEmpty(flags["cap-add"]),
     CapDrop: nullIfEmpty(flags["cap-drop"]),
@@ -246,6 +259,52 @@ function labels(flags: ContainerFlags): { readonly [name: string]: string } {
       return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
     }),
   );
+}
+
+function restartPolicy(flags: ContainerFlags): RestartPolicy {
+  const policy = parseRestartPolicy(flags.restart ?? "no");
+  if (flags.rm && policy.Name !== "no") {
+    throw new OptionError("conflicting options: cannot specify both --restart and --rm");
+  }
+  return policy;
+}
+
+const HEALTH_FLAGS = [
+  "health-cmd",
+  "health-interval",
+  "health-retries",
+  "health-start-interval",
+  "health-start-period",
+  "health-timeout",
+] as const;
+
+function healthcheck(flags: ContainerFlags): Healthcheck | undefined {
+  const isGiven = HEALTH_FLAGS.some((name) => flags[name] !== undefined && flags[name] !== "");
+  if (flags["no-healthcheck"]) {
+    if (isGiven) throw new OptionError("--no-healthcheck conflicts with --health-* options");
+    return { Test: ["NONE"] };
+  }
+  if (!isGiven) return undefined;
+  const time = (name: (typeof HEALTH_FLAGS)[number]) =>
+    optional(flags[name], (text) => {
+      const ns = parseDuration(name, text);
+      if (ns < 0) throw new OptionError(`--${name} cannot be negative`);
+      return ns;
+    }) ?? 0;
+  const retries = optional(flags["health-retries"], (text) => parseInteger("health-retries", text)) ?? 0;
+  if (retries < 0) throw new OptionError("--health-retries cannot be negative");
+  const command = flags["health-cmd"] ?? "";
+  const fields = {
+    Interval: time("health-interval"),
+    Timeout: time("health-timeout"),
+    StartPeriod: time("health-start-period"),
+    StartInterval: time("health-start-interval"),
+    Retries: retries,
+  };
+  return {
+    ...(command === "" ? {} : { Test: ["CMD-SHELL", command] }),
+    ...Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== 0)),
+  };
 }
 
 // HOST_NAME_MAX of the kernel, gethostname(2)

@@ -29,6 +29,30 @@ export function parseCpus(flag: string, text: string): number {
   return Math.round(nano);
 }
 
+const NS: { readonly [unit: string]: number } = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
+
+/** A Go duration in nanoseconds: `1m30s`, `500ms`, `-1.5h`. */
+export function parseDuration(flag: string, text: string): number {
+  const [, sign = "", parts] = /^([+-]?)((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text) ?? [];
+  if (parts === undefined) {
+    const why = /^[+-]?[\d.]+$/.test(text) ? "missing unit in duration" : "invalid duration";
+    throw new OptionError(`time: ${why} ${JSON.stringify(text)}`, flag, text);
+  }
+  let total = 0;
+  for (const [, count, unit = ""] of parts.matchAll(/([\d.]+)(ns|us|µs|μs|ms|s|m|h)/g))
+    total += Number(count) * (NS[unit] ?? 0);
+  return Math.round(sign === "-" ? -total : total);
+}
+
 /** A whole number; the command line has checked its digits already. */
 export function parseInteger(flag: string, text: string): number {
   const value = Number(text);

@@ -150,7 +150,7 @@ export async function openController(root: string, log: (line: string) => void):
         }),
     networks: () => listNetworks(store).map(describeNetwork),
     watched: {
-      mayDoze: () => ![...drivers.values()].some((driver) => driver.isWaiting()),
+      untilNextTimer: () => ([...drivers.values()].some((driver) => driver.isWaiting()) ? 0 : undefined),
       descriptors: ends.descriptors,
     },
     [Symbol.dispose]: () => owned.dispose(),

@@ -13,10 +13,12 @@ const QUIET_MS = 100;
 /** How long after the last event memory is given back, once. */
 const CLEAN_MS = 2000;
 
+const FOR_EVER = Number.POSITIVE_INFINITY;
+
 /** What a dozing process waits for besides its event loop. */
 export interface Watched {
-  /** False while a JavaScript timer is waited for. */
-  mayDoze(): boolean;
+  /** How many milliseconds from now a JavaScript timer is due; undefined while none is waited for. */
+  untilNextTimer(): number | undefined;
   /** Descriptors the loop does not know (a pidfd), and what to do once when one is readable. */
   readonly descriptors: Map<number, () => void>;
 }
@@ -25,12 +27,15 @@ export interface Watched {
  * From now on sleeps outside the event loop whenever nothing happens, and gives memory back before a long sleep. Where
  * Bun's epoll descriptor cannot be found the loop is not left: then the process merely wakes more often.
  */
-export function dozeWhenIdle({ mayDoze, descriptors }: Watched): void {
+export function dozeWhenIdle({ untilNextTimer, descriptors }: Watched): void {
   const epoll = findEventLoop();
-  const wait = (timeoutMs: number): boolean => {
+  /** Until something happens, a timer is due, or the time is up; true if something did. */
+  const wait = (limitMs: number): boolean => {
     const fds = [...(epoll === undefined ? [] : [epoll]), ...descriptors.keys()];
     const wanted = fds.map((fd) => ({ fd, events: POLLIN }));
-    const events = pollAny(wanted, epoll === undefined || !mayDoze() ? 0 : timeoutMs);
+    const timerMs = untilNextTimer();
+    const timeoutMs = timerMs === undefined ? limitMs : Math.min(limitMs, Math.ceil(timerMs));
+    const events = pollAny(wanted, epoll === undefined ? 0 : timeoutMs === FOR_EVER ? -1 : timeoutMs);
     for (const [at, fd] of fds.entries()) {
       const react = descriptors.get(fd);
       if (react === undefined || events[at] === 0) continue;
@@ -40,9 +45,9 @@ export function dozeWhenIdle({ mayDoze, descriptors }: Watched): void {
     return events.some((event) => event !== 0);
   };
   const doze = () => {
-    if (!wait(CLEAN_MS) && mayDoze()) {
+    if (!wait(CLEAN_MS) && (untilNextTimer() ?? FOR_EVER) > CLEAN_MS) {
       Bun.gc(true);
-      wait(-1);
+      wait(FOR_EVER);
     }
     rest();
   };

@@ -1,6 +1,6 @@
 /** How lists show a container: id, command, status. */
 import { commandOf } from "../../../internal/container/command.ts";
-import type { ContainerRecord } from "../../../internal/container/record.ts";
+import type { ContainerRecord, RuntimeRecord } from "../../../internal/container/record.ts";
 import { harmless } from "../fail.ts";
 import { humanDuration } from "./duration.ts";
 
@@ -35,6 +35,11 @@ export function commandText(record: ContainerRecord, isShort: boolean): string {
   return harmless(JSON.stringify(isShort ? ellipsis(whole, SHORT_COMMAND) : whole));
 }
 
+function healthText({ health }: RuntimeRecord): string {
+  if (health === undefined) return "";
+  return health.Status === "starting" ? " (health: starting)" : ` (${health.Status})`;
+}
+
 /** The STATUS column: `Up 5 minutes (Paused)`, `Exited (137) 2 hours ago`. */
 export function statusText({ state, runtime }: ContainerRecord, nowMs: number): string {
   const since = (time: string | undefined) =>
@@ -43,7 +48,7 @@ export function statusText({ state, runtime }: ContainerRecord, nowMs: number): 
     case "created":
       return "Created";
     case "running":
-      return `Up ${since(runtime.startedAt)}`;
+      return `Up ${since(runtime.startedAt)}${healthText(runtime)}`;
     case "paused":
       return `Up ${since(runtime.startedAt)} (Paused)`;
     case "restarting":

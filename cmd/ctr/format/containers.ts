@@ -45,7 +45,7 @@ function fields(engine: Engine, { format, isShort, withSize, nowMs }: ContainerL
     Ports: { header: "PORTS", value: portsText },
     State: { header: "STATE", value: ({ state }) => state },
     Status: { header: "STATUS", value: (record) => statusText(record, nowMs) },
-    HealthStatus: { header: "HEALTH STATUS", value: () => "" },
+    HealthStatus: { header: "HEALTH STATUS", value: ({ runtime }) => runtime.health?.Status ?? "" },
     Size: { header: "SIZE", value: (record) => (showsSize ? sizeText(engine, record) : "0B") },
     Labels: {
       header: "LABELS",
