@@ -171,6 +171,8 @@ const system: Group = {
     events,
     info,
     prune: { load: () => import("./commands/system/prune.ts") },
+    restore: { load: () => import("./commands/system/restore.ts") },
+    shutdown: { load: () => import("./commands/system/shutdown.ts") },
   }),
 };
 

@@ -12,11 +12,7 @@ const SIGKILL = 9;
 const MAX_OUTPUT = 4096;
 
 /** Checks until disposed, and reports what becomes of the health, beginning with nothing known. */
-export function watchHealth(
-  supervision: Supervision,
-  plan: HealthPlan,
-  report: (health: Health) => void,
-): Disposable {
+export function watchHealth(supervision: Supervision, plan: HealthPlan, report: (health: Health) => void): Disposable {
   const startedMs = Date.now();
   const ranMs = () => Date.now() - startedMs;
   let health = STARTING;
@@ -32,7 +28,11 @@ export function watchHealth(
       const result = await runCheck(supervision, plan);
       if (isOver) return;
       health = afterCheck(plan, health, result, beganMs);
-      report(health);
+      try {
+        report(health);
+      } catch {
+        // What could not be recorded (a full disk) is told with the next result.
+      }
     }
     if (!isOver) schedule();
   };
@@ -58,10 +58,7 @@ async function runCheck(supervision: Supervision, plan: HealthPlan): Promise<Hea
   }
 }
 
-async function resultOf(
-  program: InsideProgram,
-  timeoutMs: number,
-): Promise<Pick<HealthResult, "ExitCode" | "Output">> {
+async function resultOf(program: InsideProgram, timeoutMs: number): Promise<Pick<HealthResult, "ExitCode" | "Output">> {
   let isLate = false;
   using _ = startTimer(timeoutMs, () => {
     isLate = true;

@@ -64,7 +64,7 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
     case "exec":
       return await startExec(supervision, client, request);
     case "stop":
-      await supervision.stop(request.signal, request.timeoutMs);
+      await supervision.stop(request.signal, request.timeoutMs, request.isShutdown);
       return done(client);
     case "kill":
       supervision.kill(request.signal);

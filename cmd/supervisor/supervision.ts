@@ -4,10 +4,12 @@
  */
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
 import { recordContainerEvent } from "../../internal/container/event.ts";
+import { healthPlan, STARTING } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
+import { wantsRestart } from "../../internal/container/restart-rule.ts";
 import { type Confinement, confinementOf, runtimeSpec, withServers } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { transaction } from "../../internal/db/database.ts";
@@ -23,6 +25,7 @@ import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
 import { type ChildExit, isRunning, pidfdSendSignal, processStartTime, umask } from "../../internal/sys/process.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
+import { BackOff } from "./back-off.ts";
 import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
 import { failure } from "./failure.ts";
@@ -30,10 +33,12 @@ import { attachNetwork, detachNetwork } from "./network.ts";
 import { Audience, type Client, delivered, endLog, endStreams, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
-import { hasTimers, sleep, startTimer } from "./timer.ts";
+import { sleep, startTimer, untilNextTimer } from "./timer.ts";
 
 const SIGTERM = 15;
 const SIGKILL = 9;
+/** HUP is left out: to many programs it means to read their configuration again. */
+const ENDING_SIGNALS = [2, 3, SIGTERM, SIGKILL];
 const DEFAULT_STOP_TIMEOUT_MS = 10_000;
 /** How long output may still come after the program has ended: somebody outside may hold the other end. */
 const DRAIN_LIMIT_MS = 2000;
@@ -87,6 +92,13 @@ export class Supervision {
   #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
   #removal: { readonly volumes: boolean } | undefined;
+  /** How often its policy has started it again since somebody did. */
+  #restartCount = 0;
+  /** Between an end and the next start by the restart policy. */
+  readonly #backOff = new BackOff();
+  #health: Disposable | undefined;
+  /** The machine goes down: nothing is started any more. */
+  #isShutdown = false;
   /** The program was asked to end by `stop` or `restart`. */
   #isStopping = false;
   /** Called when a start is over, one way or the other. */
@@ -150,7 +162,10 @@ export class Supervision {
       input: OpenStdin ? run.streams.input : undefined,
       terminal: run.streams.terminal,
       closesInput: StdinOnce,
-      tell: (action, attributes) => this.tell(action, attributes),
+      tell: (action, attributes) => {
+        if (action === "kill" && this.#endsProgram(Number(attributes["signal"]))) this.#markStopped();
+        this.tell(action, attributes);
+      },
     };
   }
 
@@ -192,16 +207,32 @@ export class Supervision {
 
   /** Sends a signal to PID 1. A paused one gets it when it goes on, except SIGKILL, which ends the pause. */
   kill(signal: number): void {
+    if (this.#backOff.isWaiting) {
+      // There is nobody to get it, but it may be meant as the end.
+      if (!this.#endsProgram(signal)) throw this.notRunning("kill");
+      this.#markStopped();
+      this.#backOff.end("stay");
+      return;
+    }
     const run = this.#run;
+    if (run !== undefined && this.#endsProgram(signal)) this.#markStopped();
     if (run === undefined || !this.#signal(run, signal)) throw this.notRunning("kill");
     this.tell("kill", { signal: String(signal) });
     if (signal === SIGKILL && this.#record.state === "paused") this.resume();
   }
 
   /** The stop signal, then SIGKILL after the timeout (-1: never). Resolves when the container has ended. */
-  async stop(signal?: number, timeoutMs?: number): Promise<void> {
+  async stop(signal?: number, timeoutMs?: number, isShutdown = false): Promise<void> {
+    this.#isShutdown ||= isShutdown;
+    if (this.#backOff.isWaiting) {
+      if (!isShutdown) this.#markStopped();
+      this.#backOff.end("stay");
+      await this.#atRest;
+      return;
+    }
     const run = await this.#settledRun();
     if (run === undefined) return;
+    if (this.#restarts.length === 0 && !isShutdown) this.#markStopped();
     const { StopTimeout } = this.#record.config;
     const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
     const first = signal ?? this.#stopSignal();
@@ -218,12 +249,33 @@ export class Supervision {
 
   /** Stops and starts again, in this supervisor. Resolves when it runs. */
   async restart(signal?: number, timeoutMs?: number): Promise<void> {
+    if (this.#backOff.isWaiting) {
+      const started = new Promise<void>((resolve) => this.#restarts.push(resolve));
+      this.#backOff.end("go");
+      await Promise.race([started, this.#atRest]);
+      return this.#checkRestarted();
+    }
     if ((await this.#settledRun()) === undefined) throw this.notRunning("restart");
     const started = new Promise<void>((resolve) => this.#restarts.push(resolve));
     await this.stop(signal, timeoutMs);
     await Promise.race([started, this.#atRest]);
+    this.#checkRestarted();
+  }
+
+  #checkRestarted(): void {
     if (this.#run !== undefined) this.tell("restart");
     else throw new CtrError("internal", this.#record.runtime.error || "the container did not come back");
+  }
+
+  /** True for a signal that is meant to end the program: SIGKILL, its stop signal, and what terminals and init send. */
+  #endsProgram(signal: number): boolean {
+    return ENDING_SIGNALS.includes(signal) || signal === this.#stopSignal();
+  }
+
+  /** From here on its restart policy has no say, not even after a boot; recorded before anything is done about it. */
+  #markStopped(): void {
+    if (this.#record.runtime.wasStoppedByHand === true || this.#record.hostConfig.RestartPolicy.Name === "no") return;
+    this.#record = patchRuntime(this.#engine, this.#record.id, { wasStoppedByHand: true });
   }
 
   pause(): void {
@@ -251,6 +303,7 @@ export class Supervision {
   /** Kills it and removes it, its record too. */
   async remove(volumes: boolean): Promise<void> {
     this.#removal = { volumes };
+    this.#backOff.end("stay");
     const run = await this.#settledRun();
     if (run !== undefined) {
       this.tell("kill", { signal: String(SIGKILL) });
@@ -283,6 +336,10 @@ export class Supervision {
 
   /** Why nothing can be done with it. */
   notRunning(verb: string): CtrError {
+    if (this.#backOff.isWaiting) {
+      const words = `Container ${this.#record.id} is restarting, wait until the container is running`;
+      return new CtrError("conflict", words);
+    }
     return new CtrError("conflict", `cannot ${verb} container ${this.#record.name}: it is not running`);
   }
 
@@ -304,12 +361,18 @@ export class Supervision {
 
   /** Once a container has lived for a moment there is little to do: what the start has cached is given back. */
   #settle(): void {
+    // systemd ends the session or the service that has started the container, most often because the machine goes down.
+    process.on("SIGTERM", () => void this.stop(undefined, undefined, true).catch(ignore));
     // Neither is worth a container: without them the supervisor is merely larger, and wakes more often.
     attempt(() => this.#engine.db.run("PRAGMA shrink_memory"), ignore);
+<<<<<<< HEAD
     attempt(
       () => dozeWhenIdle({ mayDoze: () => !hasTimers() && this.#log?.isBusy !== true, descriptors: new Map() }),
       ignore,
     );
+=======
+    attempt(() => dozeWhenIdle({ untilNextTimer, descriptors: new Map() }), ignore);
+>>>>>>> f521c18 (restart policies, health checks, and what happens around a boot)
   }
 
   #listen(): void {
@@ -413,6 +476,7 @@ export class Supervision {
   }
 
   #recordRunning(started: Launch, endpoint: EndpointRecord | undefined): void {
+    const hasHealth = healthPlan(this.#record.config) !== undefined;
     this.#record = move(this.#engine, this.#record.id, "running", {
       pid: started.pid,
       pidStartTime: started.startTime,
@@ -421,13 +485,33 @@ export class Supervision {
       error: "",
       startedAt: timestamp(),
       endpoint,
+      restartCount: this.#restartCount,
+      wasStoppedByHand: false,
+      ...(hasHealth ? { health: STARTING } : {}),
     });
   }
 
-  /** From the start of a run to its end, and around again when a restart was asked for. */
+  async #watchHealth(): Promise<void> {
+    const plan = healthPlan(this.#record.config);
+    if (plan === undefined) return;
+    const { watchHealth } = await import("./health.ts");
+    if (this.#run === undefined) return;
+    this.#health = watchHealth(this, plan, (health) => {
+      const { Status } = this.#record.runtime.health ?? STARTING;
+      transaction(this.#engine.db, () => {
+        this.#record = patchRuntime(this.#engine, this.#record.id, { health });
+        if (health.Status !== Status) this.tell(`health_status: ${health.Status}`);
+      });
+    });
+  }
+
+  /** From the start of a run to its end, and around again when a restart was asked for, or its policy wants it. */
   async #live(first: Run): Promise<void> {
     let run = first;
     for (;;) {
+      const beganMs = performance.now();
+      // Without it the container lives on, its health unknown.
+      void this.#watchHealth().catch(ignore);
       const exit = await run.exited;
       await this.patiently(run.drained, run.streams);
       await this.patiently(run.streams.end());
@@ -443,11 +527,21 @@ export class Supervision {
         pidStartTime: 0,
         endpoint: undefined,
       };
-      if (this.#restarts.length === 0 || this.#removal !== undefined) {
+      const isAsked = this.#restarts.length > 0;
+      if (this.#removal !== undefined || !(isAsked || this.#wantsRestart(result))) {
         this.#rest(result);
         return;
       }
       this.#record = this.#recordEnd("restarting", result);
+      if (!isAsked) {
+        // For those who followed this run it is over.
+        this.audience.dismiss({ type: "exited", status: result.exitCode });
+        if ((await this.#backOff.wait(performance.now() - beganMs)) === "stay") {
+          this.#rest(result);
+          return;
+        }
+      }
+      this.#restartCount = this.#restarts.length > 0 ? 0 : this.#restartCount + 1;
       try {
         run = await this.#launch(undefined);
         for (const resolve of this.#restarts.splice(0)) resolve();
@@ -458,9 +552,18 @@ export class Supervision {
     }
   }
 
+  #wantsRestart({ exitCode }: RunResult): boolean {
+    if (this.#isShutdown) return false;
+    const { wasStoppedByHand = false } = this.#record.runtime;
+    const end = { exitCode, restartCount: this.#restartCount, wasStoppedByHand };
+    return wantsRestart(this.#record.hostConfig.RestartPolicy, end);
+  }
+
   /** Gives back what the kernel and netd hold for a run. */
   async #releaseRun(run: Run): Promise<unknown> {
     this.#run = undefined;
+    this.#health?.[Symbol.dispose]();
+    this.#health = undefined;
     // netd sees by itself that the network namespace is gone: a netd that does not answer takes nothing from the record.
     await detachNetwork(this.#engine, this.#record).catch(ignore);
     let problem: unknown;

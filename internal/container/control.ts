@@ -16,6 +16,8 @@ export interface StopOptions {
   readonly signal?: number;
   /** Until SIGKILL; -1 waits for ever. Undefined: the container's own, else ten seconds. */
   readonly timeoutMs?: number;
+  /** The machine goes down: restart policies hold after the boot. For `stopContainer`. */
+  readonly isShutdown?: boolean;
 }
 
 /** The container a user means, as it really is now. Throws `not-found` (`No such container: x`). */

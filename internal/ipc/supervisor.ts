@@ -82,7 +82,8 @@ export type ToSupervisor =
   /** To the attached program (sig-proxy). */
   | { readonly type: "signal"; readonly signal: number }
   /** Stop signal (the container's own unless given), wait `timeoutMs` (-1 for ever), then SIGKILL. */
-  | { readonly type: "stop"; readonly signal?: number; readonly timeoutMs?: number }
+  /** `isShutdown`: the machine goes down. It is no stop by hand, so that a restart policy still holds after the boot. */
+  | { readonly type: "stop"; readonly signal?: number; readonly timeoutMs?: number; readonly isShutdown?: boolean }
   | { readonly type: "kill"; readonly signal: number }
   | { readonly type: "restart"; readonly signal?: number; readonly timeoutMs?: number }
   | { readonly type: "pause" }
@@ -170,7 +171,12 @@ export function decodeToSupervisor(value: unknown): ToSupervisor {
     case "restart": {
       const signal = optionalInteger(fields, "signal", 1, MAX_SIGNAL);
       const timeoutMs = optionalInteger(fields, "timeoutMs", -1);
-      return { type, ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+      return {
+        type,
+        ...(signal === undefined ? {} : { signal }),
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        ...(type === "stop" && fields["isShutdown"] !== undefined ? { isShutdown: boolean(fields, "isShutdown") } : {}),
+      };
     }
     case "remove":
       return { type, volumes: boolean(fields, "volumes") };

@@ -13,7 +13,9 @@ const here = `${import.meta.dir}/../vm`;
 const cache = `${import.meta.dir}/../../.cache/vm`;
 
 /** The checks of test/vm/main by name, in its order. */
-const checks = [...readFileSync(`${here}/main`, "utf8").matchAll(/^check "([^"]+)"/gm)].map((match) => match[1] ?? "");
+const checks = [...readFileSync(`${here}/main`, "utf8").matchAll(/^\s*check "([^"]+)"/gm)].map(
+  (match) => match[1] ?? "",
+);
 
 function machine(): string | undefined {
   if (!existsSync(cache)) return undefined;
@@ -37,7 +39,7 @@ async function boot(vm: string): Promise<string> {
     const qemu = Bun.spawn(
       [
         ...["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
-        ...["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"],
+        ...["-nodefaults", "-nographic", "-serial", "stdio"],
         ...["-kernel", `${vm}/kernel`, "-initrd", `${vm}/initrd`, "-append", append],
         ...["-drive", `file=${vm}/disk,format=raw,if=virtio,snapshot=on`],
         ...["-drive", `file=${payload}/payload.tar,format=raw,if=virtio,readonly=on`],

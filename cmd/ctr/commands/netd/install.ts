@@ -4,7 +4,7 @@ import { AT_FDCWD } from "../../../../internal/sys/fd.ts";
 import { exists, mkdirAll, readlinkat, replaceFile, unlinkat } from "../../../../internal/sys/file.ts";
 import type { Directories } from "../../command.ts";
 import { printLine } from "../../output.ts";
-import { renderUnits, SERVICE, SOCKET } from "./units.ts";
+import { RESTORE, renderUnits, SERVICE, SOCKET } from "./units.ts";
 
 const UNIT_DIRECTORY = "/etc/systemd/system";
 /** There while systemd is PID 1: sd_booted(3). */
@@ -37,7 +37,7 @@ export async function install(directories: Directories, options: InstallOptions)
   // The service may write there and nowhere else, so it cannot make it.
   mkdirAll(directories.root, 0o711);
   await systemctl("daemon-reload");
-  await systemctl("enable", ...(options.now ? ["--now"] : []), SOCKET);
+  await systemctl("enable", ...(options.now ? ["--now"] : []), SOCKET, RESTORE);
 }
 
 /** Stops and disables netd and removes its units. Networks, rules and running containers stay as they are. */
@@ -46,8 +46,10 @@ export async function uninstall(destination: string | undefined): Promise<void> 
   if (destination === undefined) {
     requireSystemd();
     if (exists(AT_FDCWD, `${target}/${SOCKET}`)) await systemctl("disable", "--now", SOCKET, SERVICE);
+    // Not --now: that would stop the containers.
+    if (exists(AT_FDCWD, `${target}/${RESTORE}`)) await systemctl("disable", RESTORE);
   }
-  for (const name of [SOCKET, SERVICE]) {
+  for (const name of [SOCKET, SERVICE, RESTORE]) {
     try {
       unlinkat(AT_FDCWD, `${target}/${name}`);
       printLine(`${target}/${name}`);

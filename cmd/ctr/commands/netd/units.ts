@@ -3,6 +3,7 @@ import { CtrError } from "../../../../internal/errors/error.ts";
 
 export const SERVICE = "ctr-netd.service";
 export const SOCKET = "ctr-netd.socket";
+export const RESTORE = "ctr-restore.service";
 
 export interface UnitSettings {
   /** Absolute path of this executable. */
@@ -16,6 +17,7 @@ export function renderUnits(settings: UnitSettings): readonly (readonly [name: s
   return [
     [SOCKET, socketUnit(settings)],
     [SERVICE, serviceUnit(settings)],
+    [RESTORE, restoreUnit(settings)],
   ];
 }
 
@@ -72,6 +74,31 @@ SystemCallArchitectures=native
 
 [Install]
 Also=${SOCKET}
+`;
+}
+
+/**
+ * Containers with a restart policy come back after a boot, and all end in good order before one. Only the commands are
+ * this unit's: the supervisors they start live on in its cgroup, and go when their containers do.
+ */
+function restoreUnit({ executable, root, state }: UnitSettings): string {
+  return `[Unit]
+Description=Containers of ctr that their restart policy wants started
+Wants=network-online.target ${SOCKET}
+After=network-online.target ${SOCKET} ${SERVICE}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=-${word(executable)} system restore
+ExecStop=-${word(executable)} system shutdown
+Environment=${quote(`CTR_ROOT=${root}`)} ${quote(`CTR_STATE=${state}`)}
+KillMode=process
+TimeoutStartSec=infinity
+TimeoutStopSec=120
+
+[Install]
+WantedBy=multi-user.target
 `;
 }
 
