@@ -365,14 +365,9 @@ export class Supervision {
     process.on("SIGTERM", () => void this.stop(undefined, undefined, true).catch(ignore));
     // Neither is worth a container: without them the supervisor is merely larger, and wakes more often.
     attempt(() => this.#engine.db.run("PRAGMA shrink_memory"), ignore);
-<<<<<<< HEAD
-    attempt(
-      () => dozeWhenIdle({ mayDoze: () => !hasTimers() && this.#log?.isBusy !== true, descriptors: new Map() }),
-      ignore,
-    );
-=======
-    attempt(() => dozeWhenIdle({ untilNextTimer, descriptors: new Map() }), ignore);
->>>>>>> f521c18 (restart policies, health checks, and what happens around a boot)
+    // A log that has work of its own is waited for in the loop.
+    const untilNext = () => (this.#log?.isBusy === true ? 0 : untilNextTimer());
+    attempt(() => dozeWhenIdle({ untilNextTimer: untilNext, descriptors: new Map() }), ignore);
   }
 
   #listen(): void {
