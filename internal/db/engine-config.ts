@@ -74,6 +74,8 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
         if (driver === undefined) throw wrong(key, `has an option that is none: ${String(option)}`);
         config.cgroupDriver = driver;
       }
+    } else if (key === "layer-limits") {
+      // Whoever unpacks a layer reads them: internal/image/layer-limits.ts.
     } else throw wrong(key, "is not a setting of the engine");
   }
   return config;

@@ -6,6 +6,7 @@ import { withContext } from "../errors/error.ts";
 import { applyChanges } from "./changes.ts";
 import { prepareStore } from "./collect.ts";
 import { recordImageEvent } from "./event.ts";
+import { layerLimits } from "./layer-limits.ts";
 import { LAYER_TYPES } from "./media-types.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import { prepareImage, publishImages } from "./publish.ts";
@@ -29,11 +30,15 @@ export async function importImage(engine: Engine, options: ImportOptions): Promi
   const references = options.reference === undefined ? [] : [parseTarget(options.reference)];
   const config = applyChanges({}, options.changes);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const limits = layerLimits(engine);
   prepareStore(engine);
   using workspace = openWorkspace(engine.root);
   using blob = new BlobWriter(workspace, "layer");
   try {
-    const { layer, diffId, compression } = await unpackBlob(readSource(options.source), workspace, [], blob);
+    const { layer, diffId, compression } = await unpackBlob(readSource(options.source), workspace, [], {
+      keep: blob,
+      limits,
+    });
     const written = blob.finish();
     const created = new Date().toISOString();
     const isUrl = /^https?:\/\//.test(options.source);

@@ -7,11 +7,13 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 import { hasLayer, type UnpackedLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
+import type { LayerLimits } from "../spec/layer-entry.ts";
 import { type ArchiveFile, type ArchiveFiles, bytesOf, compressionOf, openArchive, textOf } from "./archive-files.ts";
 import { prepareStore } from "./collect.ts";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
 import { type Descriptor, MAX_DOCUMENT_BYTES, parseDockerArchive, parseIndex, parseManifest } from "./documents.ts";
 import { recordImageEvent } from "./event.ts";
+import { layerLimits } from "./layer-limits.ts";
 import {
   DOCKER_LIST_TYPE,
   DOCKER_MANIFEST_TYPE,
@@ -46,7 +48,14 @@ export async function loadImages(engine: Engine, source: string, platformText?: 
   using workspace = openWorkspace(engine.root);
   try {
     using files = await openArchive(source, workspace);
-    const loading: Loading = { engine, workspace, files, unpacked: new Map(), kept: new Map() };
+    const loading: Loading = {
+      engine,
+      workspace,
+      files,
+      unpacked: new Map(),
+      kept: new Map(),
+      limits: layerLimits(engine),
+    };
     const wanted =
       files.find("manifest.json") !== undefined ? fromDockerArchive(loading) : fromLayout(loading, platform);
     const images: PreparedImage[] = [];
@@ -65,6 +74,7 @@ interface Loading {
   readonly engine: Engine;
   readonly workspace: Workspace;
   readonly files: ArchiveFiles;
+  readonly limits: LayerLimits;
   /** Layers this command has unpacked, by chain id: images of one archive share them. */
   readonly unpacked: Map<Digest, UnpackedLayer>;
   /** Layers of the archive that are in the workspace, and what they were found to be. */
@@ -251,7 +261,9 @@ async function prepareOne(
   using writer = isKept ? undefined : new BlobWriter(workspace, `layer-blob-${kept.size}`);
   // Unpacked before or not, the blob that is kept must be what the config says: it is saved again one day.
   const isThere = known !== undefined || hasLayer(engine, chainId);
-  const fresh = isThere ? undefined : await unpackBlob(file.chunks(), workspace, lower, writer);
+  const fresh = isThere
+    ? undefined
+    : await unpackBlob(file.chunks(), workspace, lower, { keep: writer, limits: loading.limits });
   const foundDiffId = fresh?.diffId ?? before?.diffId ?? (await diffIdOf(file.chunks(), writer));
   const blob = before?.blob ?? blobOf(file, writer);
   kept.set(file, { diffId: foundDiffId, blob });

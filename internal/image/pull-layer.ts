@@ -11,6 +11,7 @@ import type { Digest } from "../spec/digest.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import type { Descriptor } from "./documents.ts";
+import { layerLimits } from "./layer-limits.ts";
 import { compressionOf, LAYER_TYPES } from "./media-types.ts";
 import type { PreparedLayer } from "./publish.ts";
 import { shortDigest, type TransferEvent } from "./transfer.ts";
@@ -137,7 +138,7 @@ async function unpack(
   // The layer may be there from another blob (loaded, say, and not compressed): this one is kept beside it, checked.
   if (hasLayer(pull.engine, chainId)) found = await diffIdOf(source);
   else {
-    const fresh = await unpackBlob(source, pull.workspace, lower);
+    const fresh = await unpackBlob(source, pull.workspace, lower, { limits: layerLimits(pull.engine) });
     found = fresh.diffId;
     unpacked = fresh.layer;
     mediaType = LAYER_TYPES[fresh.compression];

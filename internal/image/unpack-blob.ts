@@ -6,6 +6,7 @@ import { type Digest, parseDigest } from "../content/digest.ts";
 import type { Workspace } from "../content/workspace.ts";
 import { prepareLayer, type UnpackedLayer } from "../snapshot/layers.ts";
 import type { Lower } from "../snapshot/unpack.ts";
+import { DEFAULT_LIMITS, type LayerLimits } from "../spec/layer-entry.ts";
 
 export interface UnpackedBlob {
   readonly layer: UnpackedLayer;
@@ -14,22 +15,26 @@ export interface UnpackedBlob {
   readonly compression: Compression;
 }
 
-/**
- * Unpacks a layer's tar stream into `workspace`. With `keep` the stream is written there too, as it came, and `finish`
- * may be called afterwards.
- */
+export interface UnpackOptions {
+  /** The stream is written there too, as it came; `finish` may be called afterwards. */
+  readonly keep?: BlobWriter | undefined;
+  readonly limits?: LayerLimits;
+}
+
+/** Unpacks a layer's tar stream into `workspace`. */
 export async function unpackBlob(
   source: AsyncIterable<Uint8Array>,
   workspace: Workspace,
   lower: Lower,
-  keep?: BlobWriter,
+  options: UnpackOptions = {},
 ): Promise<UnpackedBlob> {
+  const { keep, limits = DEFAULT_LIMITS } = options;
   const stream = plainStream(source, keep);
-  const layer = await prepareLayer(workspace.path, readTarEvents(stream.chunks), lower);
+  const layer = await prepareLayer(workspace.path, readTarEvents(stream.chunks, limits), lower, limits);
   return { layer, diffId: stream.diffId(), compression: stream.compression() };
 }
 
-/** The diff id of a layer's tar stream, without unpacking it; `keep` as for `unpackBlob`. */
+/** The diff id of a layer's tar stream, without unpacking it; `keep` as `unpackBlob` has it. */
 export async function diffIdOf(source: AsyncIterable<Uint8Array>, keep?: BlobWriter): Promise<Digest> {
   const stream = plainStream(source, keep);
   for await (const _ of stream.chunks);

@@ -34,10 +34,15 @@ export function hasLayer(engine: Engine, chainId: string): boolean {
 }
 
 /** Unpacks entries into a new directory of a workspace. */
-export async function prepareLayer(workspace: string, entries: Entries, lower: Lower): Promise<UnpackedLayer> {
+export async function prepareLayer(
+  workspace: string,
+  entries: Entries,
+  lower: Lower,
+  limits?: Parameters<typeof unpackLayer>[3],
+): Promise<UnpackedLayer> {
   const path = `${workspace}/layer-${newId()}`;
   mkdirat(AT_FDCWD, path, 0o755);
-  return { path, size: await unpackLayer(entries, path, lower) };
+  return { path, size: await unpackLayer(entries, path, lower, limits) };
 }
 
 /**

@@ -60,7 +60,7 @@ export interface LayerLimits {
 
 export const DEFAULT_LIMITS: LayerLimits = {
   entries: 5_000_000,
-  unpackedBytes: 2 ** 40,
+  unpackedBytes: 2 ** 37,
   pathBytes: 4096,
   xattrBytes: 65_536,
   xattrs: 256,
