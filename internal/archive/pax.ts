@@ -1,6 +1,7 @@
 /** pax extended headers (POSIX.1-2001, pax(1) "pax Extended Header"): records of `length keyword=value\n`. */
 import { CtrError } from "../errors/error.ts";
 import type { EntryHeader } from "../spec/layer-entry.ts";
+import { aclXattr } from "./acl.ts";
 
 /** What a pax header said, as far as a layer needs it. */
 export interface PaxFields {
@@ -22,13 +23,18 @@ const XATTR_PREFIX = "SCHILY.xattr.";
 export function parsePax(bytes: Uint8Array): PaxFields {
   const fields: { -readonly [Key in keyof PaxFields]: PaxFields[Key] } = { xattrs: new Map() };
   const xattrs = new Map<string, Uint8Array>();
+  const acls = new Map<string, Uint8Array>();
   const offsets: number[] = [];
   let sparseSize: number | undefined;
   let sparseMap: number[] | undefined;
   let sparseMajor = 0;
   for (const [keyword, value] of records(bytes)) {
     if (keyword.startsWith(XATTR_PREFIX)) {
-      xattrs.set(keyword.slice(XATTR_PREFIX.length), value);
+      xattrs.set(decodeName(keyword.slice(XATTR_PREFIX.length)), value);
+      continue;
+    }
+    if (keyword === "SCHILY.acl.access" || keyword === "SCHILY.acl.default") {
+      acls.set(`system.posix_acl_${keyword.slice("SCHILY.acl.".length)}`, value);
       continue;
     }
     if (value.length === 0) continue; // an empty value takes the keyword back: the ustar field holds
@@ -72,12 +78,25 @@ export function parsePax(bytes: Uint8Array): PaxFields {
         break;
     }
   }
+  for (const [name, text] of acls) {
+    const value = xattrs.has(name) ? undefined : aclXattr(ascii(text));
+    if (value !== undefined) xattrs.set(name, value);
+  }
   fields.xattrs = xattrs;
   if (sparseSize !== undefined) {
     const map = sparseMajor >= 1 ? undefined : (sparseMap ?? offsets);
     fields.sparse = { size: sparseSize, map };
   }
   return fields;
+}
+
+/** An equals sign ends the keyword, so GNU tar writes it otherwise, and the sign it uses for that too. */
+function decodeName(name: string): string {
+  return name.replaceAll("%3D", "=").replaceAll("%25", "%");
+}
+
+export function encodeName(name: string): string {
+  return name.replaceAll("%", "%25").replaceAll("=", "%3D");
 }
 
 /** The header with everything a pax header says put in place of the ustar fields. */

@@ -1,6 +1,7 @@
 /** Writing tar streams: ustar, with a pax header before an entry that ustar cannot say exactly (pax(1)). */
 import { CtrError } from "../errors/error.ts";
 import type { EntryHeader, EntryKind } from "../spec/layer-entry.ts";
+import { encodeName } from "./pax.ts";
 
 /** An entry to write; `content` gives exactly `size` bytes, and may be left out when `size` is 0. */
 export interface WritableEntry extends EntryHeader {
@@ -83,7 +84,7 @@ export function encodeHeader(entry: EntryHeader): Uint8Array {
   const isPlainTime = entry.mtimeNs >= 0n && seconds <= 0o77777777777n && entry.mtimeNs === seconds * 1_000_000_000n;
   if (!isPlainTime) text("mtime", decimal(entry.mtimeNs));
   for (const [xattr, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) {
-    records.push(record(`SCHILY.xattr.${xattr}`, value));
+    records.push(record(`SCHILY.xattr.${encodeName(xattr)}`, value));
   }
   const plainSeconds = seconds < 0n || seconds > 0o77777777777n ? 0 : Number(seconds);
   const block = ustar({

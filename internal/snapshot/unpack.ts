@@ -320,7 +320,16 @@ class Unpacker implements Disposable {
       throw new CtrError("invalid", `${shown(key)}: refused, not a whiteout`);
     }
     if (!this.#hasLower) return;
-    await this.#slowly(() => this.#root.hide(placeOf(directory === "" ? hidden : `${directory}/${hidden}`)));
+    await this.#slowly(() => this.#hide(placeOf(directory === "" ? hidden : `${directory}/${hidden}`)));
+  }
+
+  #hide(place: Place): void {
+    try {
+      this.#root.hide(place);
+    } catch (error) {
+      // This layer has something else where the directory was, which hides it whole; umoci names what was in it too.
+      if (!isErrno(error, ELOOP, ENOTDIR)) throw error;
+    }
   }
 
   /** Waits for the thread, then acts. */

@@ -8,6 +8,8 @@ const S_IFMT = 0o170000;
 export interface TreeOptions {
   /** Paths (`etc/hosts`) to leave out, with what is below them. */
   readonly without?: readonly string[];
+  /** Leaves out which names are links to one file: overlayfs breaks links when it copies one of them up. */
+  readonly withoutLinks?: boolean;
 }
 
 /** One line per name below `root` and for the root itself: mode, owner, times, device, attributes, links, content. */
@@ -25,7 +27,8 @@ export function tree(root: string, options: TreeOptions = {}): readonly string[]
     if (kind === 0o100000) {
       const first = firstNames.get(stat.ino) ?? name;
       firstNames.set(stat.ino, first);
-      facts.push(`${stat.size} ${Bun.hash(readFileSync(at))} ${first}`);
+      facts.push(`${stat.size} ${Bun.hash(readFileSync(at))}`);
+      if (options.withoutLinks !== true) facts.push(`${first} ${stat.nlink}`);
     }
     for (const xattr of llistxattr(path)
       .filter((one) => !one.startsWith("trusted."))
