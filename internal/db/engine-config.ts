@@ -8,8 +8,11 @@
  *   storage-driver = "overlay"
  *   [log-opts]
  *   max-size = "10m"
+ *   [layer-limits]
+ *   unpacked-bytes = 10000000000
  */
 import { CtrError, ENOENT, ENOTDIR, isErrno, withContext } from "../errors/error.ts";
+import { DEFAULT_LIMITS, type LayerLimits } from "../spec/layer-entry.ts";
 import { readText } from "../sys/file.ts";
 
 const CONFIG_PATH = "/etc/ctr/engine.toml";
@@ -23,6 +26,8 @@ export interface EngineConfig {
   readonly storageDriver?: string;
   /** `cgroupfs`, `systemd` or `auto`; see cgroup-place.ts. */
   readonly cgroupDriver?: string;
+  /** What a layer may hold at most. */
+  readonly layerLimits?: LayerLimits;
 }
 
 /** Reads the file. Throws `invalid` with its name and the key for anything it does not know. */
@@ -75,10 +80,42 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
         config.cgroupDriver = driver;
       }
     } else if (key === "layer-limits") {
-      // Whoever unpacks a layer reads them: internal/image/layer-limits.ts.
+      if (!isTable(value)) throw wrong(key, "is not a table");
+      config.layerLimits = layerLimits(value, wrong);
     } else throw wrong(key, "is not a setting of the engine");
   }
   return config;
+}
+
+interface Limit {
+  readonly name: keyof LayerLimits;
+  /** What the kernel, or our memory, takes no more than. */
+  readonly most: number;
+}
+
+const LIMITS: { readonly [key: string]: Limit } = {
+  entries: { name: "entries", most: Number.MAX_SAFE_INTEGER },
+  "unpacked-bytes": { name: "unpackedBytes", most: Number.MAX_SAFE_INTEGER },
+  "path-bytes": { name: "pathBytes", most: 4096 },
+  "xattr-bytes": { name: "xattrBytes", most: 65_536 },
+  xattrs: { name: "xattrs", most: 65_536 },
+  "header-bytes": { name: "paxBytes", most: 64 << 20 },
+};
+
+/** The limits a table sets, and the usual ones for what it does not set. */
+function layerLimits(
+  table: { readonly [key: string]: unknown },
+  wrong: (key: string, what: string) => CtrError,
+): LayerLimits {
+  const limits: { -readonly [Key in keyof LayerLimits]: LayerLimits[Key] } = { ...DEFAULT_LIMITS };
+  for (const [key, value] of Object.entries(table)) {
+    const limit = Object.hasOwn(LIMITS, key) ? LIMITS[key] : undefined;
+    if (limit === undefined) throw wrong(`layer-limits.${key}`, "is no limit of layers");
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1 || value > limit.most)
+      throw wrong(`layer-limits.${key}`, `is no number from 1 to ${limit.most}`);
+    limits[limit.name] = value;
+  }
+  return limits;
 }
 
 function isTable(value: unknown): value is { readonly [key: string]: unknown } {

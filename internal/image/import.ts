@@ -2,11 +2,11 @@
 import { BlobWriter } from "../content/blob-store.ts";
 import { openWorkspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import { withContext } from "../errors/error.ts";
 import { applyChanges } from "./changes.ts";
 import { prepareStore } from "./collect.ts";
 import { recordImageEvent } from "./event.ts";
-import { layerLimits } from "./layer-limits.ts";
 import { LAYER_TYPES } from "./media-types.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import { prepareImage, publishImages } from "./publish.ts";
@@ -30,7 +30,7 @@ export async function importImage(engine: Engine, options: ImportOptions): Promi
   const references = options.reference === undefined ? [] : [parseTarget(options.reference)];
   const config = applyChanges({}, options.changes);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
-  const limits = layerLimits(engine);
+  const limits = loadEngineConfig({ CTR_CONFIG: engine.config }).layerLimits;
   prepareStore(engine);
   using workspace = openWorkspace(engine.root);
   using blob = new BlobWriter(workspace, "layer");

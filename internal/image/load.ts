@@ -4,6 +4,7 @@ import { BlobWriter } from "../content/blob-store.ts";
 import { chainIds, type Digest, digestOf, parseDigest } from "../content/digest.ts";
 import { openWorkspace, type Workspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 import { hasLayer, type UnpackedLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
@@ -13,7 +14,6 @@ import { prepareStore } from "./collect.ts";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
 import { type Descriptor, MAX_DOCUMENT_BYTES, parseDockerArchive, parseIndex, parseManifest } from "./documents.ts";
 import { recordImageEvent } from "./event.ts";
-import { layerLimits } from "./layer-limits.ts";
 import {
   DOCKER_LIST_TYPE,
   DOCKER_MANIFEST_TYPE,
@@ -54,7 +54,7 @@ export async function loadImages(engine: Engine, source: string, platformText?: 
       files,
       unpacked: new Map(),
       kept: new Map(),
-      limits: layerLimits(engine),
+      limits: loadEngineConfig({ CTR_CONFIG: engine.config }).layerLimits,
     };
     const wanted =
       files.find("manifest.json") !== undefined ? fromDockerArchive(loading) : fromLayout(loading, platform);
@@ -74,7 +74,7 @@ interface Loading {
   readonly engine: Engine;
   readonly workspace: Workspace;
   readonly files: ArchiveFiles;
-  readonly limits: LayerLimits;
+  readonly limits: LayerLimits | undefined;
   /** Layers this command has unpacked, by chain id: images of one archive share them. */
   readonly unpacked: Map<Digest, UnpackedLayer>;
   /** Layers of the archive that are in the workspace, and what they were found to be. */

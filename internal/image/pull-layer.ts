@@ -3,6 +3,7 @@ import { blobPath, openBlob, readChunks } from "../content/blob-store.ts";
 import { Download } from "../content/download.ts";
 import type { Workspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import { CtrError, EDQUOT, ENOSPC, isErrno, withContext } from "../errors/error.ts";
 import type { Repository } from "../registry/repository.ts";
 import { hasLayer, type UnpackedLayer } from "../snapshot/layers.ts";
@@ -11,7 +12,6 @@ import type { Digest } from "../spec/digest.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import type { Descriptor } from "./documents.ts";
-import { layerLimits } from "./layer-limits.ts";
 import { compressionOf, LAYER_TYPES } from "./media-types.ts";
 import type { PreparedLayer } from "./publish.ts";
 import { shortDigest, type TransferEvent } from "./transfer.ts";
@@ -138,7 +138,9 @@ async function unpack(
   // The layer may be there from another blob (loaded, say, and not compressed): this one is kept beside it, checked.
   if (hasLayer(pull.engine, chainId)) found = await diffIdOf(source);
   else {
-    const fresh = await unpackBlob(source, pull.workspace, lower, { limits: layerLimits(pull.engine) });
+    const fresh = await unpackBlob(source, pull.workspace, lower, {
+      limits: loadEngineConfig({ CTR_CONFIG: pull.engine.config }).layerLimits,
+    });
     found = fresh.diffId;
     unpacked = fresh.layer;
     mediaType = LAYER_TYPES[fresh.compression];

@@ -18,7 +18,7 @@ export interface UnpackedBlob {
 export interface UnpackOptions {
   /** The stream is written there too, as it came; `finish` may be called afterwards. */
   readonly keep?: BlobWriter | undefined;
-  readonly limits?: LayerLimits;
+  readonly limits?: LayerLimits | undefined;
 }
 
 /** Unpacks a layer's tar stream into `workspace`. */

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { DEFAULT_LIMITS } from "../spec/layer-entry.ts";
-import { parseLayerLimits } from "./layer-limits.ts";
+import { parseEngineConfig } from "./engine-config.ts";
 
-const parse = (text: string) => parseLayerLimits(text, "engine.toml");
+const parse = (text: string) => parseEngineConfig(text, "engine.toml").layerLimits;
 
 test("limits: what the file does not set is as usual", () => {
-  expect(parse('log-driver = "json-file"')).toEqual(DEFAULT_LIMITS);
+  expect(parse('log-driver = "json-file"')).toBeUndefined();
   expect(parse("[layer-limits]\nentries = 7\nheader-bytes = 512")).toEqual({
     ...DEFAULT_LIMITS,
     entries: 7,
