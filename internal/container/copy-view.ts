@@ -8,6 +8,8 @@ import { CtrError, EAGAIN, EEXIST, ENOENT, ESRCH, isErrno } from "../errors/erro
 import { isolateMounts, mountInRoot, mountRoot, PreparedMounts } from "../rootfs/mounts.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, open, POLLIN, poll } from "../sys/fd.ts";
 import {
+  fchmodat,
+  fchownat,
   fstat,
   fstatfsType,
   mkdirat,
@@ -19,8 +21,11 @@ import {
   S_IFLNK,
   S_IFMT,
   type Stat,
+  statx,
+  utimensat,
 } from "../sys/file.ts";
 import type { PathBytes } from "../sys/lib.ts";
+import { mount as mountFileSystem } from "../sys/mount.ts";
 import { isRunning, pidfdOpen, processStartTime, unshare } from "../sys/process.ts";
 import { CLONE_NEWNS } from "../sys/spawn.ts";
 import { currentContainer } from "./control.ts";
@@ -78,10 +83,19 @@ function openResting(engine: Engine, record: ContainerRecord, isWritable: boolea
   }
   using claim = isWritable ? keep(engine, record) : new DisposableStack();
   if (record.driver !== undefined) makeFlatRoot(engine, record);
-  const { place, root: rootMount, mounts } = restingMounts(engine, record, isWritable);
+  const { place, root: rootMount, mounts, scratch } = restingMounts(engine, record, isWritable);
   // Of this thread only, which is the one that makes the system calls. It ends with the process, and the mounts with it.
   unshare(CLONE_NEWNS);
   isolateMounts(undefined);
+  if (scratch !== undefined) {
+    mountFileSystem("tmpfs", scratch, "tmpfs", 0, "size=16m,mode=700");
+    for (const name of ["upper", "work"]) mkdirat(AT_FDCWD, `${scratch}/${name}`, 0o755);
+    // What is seen as `/` has the attributes of the container's.
+    const { uid, gid, mode, atimeNs, mtimeNs } = statx(AT_FDCWD, place);
+    fchownat(AT_FDCWD, `${scratch}/upper`, uid, gid);
+    fchmodat(AT_FDCWD, `${scratch}/upper`, mode & 0o7777);
+    utimensat(AT_FDCWD, `${scratch}/upper`, atimeNs, mtimeNs);
+  }
   using root = mountRoot(place, rootMount);
   const prepared = new PreparedMounts();
   for (const mount of mounts) mountInRoot(root.number, mount, prepared);

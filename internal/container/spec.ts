@@ -83,19 +83,25 @@ export async function withServers(record: ContainerRecord): Promise<ContainerRec
  * The root file system: where init mounts it, in its own mount namespace only (an upper directory covers itself), and the
  * overlay that it is; none where the place holds a whole tree, which `makeFlatRoot` has made.
  */
-function rootOf(
-  engine: Engine,
-  record: ContainerRecord,
-  isWritable: boolean,
-): { readonly place: string; readonly root: Mount | undefined } {
+function rootOf(engine: Engine, record: ContainerRecord, isWritable: boolean): RootPlace {
   if (record.driver !== undefined) return { place: writableSnapshot(engine.root, record.id).upper, root: undefined };
   const lower = lowerDirectories(engine, record.layers);
   const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
   const layers = [...lower, placeholderLayer(engine.root)];
-  return {
-    place: upper,
-    root: isWritable ? rootMount(layers, [`upperdir=${upper}`, `workdir=${work}`]) : rootMount([upper, ...layers], []),
-  };
+  if (isWritable) return { place: upper, root: rootMount(layers, [`upperdir=${upper}`, `workdir=${work}`]) };
+  const writable = [`upperdir=${work}/upper`, `workdir=${work}/work`];
+  return { place: upper, root: rootMount([upper, ...layers], writable), scratch: work };
+}
+
+export interface RootPlace {
+  readonly place: string;
+  readonly root: Mount | undefined;
+  /** The root wants a file system of its own here first, with the directories `upper` and `work`. */
+  readonly scratch?: string;
+}
+
+export interface RestingMounts extends RootPlace {
+  readonly mounts: readonly Mount[];
 }
 
 /** The overlay of these layers, topmost first. */
@@ -106,13 +112,10 @@ function rootMount(layers: readonly string[], writable: readonly string[]): Moun
 
 /**
  * The mounts that hold the files of a container at rest, for a look at them from outside: root, volumes, binds, the files of
- * /etc. Not writable, the container's own layer is only the topmost of those below. Makes what a start would make of them.
+ * /etc. Not writable, the container's own layer is only the topmost of those below, and what is made on the way (places to
+ * mount on) goes to `scratch`, an empty file system that the caller mounts there. Makes what a start would make of them.
  */
-export function restingMounts(
-  engine: Engine,
-  record: ContainerRecord,
-  isWritable: boolean,
-): { readonly place: string; readonly root: Mount | undefined; readonly mounts: readonly Mount[] } {
+export function restingMounts(engine: Engine, record: ContainerRecord, isWritable: boolean): RestingMounts {
   const { mounts, startedAt } = record.runtime;
   makeSources(engine, mounts);
   const depth = (mount: Mount) => mount.destination.split("/").length;

@@ -43,7 +43,8 @@ export function localMount(options: LocalOptions): {
   readonly source: string;
   readonly options: readonly string[];
 } {
-  const words = (options["o"] ?? "").split(",").filter((word) => word !== "");
+  // Words that begin so are for programs, and some for init: none of them is a user's to say.
+  const words = (options["o"] ?? "").split(",").filter((word) => word !== "" && !word.startsWith("X-"));
   const source = options["device"] ?? "";
   const isBind = words.includes("bind") || words.includes("rbind");
   return { type: isBind ? "bind" : (options["type"] ?? ""), source, options: words };

@@ -198,6 +198,29 @@ describe("copy-up", () => {
     await engine.ok("rmi", "tree");
   });
 
+  test("a container that is only created fills its volumes too: the pattern of data containers", async () => {
+    await engine.ok(
+      "create",
+      "--name",
+      "data-only",
+      "-v",
+      "/home/alice",
+      "-v",
+      "fresh:/not/in/the/image",
+      image,
+      "true",
+    );
+    expect(await inside(["--volumes-from", "data-only"], "stat", "-c", "%u", "/home/alice")).toBe("1000");
+    await engine.ok("create", "--name", "data-named", "-v", "filled:/etc", image, "true");
+    expect(await inside(["-v", "filled:/x"], "ls", "/x")).toContain("passwd");
+    await inside(["-v", "filled:/x"], "sh", "-c", "rm -rf /x/*; chown 7 /x");
+    expect(await engine.ok("cp", "data-named:/bin/busybox", `${engine.scratch}/busybox`)).toBe("");
+    await engine.ok("start", "-a", "data-named");
+    expect(await inside(["-v", "filled:/x"], "stat", "-c", "%u", "/x")).toBe("7");
+    await engine.ok("rm", "-v", "data-only", "data-named");
+    await engine.ok("volume", "rm", "filled", "fresh");
+  });
+
   test("not with nocopy, not into a volume that has something, not a second time", async () => {
     expect(await inside(["-v", "bare:/etc:nocopy"], "ls", "/etc")).not.toContain("passwd");
     expect(await inside(["--mount", "src=bare2,dst=/etc,volume-nocopy"], "ls", "/etc")).not.toContain("passwd");

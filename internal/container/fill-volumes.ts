@@ -1,0 +1,20 @@
+/** `create`: empty volumes take the image's content at once, so that others who mount them see it (`run` leaves it to init). */
+import type { Engine } from "../db/engine.ts";
+import { openView } from "./copy-view.ts";
+import type { ContainerRecord } from "./record.ts";
+import { releaseContainer } from "./release.ts";
+import { patchRuntime } from "./store.ts";
+
+/** Fills what is empty, in this process's own mount namespace. A container whose volumes cannot be mounted is removed again, and the reason thrown. */
+export function fillVolumes(engine: Engine, record: ContainerRecord): void {
+  try {
+    // Mounting them is what fills them.
+    openView(engine, record.id, false)[Symbol.dispose]();
+    // Once: whatever becomes of a volume now is not undone by the first start.
+    const mounts = record.runtime.mounts.map(({ copiesUp: _, ...mount }) => mount);
+    patchRuntime(engine, record.id, { mounts });
+  } catch (error) {
+    releaseContainer(engine, record, { volumes: true });
+    throw error;
+  }
+}
