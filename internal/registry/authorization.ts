@@ -77,10 +77,8 @@ export class Authorization {
     const challenges = parseChallenges(answer.headers.get("www-authenticate") ?? "");
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     if (bearer !== undefined) {
-      const before = this.#challenge;
       this.#challenge = this.#parseBearer(bearer);
-      // Refused with a token: it may have been withdrawn before its time. The next one is new.
-      if (before?.scheme === "bearer") this.#tokens.delete(this.#keyOf(this.#challenge, scopes));
+      await this.#forget(this.#keyOf(this.#challenge, scopes), sent);
       return true;
     }
     if (!challenges.some(({ scheme }) => scheme === "basic")) return false;
@@ -94,6 +92,14 @@ export class Authorization {
   async identityToken(): Promise<string | undefined> {
     const tokens = await Promise.all(this.#tokens.values());
     return tokens.find(({ identityToken }) => identityToken !== undefined)?.identityToken;
+  }
+
+  /** A token that was refused may have been withdrawn before its time; one that came meanwhile is kept. */
+  async #forget(key: string, refused: string | undefined): Promise<void> {
+    const kept = this.#tokens.get(key);
+    if (kept === undefined || refused === undefined) return;
+    const { text } = await kept;
+    if (refused === `Bearer ${text}` && this.#tokens.get(key) === kept) this.#tokens.delete(key);
   }
 
   #known(): Promise<Credentials | undefined> {

@@ -10,7 +10,7 @@ import { RegistryError, shown } from "./registry-error.ts";
 import { Session, type SessionRequest } from "./session.ts";
 import { endpointsOf, type RegistrySettings } from "./settings.ts";
 import { type Answer, describe, Transport } from "./transport.ts";
-import { uploadBlob } from "./upload.ts";
+import { openedBy, type Standing, uploadBlob } from "./upload.ts";
 
 /** What a registry tells about a blob or a manifest (image-spec descriptor.md). */
 export interface Descriptor {
@@ -76,7 +76,10 @@ export interface Repository extends AsyncDisposable {
    */
   blob(descriptor: Descriptor, offset: number): Promise<BlobBody>;
   hasBlob(digest: Digest): Promise<boolean>;
-  /** Takes a blob over from another repository of the same registry; false if the registry would rather have it sent. */
+  /**
+   * Takes a blob over from another repository of the same registry; false if the registry would rather have it sent:
+   * then `upload` goes on where this left off.
+   */
   mount(digest: Digest, from: string): Promise<boolean>;
   /**
    * Sends a blob; `open` gives its bytes from an offset on and is called again, from where the registry got to, after a
@@ -122,6 +125,8 @@ class HttpRepository implements Repository {
   readonly #sessions: readonly Session[];
   /** Those before it have failed. */
   #current = 0;
+  /** Uploads that were opened where a mount was asked for. */
+  readonly #opened = new Map<Digest, Standing>();
 
   constructor(path: string, actions: "pull" | "push", transport: Transport, sessions: readonly Session[]) {
     this.#path = path;
@@ -224,21 +229,9 @@ class HttpRepository implements Repository {
       [201, 202, 400, 401, 403, 404, 405],
     );
     await answer.discard();
-    const location = answer.headers.get("location");
-    if (answer.status === 202 && location !== null) await this.#cancelUpload(session, answer, location);
+    // Instead of mounting, the registry has opened an upload: it is the one the blob is sent by.
+    if (answer.status === 202 && answer.headers.has("location")) this.#opened.set(digest, openedBy(answer));
     return answer.status === 201;
-  }
-
-  /** The registry opened an upload instead of mounting: it is not left open. */
-  async #cancelUpload(session: Session, answer: Answer, location: string): Promise<void> {
-    const url = URL.parse(location, answer.url.href);
-    if (url === null || url.origin !== answer.url.origin) return;
-    try {
-      await (await session.send({ method: "DELETE", target: url, scopes: this.#scopes })).discard();
-    } catch {
-      // A registry that cannot cancel forgets uploads by their age.
-      this.#transport.signal?.throwIfAborted();
-    }
   }
 
   async upload(
@@ -246,11 +239,14 @@ class HttpRepository implements Repository {
     open: (offset: number) => AsyncIterable<Uint8Array>,
     options: UploadOptions = {},
   ): Promise<void> {
+    const opened = this.#opened.get(descriptor.digest);
+    this.#opened.delete(descriptor.digest);
     await uploadBlob({
       session: this.#own(),
       path: this.#path,
       scopes: this.#scopes,
       descriptor,
+      opened,
       open,
       chunkSize: options.chunkSize,
       onProgress: options.onProgress ?? (() => {}),

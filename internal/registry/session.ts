@@ -102,7 +102,10 @@ export class Session {
     const { scheme, isInsecure, host, prefix } = this.endpoint;
     if (!isInsecure || scheme === "http") return scheme;
     try {
-      const answer = await this.#transport.send({ method: "GET", url: new URL(`https://${host}${prefix}/v2/`) }, true);
+      const answer = await this.#transport.send(
+        { method: "GET", url: new URL(`https://${host}${prefix}/v2/`), followsRedirects: false },
+        true,
+      );
       await answer.discard();
       return "https";
     } catch {

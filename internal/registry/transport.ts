@@ -16,6 +16,8 @@ export interface Request {
   readonly method: Method;
   readonly url: URL;
   readonly headers?: { readonly [name: string]: string };
+  /** False if the answer is wanted as it is, a redirect too. */
+  readonly followsRedirects?: boolean;
   /** Bytes, or a stream with its size; a stream can be sent once. */
   readonly body?: Uint8Array | string | SizedStream;
 }
@@ -71,7 +73,8 @@ export class Transport implements Disposable {
       const answer = await this.#exchange({ ...request, url, headers }, mayBeInsecure);
       const location = answer.headers.get("location");
       const isRedirect = [301, 302, 303, 307, 308].includes(answer.status) && location !== null;
-      if (!isRedirect || (request.method !== "GET" && request.method !== "HEAD")) return answer;
+      if (!isRedirect || request.followsRedirects === false) return answer;
+      if (request.method !== "GET" && request.method !== "HEAD") return answer;
       await answer.discard();
       const next = URL.parse(location, url.href);
       const context = describe(request.method, url);

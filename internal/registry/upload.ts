@@ -17,12 +17,14 @@ export interface Upload {
   readonly open: (offset: number) => AsyncIterable<Uint8Array>;
   readonly chunkSize: number | undefined;
   readonly onProgress: (bytes: number) => void;
+  /** An upload that is open already. */
+  readonly opened: Standing | undefined;
   /** True if the registry has the blob: asked when the answer to the last request was lost. */
   readonly isThere: () => Promise<boolean>;
 }
 
 /** Where an upload stands: the registry has `offset` bytes, the next request goes to `location`. */
-interface Standing {
+export interface Standing {
   readonly location: URL;
   readonly offset: number;
   /** The registry wants pieces of at least this size. */
@@ -30,7 +32,7 @@ interface Standing {
 }
 
 export async function uploadBlob(upload: Upload): Promise<void> {
-  let standing: Standing | undefined;
+  let standing = upload.opened;
   let isInDoubt = false;
   let furthest = 0;
   for (let failures = 0; ; ) {
@@ -52,13 +54,14 @@ export async function uploadBlob(upload: Upload): Promise<void> {
       });
       return;
     } catch (error) {
-      // A range the registry will not have is answered by starting again.
-      const isRange = error instanceof RegistryError && error.status === 416;
-      const failure = isRange
+      // A range the registry will not have, an upload it has forgotten: that is answered by starting again.
+      const isStale =
+        standing !== undefined && error instanceof RegistryError && (error.status === 416 || error.status === 404);
+      const failure = isStale
         ? new RegistryError("unavailable", error.message, { isTransient: true, cause: error })
         : error;
       await pauseAfter(failure, failures++, upload.session.retry);
-      if (isRange) standing = undefined;
+      if (isStale) standing = undefined;
       isInDoubt = true;
     }
   }
@@ -68,6 +71,11 @@ async function start({ session, path, scopes }: Upload): Promise<Standing> {
   const answer = await session.send({ method: "POST", target: `/v2/${path}/blobs/uploads/`, scopes, body: "" });
   if (answer.status !== 202) throw await answer.failure();
   await answer.discard();
+  return openedBy(answer);
+}
+
+/** The upload that a 202 has opened. */
+export function openedBy(answer: Answer): Standing {
   const least = parseLength(answer.headers.get("oci-chunk-min-length")) ?? 0;
   return { location: locationOf(answer), offset: 0, leastChunk: least };
 }

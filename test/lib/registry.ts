@@ -60,6 +60,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
     storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true } },
     http: {
       addr: `${address}:0`,
+      // Uploads are found again after a restart only by a secret that stays.
+      secret: "test",
       ...(options.tls ? { tls: { certificate: options.tls.certPath, key: options.tls.keyPath } } : {}),
     },
     ...(options.proxyOf ? { proxy: { remoteurl: options.proxyOf } } : {}),
@@ -299,7 +301,7 @@ export interface RawRequest {
   readonly path: string;
   /** Names in lower case. */
   readonly headers: { readonly [name: string]: string };
-  /** How often this path has been asked, counting this one. */
+  /** How often this path has been asked by this method, counting this one. */
   readonly count: number;
 }
 
@@ -308,6 +310,8 @@ export interface RawConnection {
   write(bytes: string | Uint8Array): Promise<void>;
   /** A whole answer. */
   answer(status: string, headers: { readonly [name: string]: string }, body?: string | Uint8Array): Promise<void>;
+  /** The size of the request's body, when it has come whole. */
+  readonly body: Promise<number>;
   /** Closes in good order. */
   end(): void;
   /** Cuts it off. */
@@ -322,7 +326,10 @@ export interface FaultyServer {
   readonly requests: readonly RawRequest[];
 }
 
-/** A server that answers as the test wants, byte by byte. Bodies of requests are not read: `takesBody` lets them in. */
+/**
+ * A server that answers as the test wants, byte by byte. It is called when a request's head has come; `body` of the
+ * connection resolves with the size of the request's body when that has come whole.
+ */
 export function startFaultyServer(
   respond: (request: RawRequest, connection: RawConnection) => void | Promise<void>,
   { tls, address = "127.0.0.1" }: { readonly tls?: ServerCertificate; readonly address?: string } = {},
@@ -330,20 +337,21 @@ export function startFaultyServer(
   const requests: RawRequest[] = [];
   interface State {
     head: string;
+    bodyLeft: number;
+    bodySize: number;
+    body: PromiseWithResolvers<number>;
     drained: (() => void) | undefined;
     readonly closed: PromiseWithResolvers<void>;
   }
   const write = async (socket: Socket<State>, data: string | Uint8Array): Promise<void> => {
     let bytes = typeof data === "string" ? Buffer.from(data, "latin1") : data;
-    while (bytes.length > 0) {
+    while (bytes.length > 0 && socket.readyState > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      socket.data.drained = resolve;
       const written = socket.write(bytes);
       if (written < 0) return;
       bytes = bytes.subarray(written);
-      if (bytes.length === 0) return;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      socket.data.drained = resolve;
-      await Promise.race([promise, socket.data.closed.promise]);
-      if (socket.readyState <= 0) return;
+      if (bytes.length > 0) await Promise.race([promise, socket.data.closed.promise]);
     }
   };
   const connectionOf = (socket: Socket<State>): RawConnection => ({
@@ -357,57 +365,58 @@ export function startFaultyServer(
     },
     end: () => socket.end(),
     cut: () => socket.terminate(),
+    body: socket.data.body.promise,
     closed: socket.data.closed.promise,
   });
+  /** Takes what has come: the rest of a body, then the next head. */
+  const take = (socket: Socket<State>, bytes: Buffer): void => {
+    const state = socket.data;
+    if (state.bodyLeft > 0) {
+      const ofBody = Math.min(state.bodyLeft, bytes.length);
+      state.bodyLeft -= ofBody;
+      if (state.bodyLeft > 0) return;
+      state.body.resolve(state.bodySize);
+      if (ofBody < bytes.length) take(socket, bytes.subarray(ofBody));
+      return;
+    }
+    state.head += bytes.toString("latin1");
+    // A TLS greeting to a plain server: who asks shall not wait.
+    if (state.head.charCodeAt(0) === 0x16) {
+      socket.end();
+      return;
+    }
+    const end = state.head.indexOf("\r\n\r\n");
+    if (end < 0) return;
+    const rest = Buffer.from(state.head.slice(end + 4), "latin1");
+    const [line = "", ...lines] = state.head.slice(0, end).split("\r\n");
+    state.head = "";
+    const [method = "", path = ""] = line.split(" ");
+    const headers = Object.fromEntries(
+      lines.map((text) => [text.slice(0, text.indexOf(":")).toLowerCase(), text.slice(text.indexOf(":") + 1).trim()]),
+    );
+    state.body = Promise.withResolvers();
+    state.bodySize = Number(headers["content-length"] ?? 0);
+    state.bodyLeft = state.bodySize;
+    if (state.bodyLeft === 0) state.body.resolve(0);
+    const count = requests.filter((request) => request.path === path && request.method === method).length + 1;
+    const request = { method, path, headers, count };
+    requests.push(request);
+    void respond(request, connectionOf(socket));
+    if (rest.length > 0) take(socket, rest);
+  };
   const server = Bun.listen<State>({
     hostname: address,
     port: 0,
     ...(tls ? { tls: { cert: tls.cert, key: tls.key } } : {}),
     socket: {
       open(socket) {
-        socket.data = { head: "", drained: undefined, closed: Promise.withResolvers() };
+        const [body, closed] = [Promise.withResolvers<number>(), Promise.withResolvers<void>()];
+        socket.data = { head: "", bodyLeft: 0, bodySize: 0, body, drained: undefined, closed };
       },
-      data(socket, bytes) {
-        const state = socket.data;
-        // A client that tries TLS first is told at once that this is none.
-        if (tls === undefined && state.head === "" && bytes[0] === 0x16) {
-          socket.terminate();
-          return;
-        }
-        state.head += Buffer.from(bytes).toString("latin1");
-        // A TLS greeting to a plain server: who asks shall not wait.
-        if (state.head.charCodeAt(0) === 0x16) {
-          socket.end();
-          return;
-        }
-        const end = state.head.indexOf("\r\n\r\n");
-        if (end < 0) return;
-        const [line = "", ...lines] = state.head.slice(0, end).split("\r\n");
-        const [method = "", path = ""] = line.split(" ");
-        const headers = Object.fromEntries(
-          lines.map((text) => [
-            text.slice(0, text.indexOf(":")).toLowerCase(),
-            text.slice(text.indexOf(":") + 1).trim(),
-          ]),
-        );
-        // Small bodies come with their head or right after it, and are not looked at.
-        const length = Number(headers["content-length"] ?? 0);
-        if (length < 1 << 16 && state.head.length < end + 4 + length) return;
-        state.head = "";
-        const count = requests.filter((request) => request.path === path).length + 1;
-        const request = { method, path, headers, count };
-        requests.push(request);
-        void respond(request, connectionOf(socket));
-      },
-      drain(socket) {
-        socket.data.drained?.();
-      },
-      close(socket) {
-        socket.data.closed.resolve();
-      },
-      error(socket) {
-        socket.data.closed.resolve();
-      },
+      data: (socket, bytes) => take(socket, bytes),
+      drain: (socket) => socket.data.drained?.(),
+      close: (socket) => socket.data.closed.resolve(),
+      error: (socket) => socket.data.closed.resolve(),
     },
   });
   cleanups.push(() => server.stop(true));
@@ -416,6 +425,65 @@ export function startFaultyServer(
     url: `${tls ? "https" : "http"}://${address}:${server.port}`,
     requests,
   };
+}
+
+/** A cable to another server that is cut: each connection after so many bytes from the client, then not any more. */
+export function startCutter(
+  target: string,
+  cuts: readonly number[],
+): { readonly host: string; readonly done: number[] } {
+  interface State {
+    left: number;
+    peer: Promise<Socket<{ client: Socket<State> }>>;
+    queue: Promise<unknown>;
+  }
+  const pending = [...cuts];
+  const done: number[] = [];
+  const [hostname = "", port = ""] = target.split(":");
+  const server = Bun.listen<State>({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open(socket) {
+        const peer = Bun.connect<{ client: Socket<State> }>({
+          hostname,
+          port: Number(port),
+          data: { client: socket },
+          socket: {
+            data: (upstream, received) => void upstream.data.client.write(received),
+            close: (upstream) => void upstream.data.client.end(),
+          },
+        });
+        socket.data = { left: pending[0] ?? Number.POSITIVE_INFINITY, peer, queue: Promise.resolve() };
+      },
+      data(socket, bytes) {
+        const { data } = socket;
+        const copy = Buffer.from(bytes);
+        data.left -= copy.length;
+        const isCut = data.left < 0 && pending.length > 0;
+        if (isCut) done.push(pending.shift() ?? 0);
+        // What was let through arrives before the line goes dead.
+        data.queue = data.queue.then(async () => {
+          const peer = await data.peer;
+          for (let rest = copy; rest.length > 0; ) {
+            const written = peer.write(rest);
+            if (written < 0) return;
+            rest = rest.subarray(written);
+            if (rest.length > 0) await Bun.sleep(1);
+          }
+          if (isCut) {
+            peer.end();
+            socket.terminate();
+          }
+        });
+      },
+      async close(socket) {
+        (await socket.data.peer).end();
+      },
+    },
+  });
+  cleanups.push(() => server.stop(true));
+  return { host: `127.0.0.1:${server.port}`, done };
 }
 
 /** A proxy for http and, by CONNECT, for https; notes what went through it. */
@@ -436,7 +504,7 @@ export function startProxy(): { readonly url: string; readonly seen: string[] } 
         const copy = Buffer.from(bytes);
         const { peer } = socket.data;
         if (peer !== undefined) {
-          (await peer).write(copy);
+          (await peer).write(copy); // small conversations: the kernel takes them whole
           return;
         }
         socket.data.head += copy.toString("latin1");
