@@ -264,31 +264,42 @@ keep({
 /** Lines of 100 bytes from a container into its log, then from the log to a reader: MB a second each, nothing lost. */
 const LOG_LINES = isQuick ? 200_000 : 500_000;
 const LOG_BYTES = LOG_LINES * 100;
-const into = new Map<string, number[]>();
-const from = new Map<string, number[]>();
-for (let round = 0; round < (isQuick ? 1 : 3); round++) {
-  for (const peer of engines) {
-    const started = performance.now();
-    const id = output(peer, ["run", "-d", "--network", "none", "minimal", "probe", "lines", String(LOG_LINES), "100"]);
-    call(peer, ["wait", id]);
-    into.set(peer.name, [...(into.get(peer.name) ?? []), LOG_BYTES / 1000 / (performance.now() - started)]);
-    const reading = performance.now();
-    const reader = Bun.spawn([...peer.command, "logs", id], {
-      env: { ...process.env, ...peer.env },
-      stdout: "pipe",
-      stderr: "ignore",
-    });
-    let size = 0;
-    for await (const chunk of reader.stdout) size += chunk.length;
-    from.set(peer.name, [...(from.get(peer.name) ?? []), LOG_BYTES / 1000 / (performance.now() - reading)]);
-    if (size !== LOG_BYTES) console.log(`log-lost ${peer.name} ${LOG_BYTES - size} bytes`);
-    call(peer, ["rm", "-f", id]);
+function logRates(options: readonly string[], into: string, from: string): void {
+  const written = new Map<string, number[]>();
+  const read = new Map<string, number[]>();
+  const keepRate = (rates: Map<string, number[]>, { name }: Peer, tookMs: number) =>
+    rates.set(name, [...(rates.get(name) ?? []), LOG_BYTES / 1000 / tookMs]);
+  const program = ["minimal", "probe", "lines", String(LOG_LINES), "100"];
+  for (let round = 0; round < (isQuick ? 1 : 3); round++) {
+    for (const peer of engines) {
+      const started = performance.now();
+      const id = output(peer, ["run", "-d", "--network", "none", ...options, ...program]);
+      call(peer, ["wait", id]);
+      keepRate(written, peer, performance.now() - started);
+      const reading = performance.now();
+      const reader = Bun.spawnSync([...peer.command, "logs", id], {
+        env: { ...process.env, ...peer.env },
+        stdout: "pipe",
+        stderr: "ignore",
+      });
+      keepRate(read, peer, performance.now() - reading);
+      if (reader.stdout.length !== LOG_BYTES) {
+        console.log(`log-lost ${peer.name} ${LOG_BYTES - reader.stdout.length} bytes`);
+      }
+      call(peer, ["rm", "-f", id]);
+    }
   }
+  const medians = (taken: ReadonlyMap<string, readonly number[]>) =>
+    new Map([...taken].map(([name, numbers]) => [name, median(numbers)]));
+  keep({ what: into, unit: "MB/s", aim: "docker × 3", isRate: true, values: medians(written) });
+  keep({ what: from, unit: "MB/s", aim: "docker × 3", isRate: true, values: medians(read) });
 }
-const medians = (taken: ReadonlyMap<string, readonly number[]>) =>
-  new Map([...taken].map(([name, numbers]) => [name, median(numbers)]));
-keep({ what: "container to log", unit: "MB/s", aim: "docker × 3", isRate: true, values: medians(into) });
-keep({ what: "log to reader", unit: "MB/s", aim: "docker × 3", isRate: true, values: medians(from) });
+logRates([], "container to log", "log to reader");
+logRates(
+  ["--log-opt", "max-size=10m", "--log-opt", "max-file=100"],
+  "container to rotated log",
+  "rotated log to reader",
+);
 
 /** Private memory of a process in MB (smaps_rollup of proc(5)): what would be free without it. */
 function privateMemory(pid: number): number {

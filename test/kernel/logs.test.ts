@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
@@ -154,3 +155,54 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
       .split("\n")[0] ?? ""
   );
 }
+
+test("--since and --until in every form of Docker's", async () => {
+  await ran("forms", "echo line");
+  const [stamp = ""] = (await engine.ok("logs", "-t", "forms")).split(" ");
+  const seconds = Math.floor(Date.parse(stamp) / 1000);
+  const past = ["2013-01-02", "2013-01-02Z", "2013-01-02T13", "2013-01-02T13:23", "2013-01-02T13:23:37"];
+  past.push(
+    "2013-01-02T13:23:37.1234",
+    "2013-01-02T13:23:37+02:00",
+    "1.5",
+    "1m30s",
+    "1h",
+    "0",
+    "",
+    String(seconds - 1),
+  );
+  for (const since of past)
+    expect([since, await engine.ok("logs", "--since", since, "forms")]).toEqual([since, "line"]);
+  for (const since of ["-1m", "2099-01-01", String(seconds + 100), `${seconds + 100}.25`]) {
+    expect([since, await engine.ok("logs", "--since", since, "forms")]).toEqual([since, ""]);
+  }
+  for (const until of ["2099-01-01", "0", "-1m", stamp]) {
+    expect([until, await engine.ok("logs", "--until", until, "forms")]).toEqual([until, "line"]);
+  }
+  for (const until of ["2013-01-02", "1h", "1.5"]) {
+    expect([until, await engine.ok("logs", "--until", until, "forms")]).toEqual([until, ""]);
+  }
+  for (const bad of ["1e9", "bad", "2013-13-01"]) {
+    expect(await engine.fails(1, "logs", "--since", bad, "forms")).toContain('invalid value for "since"');
+  }
+  await engine.ok("rm", "forms");
+});
+
+test("-f of a second run that says nothing yet waits for it", async () => {
+  await engine.ok("create", "-i", "--name", "again", "--network", "none", image, "cat");
+  expect((await engine.ctrWith({ stdin: "first\n" }, "start", "-ai", "again")).stdout).toBe("first\n");
+  const second = engine.spawn("start", "-ai", "again");
+  await waitFor(
+    "the second run",
+    async () => (await engine.ok("inspect", "-f", "{{.State.Running}}", "again")) === "true",
+  );
+  const follower = engine.spawn("logs", "-f", "again");
+  const output = follower.stdout.text();
+  await Bun.sleep(300); // what must not happen has had its time
+  expect(follower.exitCode).toBe(null);
+  second.stdin.write("second\n");
+  await second.stdin.end();
+  expect(await output).toBe("first\nsecond\n");
+  expect(await second.exited).toBe(0);
+  await engine.ok("rm", "again");
+});

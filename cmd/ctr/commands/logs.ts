@@ -54,7 +54,8 @@ export const command = defineCommand({
 });
 
 async function timeFlag(name: string, value: string | undefined): Promise<bigint | undefined> {
-  if (value === undefined || value === "") return undefined;
+  // Docker: "0" is no time either.
+  if (value === undefined || value === "" || value === "0") return undefined;
   const { parseMoment } = await import("../format/moment.ts");
   return parseMoment(name, value, Date.now());
 }
