@@ -25,7 +25,7 @@ export interface ListOptions {
   readonly withDigests?: boolean;
 }
 
-/** A name of an image, or (reference null) the image without any. */
+/** An image with one of its tags, or (reference null) without any. */
 interface Row {
   readonly id: string;
   readonly created: string | null;
@@ -38,64 +38,81 @@ interface Image {
   readonly id: string;
   readonly createdMs: number;
   readonly size: number;
+  readonly parent: string | null;
   readonly tags: string[];
-  readonly digests: string[];
 }
 
 /** When an image says nothing about its birth. */
 const NEVER_MS = Date.parse("0001-01-01T00:00:00Z");
 
 /**
- * The images, newest first. One query, answered from indexes alone: a configuration is some kilobytes of JSON, and
- * `images` is to be as quick with hundreds of them as with one.
+ * The images, newest first. Answered from indexes alone: a configuration is some kilobytes of JSON, and `images` is to
+ * be as quick with hundreds of them as with one.
  */
 export function listImages(engine: Engine, options: ListOptions): ListedImage[] {
-  const parents = new Set<string>();
+  const { all, pattern, filter, withDigests = false } = options;
+  const images = readImages(engine);
+  const digests = readDigests(engine);
+  const parents = new Set(images.map(({ parent }) => parent));
   const listed: ListedImage[] = [];
-  const { filter, withDigests = false } = options;
-  const images = readImages(engine, parents);
-  for (const { id, createdMs, size, tags, digests } of images) {
-    if (filter?.({ id, createdMs, references: [...tags, ...digests] }) === false) continue;
-    const isNameless = tags.length === 0 && digests.length === 0;
-    if (isNameless && options.pattern === undefined && (options.all || !parents.has(id))) {
+  for (const { id, createdMs, size, tags } of images) {
+    const known = digests.get(id) ?? NONE;
+    if (filter?.({ id, createdMs, references: [...tags, ...known] }) === false) continue;
+    if (tags.length === 0 && known.length === 0 && pattern === undefined && (all || !parents.has(id))) {
       listed.push({ id, createdMs, size, repository: "<none>", tag: "<none>", digest: "<none>" });
     }
-    for (const { repository, tag, digest, reference } of namesOf(tags, digests, withDigests)) {
-      if (!matchesPattern(options.pattern, repository, tag)) continue;
+    for (const { repository, tag, digest, reference } of namesOf(tags, known, withDigests)) {
+      if (!matchesPattern(pattern, repository, tag)) continue;
       if (filter?.({ id, createdMs, references: [reference] }) === false) continue;
       listed.push({ id, createdMs, size, repository, tag, digest });
     }
   }
-  return listed.sort((a, b) => b.createdMs - a.createdMs);
+  return listed;
 }
 
-/** Every image with its names; the ids that others were made from go into `parents`. */
-function readImages(engine: Engine, parents: Set<string>): readonly Image[] {
-  const images = new Map<string, Image>();
-  for (const { id, created, size, parent, reference } of rowsOf(engine)) {
-    let image = images.get(id);
-    if (image === undefined) {
-      image = { id, createdMs: created === null ? NEVER_MS : Date.parse(created), size, tags: [], digests: [] };
-      images.set(id, image);
-      if (parent !== null) parents.add(parent);
-    }
-    if (reference === null) continue;
-    if (reference.includes("@")) image.digests.push(reference);
-    else image.tags.push(reference);
-  }
-  return [...images.values()];
-}
-
-function rowsOf(engine: Engine): Row[] {
-  return engine.db
+/** Every image with its tags, newest first. */
+function readImages(engine: Engine): readonly Image[] {
+  // Left to itself SQLite scans the table, which is all configurations.
+  const rows = engine.db
     .query<Row, []>(
-      `SELECT image.id, image.created, image.size, image.parent, name.reference
-       FROM image LEFT JOIN (
-         SELECT reference, image_id FROM tag UNION ALL SELECT reference, image_id FROM repo_digest
-       ) AS name ON name.image_id = image.id ORDER BY name.reference`,
+      `SELECT image.id, created, size, parent, reference
+       FROM image INDEXED BY image_listing LEFT JOIN tag ON tag.image_id = image.id
+       ORDER BY created DESC, image.id, reference`,
     )
     .all();
+  const images: Image[] = [];
+  let last: Image | undefined;
+  let isSorted = true;
+  for (const { id, created, size, parent, reference } of rows) {
+    if (last?.id !== id) {
+      const createdMs = created === null ? NEVER_MS : Date.parse(created);
+      if (last !== undefined && last.createdMs < createdMs) isSorted = false;
+      last = { id, createdMs, size, parent, tags: [] };
+      images.push(last);
+    }
+    if (reference !== null) last.tags.push(reference);
+  }
+  // SQLite compares texts: right as long as all moments are written in one time zone.
+  return isSorted ? images : images.sort((a, b) => b.createdMs - a.createdMs);
 }
+
+/** The digests of each image that has any. */
+function readDigests(engine: Engine): ReadonlyMap<string, readonly string[]> {
+  const digests = new Map<string, string[]>();
+  const rows = engine.db
+    .query<{ image_id: string; reference: string }, []>(
+      "SELECT image_id, reference FROM repo_digest ORDER BY image_id, reference",
+    )
+    .all();
+  for (const { image_id, reference } of rows) {
+    const known = digests.get(image_id);
+    if (known === undefined) digests.set(image_id, [reference]);
+    else known.push(reference);
+  }
+  return digests;
+}
+
+const NONE: readonly string[] = [];
 
 interface ListedName {
   readonly repository: string;
@@ -107,8 +124,16 @@ interface ListedName {
 
 /** An image's tags, each with the digests of its repository if they are asked for, then repositories without a tag. */
 function namesOf(tags: readonly string[], digests: readonly string[], withDigests: boolean): ListedName[] {
+  if (digests.length === 0) {
+    return tags.map((reference) => ({
+      repository: repositoryOf(reference),
+      tag: suffixOf(reference),
+      digest: "<none>",
+      reference,
+    }));
+  }
   const names: ListedName[] = [];
-  const inRepository = digests.length === 0 ? NO_DIGESTS : Map.groupBy(digests, repositoryOf);
+  const inRepository = Map.groupBy(digests, repositoryOf);
   const tagged = new Set<string>();
   for (const reference of tags) {
     const repository = repositoryOf(reference);
@@ -126,8 +151,6 @@ function namesOf(tags: readonly string[], digests: readonly string[], withDigest
   }
   return names;
 }
-
-const NO_DIGESTS: ReadonlyMap<string, readonly string[]> = new Map();
 
 /** The repository of a stored reference as it is shown. What is stored is in full and was parsed once: it is only cut. */
 function repositoryOf(reference: string): string {
