@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from "node:os";
 import { imageArchive } from "../lib/engine.ts";
 import { kernelFile, processes, requirePrivateHost } from "../lib/host.ts";
 import { waitFor } from "../lib/wait.ts";
+import { writeManyImages } from "./many-images.ts";
 
 requirePrivateHost();
 const isQuick = process.argv.includes("--quick");
@@ -229,6 +230,17 @@ for (const peer of engines) {
   const ids = output(peer, ["ps", "-aq"]).split("\n");
   call(peer, ["rm", "-f", ...ids]);
 }
+
+/** In a store of its own: the images of the other rows are few. */
+const manyImages: Peer = { ...ctr, env: { CTR_ROOT: `${home}/many/root`, CTR_STATE: `${home}/many/state` } };
+await writeManyImages(`${home}/many.tar`, 500);
+call(manyImages, ["load", "-q", "-i", `${home}/many.tar`]);
+keep({
+  what: "images with 500 images",
+  unit: "ms",
+  aim: "≤ 10",
+  values: alternate([manyImages], ROUNDS, (peer) => call(peer, ["images"])),
+});
 
 /** 32 runs, 4 at a time: containers a second. */
 async function rate(peer: Peer): Promise<number> {
