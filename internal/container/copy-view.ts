@@ -34,7 +34,7 @@ import type { LeaveOut } from "./copy-source.ts";
 import type { PlaceFinder } from "./copy-target.ts";
 import { makeFlatRoot } from "./flat-root.ts";
 import type { ContainerRecord } from "./record.ts";
-import { restingMounts } from "./spec.ts";
+import { restingMounts, withServers } from "./spec.ts";
 import { containerById, hasKeeper, NOBODY, patchRuntime } from "./store.ts";
 
 export interface ContainerView extends Disposable {
@@ -45,7 +45,7 @@ export interface ContainerView extends Disposable {
 }
 
 /** Opens the files of a container. At rest, with `isWritable`, it is kept from being started or removed meanwhile. */
-export function openView(engine: Engine, nameOrId: string, isWritable: boolean): ContainerView {
+export async function openView(engine: Engine, nameOrId: string, isWritable: boolean): Promise<ContainerView> {
   let record = currentContainer(engine, nameOrId);
   if (record.state === "running" || record.state === "paused") {
     const root = openLiveRoot(record);
@@ -53,7 +53,7 @@ export function openView(engine: Engine, nameOrId: string, isWritable: boolean):
     // It came to its end just now.
     record = currentContainer(engine, record.id);
   }
-  return openResting(engine, record, isWritable);
+  return await openResting(engine, record, isWritable);
 }
 
 /** The root of the container's first process; undefined when that is gone. */
@@ -77,13 +77,13 @@ function namespaceOf(pid: number | "self"): string {
   return new TextDecoder().decode(readlinkat(AT_FDCWD, `/proc/${pid}/ns/mnt`));
 }
 
-function openResting(engine: Engine, record: ContainerRecord, isWritable: boolean): ContainerView {
+async function openResting(engine: Engine, record: ContainerRecord, isWritable: boolean): Promise<ContainerView> {
   if (record.state !== "created" && record.state !== "exited" && (isWritable || record.state !== "restarting")) {
     throw new CtrError("conflict", `container ${record.name} is ${record.state}: its files cannot be copied`);
   }
   using claim = isWritable ? keep(engine, record) : new DisposableStack();
   if (record.driver !== undefined) makeFlatRoot(engine, record);
-  const { place, root: rootMount, mounts, scratch } = restingMounts(engine, record, isWritable);
+  const { place, root: rootMount, mounts, scratch } = restingMounts(engine, await withServers(record), isWritable);
   // Of this thread only, which is the one that makes the system calls. It ends with the process, and the mounts with it.
   unshare(CLONE_NEWNS);
   isolateMounts(undefined);

@@ -68,7 +68,7 @@ export async function* archiveFromContainer(
   engine: Engine,
   options: CopyFromOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  using view = openView(engine, options.container, false);
+  using view = await openView(engine, options.container, false);
   const source = locate(view, options);
   recordContainerEvent(engine, view.record, "archive-path");
   prepareProcess();
@@ -84,7 +84,7 @@ export async function copyFromContainer(
 ): Promise<Copied> {
   const destination = absoluteKeepingEnd(localPath, directory);
   checkOutput(destination);
-  using view = openView(engine, options.container, false);
+  using view = await openView(engine, options.container, false);
   const source = locate(view, options);
   const plan = planCopy(source.name, source.isDirectory, localDestination(destination));
   using target = open(plan.directory, O_RDONLY | O_DIRECTORY);
@@ -108,7 +108,7 @@ export async function copyToContainer(
   options: CopyToOptions,
 ): Promise<Copied> {
   const source = localSource(absoluteKeepingEnd(localPath, directory), follow);
-  using view = openView(engine, options.container, true);
+  using view = await openView(engine, options.container, true);
   const destination = containerDestination(view, options);
   const plan = planCopy(source.name, source.isDirectory, destination);
   using parent = source.parent;
@@ -125,7 +125,7 @@ export async function unpackToContainer(
   archive: AsyncIterable<Uint8Array>,
   options: CopyToOptions,
 ): Promise<Copied> {
-  using view = openView(engine, options.container, true);
+  using view = await openView(engine, options.container, true);
   const destination = containerDestination(view, options);
   if (destination.kind !== "directory") {
     throw new CtrError("invalid", `destination "${options.container}:${options.path}" must be a directory`);

@@ -6,10 +6,10 @@ import { releaseContainer } from "./release.ts";
 import { patchRuntime } from "./store.ts";
 
 /** Fills what is empty, in this process's own mount namespace. A container whose volumes cannot be mounted is removed again, and the reason thrown. */
-export function fillVolumes(engine: Engine, record: ContainerRecord): void {
+export async function fillVolumes(engine: Engine, record: ContainerRecord): Promise<void> {
   try {
     // Mounting them is what fills them.
-    openView(engine, record.id, false)[Symbol.dispose]();
+    (await openView(engine, record.id, false))[Symbol.dispose]();
     // Once: whatever becomes of a volume now is not undone by the first start.
     const mounts = record.runtime.mounts.map(({ copiesUp: _, ...mount }) => mount);
     patchRuntime(engine, record.id, { mounts });

@@ -130,8 +130,11 @@ export function restingMounts(engine: Engine, record: ContainerRecord, isWritabl
   return { ...rootOf(engine, record, isWritable), mounts: [...etc, ...users] };
 }
 
-/** A kernel that redirects or splits metadata by default would make upper directories that no layer can be made of. */
-const PLAIN_OVERLAY = ["redirect_dir=off", "metacopy=off"];
+/**
+ * A kernel that redirects or splits metadata by default would make upper directories that no layer can be made of; one that
+ * keeps an index would refuse a restart as long as anybody (`cp`) holds the mount of the run before.
+ */
+const PLAIN_OVERLAY = ["redirect_dir=off", "metacopy=off", "index=off"];
 
 /** overlayfs separates layers by colons; our directories have none unless the engine's root does. */
 function escapeLayer(path: string): string {

@@ -24,7 +24,7 @@ export const command = defineCommand({
     const { record, warnings } = await createPulling(engine, flags, { image, args, flags: spec });
     if (record.runtime.mounts.some(({ copiesUp }) => copiesUp === true)) {
       const { fillVolumes } = await import("../../../internal/container/fill-volumes.ts");
-      fillVolumes(engine, record);
+      await fillVolumes(engine, record);
     }
     writeCidFile(flags.cidfile, record.id);
     for (const warning of warnings) printError(`WARNING: ${warning}`);
