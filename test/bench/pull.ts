@@ -1,0 +1,167 @@
+/**
+ * `pull` beside `docker pull` from one local docker-registry: a Debian base and application layers, all gzip, and one
+ * layer of 2 GB for the memory. Runs inside scripts/private-host, dockerd is there if DOCKER_HOST is set:
+ *
+ *   scripts/with-dockerd bun test/bench/pull.ts [--quick]
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { imageArchive } from "../lib/engine.ts";
+import { requirePrivateHost } from "../lib/host.ts";
+
+requirePrivateHost();
+const isQuick = process.argv.includes("--quick");
+const ROUNDS = isQuick ? 3 : 7;
+const CTR = `${import.meta.dir}/../../dist/ctr`;
+const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/pull-`);
+
+function tool(...command: readonly string[]): string {
+  const ran = Bun.spawnSync([...command], { stdin: "ignore" });
+  if (ran.exitCode !== 0) throw new Error(`${command.join(" ")}: ${ran.stderr.toString()}`);
+  return ran.stdout.toString().trim();
+}
+
+interface Peer {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env: { readonly [name: string]: string };
+}
+
+const ctr: Peer = { name: "ctr", command: [CTR], env: { CTR_ROOT: `${home}/root`, CTR_STATE: `${home}/state` } };
+const peers: Peer[] = [ctr];
+if (process.env["DOCKER_HOST"] !== undefined) peers.push({ name: "docker", command: ["docker"], env: {} });
+
+interface Call {
+  readonly ms: number;
+  /** Peak resident memory of the command itself, in MB (getrusage(2)). */
+  readonly peak: number;
+}
+
+async function call(peer: Peer, ...operands: readonly string[]): Promise<Call> {
+  const started = performance.now();
+  const child = Bun.spawn([...peer.command, ...operands], {
+    env: { ...process.env, ...peer.env },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const [status, stderr] = await Promise.all([child.exited, child.stderr.text()]);
+  const ms = performance.now() - started;
+  if (status !== 0) throw new Error(`${peer.name} ${operands.join(" ")}: ${status} ${stderr}`);
+  return { ms, peak: (child.resourceUsage()?.maxRSS ?? 0) / 1e6 };
+}
+
+const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
+
+/** Starts a registry of this bench's own. */
+async function startRegistry(): Promise<{ readonly host: string; end(): Promise<void> }> {
+  const config = {
+    version: 0.1,
+    log: { level: "info", accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: `${home}/registry` } },
+    http: { addr: "127.0.0.1:0" },
+  };
+  writeFileSync(`${home}/registry.yml`, JSON.stringify(config)); // JSON is YAML
+  const child = Bun.spawn(["docker-registry", "serve", `${home}/registry.yml`], { stdout: "ignore", stderr: "pipe" });
+  let text = "";
+  for await (const bytes of child.stderr) {
+    text += new TextDecoder().decode(bytes);
+    const port = /listening on [^\s"]*:(\d+)/.exec(text)?.[1];
+    if (port === undefined) continue;
+    return {
+      host: `127.0.0.1:${port}`,
+      async end() {
+        child.kill("SIGKILL");
+        await child.exited;
+      },
+    };
+  }
+  throw new Error(`docker-registry ended: ${text}`);
+}
+
+/** Pushes an image of these layer archives, compressed as skopeo does it. */
+function publish(host: string, name: string, layers: readonly string[]): string {
+  const directory = `${home}/${name}`;
+  mkdirSync(directory);
+  const digests = layers.map((layer) => `sha256:${tool("sha256sum", layer).slice(0, 64)}`);
+  const config = {
+    architecture: process.arch === "x64" ? "amd64" : "arm64",
+    os: "linux",
+    config: { Cmd: ["sh"] },
+    rootfs: { type: "layers", diff_ids: digests },
+  };
+  writeFileSync(`${directory}/config.json`, JSON.stringify(config));
+  const names = layers.map((layer, at) => {
+    tool("ln", layer, `${directory}/${at}.tar`);
+    return `${at}.tar`;
+  });
+  const manifest = [{ Config: "config.json", RepoTags: [`${name}:1`], Layers: names }];
+  writeFileSync(`${directory}/manifest.json`, JSON.stringify(manifest));
+  tool("tar", "-C", directory, "-cf", `${directory}.tar`, "manifest.json", "config.json", ...names);
+  const target = `${host}/bench/${name}:1`;
+  tool("skopeo", "copy", "-q", "--dest-tls-verify=false", `docker-archive:${directory}.tar`, `docker://${target}`);
+  rmSync(directory, { recursive: true });
+  rmSync(`${directory}.tar`);
+  return target;
+}
+
+/** Debian, and its parts once more in layers above it, as an application's would be. */
+function applicationLayers(): string[] {
+  const base = `${home}/base.tar`;
+  tool("cp", imageArchive("debian"), base);
+  const rootfs = `${home}/rootfs`;
+  mkdirSync(rootfs);
+  tool("tar", "-C", rootfs, "-xf", base);
+  const parts = [["usr/lib"], ["usr/bin", "usr/sbin"], ["var/lib"], ["usr/share"]];
+  const layers = parts.map((paths, at) => {
+    tool("tar", "-C", rootfs, "--numeric-owner", "-cf", `${home}/part-${at}.tar`, ...paths);
+    return `${home}/part-${at}.tar`;
+  });
+  rmSync(rootfs, { recursive: true });
+  return [base, ...layers];
+}
+
+/** One file of 2 GB that gzip makes a third of, as programs are. */
+async function largeLayer(bytes: number): Promise<string> {
+  const source = readFileSync("/proc/self/exe");
+  const directory = `${home}/large`;
+  mkdirSync(directory);
+  const sink = Bun.file(`${directory}/file`).writer();
+  for (let at = 0; at < bytes; at += source.length) {
+    // A number in each copy, so that no two are the same.
+    source.writeUInt32LE(at / source.length, 4096);
+    sink.write(source.subarray(0, Math.min(source.length, bytes - at)));
+    await sink.flush();
+  }
+  await sink.end();
+  tool("tar", "-C", directory, "-cf", `${home}/large.tar`, "file");
+  rmSync(directory, { recursive: true });
+  return `${home}/large.tar`;
+}
+
+const registry = await startRegistry();
+try {
+  const application = publish(registry.host, "application", applicationLayers());
+  const taken = new Map<string, Call[]>(peers.map((peer) => [peer.name, []]));
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const peer of peers) {
+      const measured = await call(peer, "pull", application);
+      if (round > 0) taken.get(peer.name)?.push(measured);
+      await call(peer, "rmi", application);
+    }
+  }
+  for (const [name, calls] of taken) {
+    console.log(`pull-of-5-layers ${name} ${median(calls.map(({ ms }) => ms)).toFixed(0)} ms`);
+  }
+  const ms = (name: string) => median((taken.get(name) ?? []).map((one) => one.ms));
+  if (taken.has("docker")) console.log(`pull-docker-over-ctr ${(ms("docker") / ms("ctr")).toFixed(2)} ×`);
+  console.log(`pull-peak-memory ctr ${Math.max(...(taken.get("ctr") ?? []).map(({ peak }) => peak)).toFixed(0)} MB`);
+  const large = publish(registry.host, "large", [await largeLayer(isQuick ? 512 << 20 : 2 << 30)]);
+  const measured = await call(ctr, "pull", large);
+  console.log(`pull-of-${isQuick ? "512MB" : "2GB"}-layer ctr ${(measured.ms / 1000).toFixed(1)} s`);
+  console.log(`pull-of-${isQuick ? "512MB" : "2GB"}-layer-peak-memory ctr ${measured.peak.toFixed(0)} MB`);
+  await call(ctr, "rmi", large);
+  tool("rm", "-f", `${home}/large.tar`);
+} finally {
+  await registry.end();
+  rmSync(home, { recursive: true, force: true });
+}
