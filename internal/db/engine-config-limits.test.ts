@@ -13,7 +13,14 @@ test("limits: what the file does not set is as usual", () => {
   });
 });
 
+test("limits: how many layers are pulled and pushed at a time", () => {
+  const text = "max-concurrent-downloads = 1\nmax-concurrent-uploads = 9";
+  expect(parseEngineConfig(text, "engine.toml")).toEqual({ maxDownloads: 1, maxUploads: 9 });
+});
+
 test.each([
+  ["max-concurrent-downloads = 0", "engine.toml: max-concurrent-downloads is no number from 1"],
+  ['max-concurrent-uploads = "5"', "engine.toml: max-concurrent-uploads is no number from 1"],
   ["layer-limits = 3", "engine.toml: layer-limits is not a table"],
   ["[layer-limits]\nbombs = 3", "engine.toml: layer-limits.bombs is no limit of layers"],
   ["[layer-limits]\nentries = 0", "layer-limits.entries is no number from 1 to 9007199254740991"],

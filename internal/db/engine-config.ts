@@ -6,6 +6,8 @@
  *   cgroup-parent = "/apps"
  *   exec-opts = ["native.cgroupdriver=systemd"]
  *   storage-driver = "overlay"
+ *   max-concurrent-downloads = 3
+ *   max-concurrent-uploads = 5
  *   [log-opts]
  *   max-size = "10m"
  *   [layer-limits]
@@ -26,6 +28,9 @@ export interface EngineConfig {
   readonly storageDriver?: string;
   /** `cgroupfs`, `systemd` or `auto`; see cgroup-place.ts. */
   readonly cgroupDriver?: string;
+  /** Layers that are pulled, and pushed, at a time. */
+  readonly maxDownloads?: number;
+  readonly maxUploads?: number;
   /** What a layer may hold at most. */
   readonly layerLimits?: LayerLimits;
 }
@@ -79,6 +84,10 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
         if (driver === undefined) throw wrong(key, `has an option that is none: ${String(option)}`);
         config.cgroupDriver = driver;
       }
+    } else if (key === "max-concurrent-downloads" || key === "max-concurrent-uploads") {
+      if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
+        throw wrong(key, "is no number from 1");
+      config[key === "max-concurrent-downloads" ? "maxDownloads" : "maxUploads"] = value;
     } else if (key === "layer-limits") {
       if (!isTable(value)) throw wrong(key, "is not a table");
       config.layerLimits = layerLimits(value, wrong);

@@ -2,6 +2,7 @@
 import { openWorkspace } from "../content/workspace.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 
 import { type ManifestBytes, openRepository, type Repository } from "../registry/repository.ts";
@@ -227,7 +228,8 @@ async function pullLayers(pulling: LayersPull, image: RemoteImage, config: Remot
     });
   }
   if (isHere.includes(false)) collectGarbage(engine);
-  const slots = new Slots(options.maxDownloads ?? MAX_DOWNLOADS);
+  const atATime = options.maxDownloads ?? loadEngineConfig({ CTR_CONFIG: engine.config }).maxDownloads ?? MAX_DOWNLOADS;
+  const slots = new Slots(atATime);
   const pull: LayerPull = { ...pulling, signal: abort.signal, onEvent: options.onEvent };
   const pending: Promise<PreparedLayer>[] = [];
   for (const [position, layer] of wanted.entries()) {

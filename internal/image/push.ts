@@ -3,6 +3,7 @@ import { openBlob } from "../content/blob-store.ts";
 import { openWorkspace } from "../content/workspace.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { loadEngineConfig } from "../db/engine-config.ts";
 import { CtrError } from "../errors/error.ts";
 import { type Descriptor, openRepository, type Repository } from "../registry/repository.ts";
 import type { RegistrySettings } from "../registry/settings.ts";
@@ -163,13 +164,14 @@ function readBlob(engine: Engine, digest: Digest): Uint8Array {
 }
 
 async function pushLayers(
-  { options, abort }: Pushing,
+  { engine, options, abort }: Pushing,
   push: LayerPush,
   layers: readonly StoredLayer[],
 ): Promise<Descriptor[]> {
   // Top first, as Docker lists them.
   for (const { diffId } of layers.toReversed()) options.onEvent({ status: "Preparing", layer: shortDigest(diffId) });
-  const slots = new Slots(options.maxUploads ?? MAX_UPLOADS);
+  const atATime = options.maxUploads ?? loadEngineConfig({ CTR_CONFIG: engine.config }).maxUploads ?? MAX_UPLOADS;
+  const slots = new Slots(atATime);
   /** A layer may be in an image twice; it is sent once. */
   const jobs = new Map<Digest, Promise<Descriptor>>();
   for (const layer of layers.toReversed()) {

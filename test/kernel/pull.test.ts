@@ -1,7 +1,7 @@
 /** `pull`: from docker-registry, and from servers that break what they can. */
 import { describe, expect } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { type Result, tempEngine } from "../lib/engine.ts";
+import { tempEngine } from "../lib/engine.ts";
 import {
   answerRange,
   fileLayer,
@@ -362,6 +362,12 @@ PY`,
     expect(most).toBe(3);
     expect(await engine.fails(125, "pull", "--max-concurrent-downloads", "0", "x")).toContain("must be greater than 0");
     await engine.ok("rmi", `${server.host}/limits:many`);
+    most = 0;
+    writeFileSync(`${engine.scratch}/engine.toml`, "max-concurrent-downloads = 1\n");
+    const env = { CTR_CONFIG: `${engine.scratch}/engine.toml` };
+    expect((await engine.ctrWith({ env }, "pull", "-q", `${server.host}/limits:many`)).status).toBe(0);
+    expect(most).toBe(1);
+    await engine.ok("rmi", `${server.host}/limits:many`);
   });
 
   test("pull: an image of 300 layers; one of more than 500 is refused", async () => {
@@ -688,17 +694,22 @@ describe("killed and shared", () => {
       },
     });
     server.image("together", [layer]);
-    const pulls: Promise<Result>[] = [];
-    for (let at = 0; at < 4; at++)
-      pulls.push(engine.ctr("pull", "--progress", "json", `${server.host}/shared:together`));
-    await waitFor("all to have asked", () => server.asked("/shared/manifests/together") >= 4);
-    await waitFor("the first half", () => existsSync(`${engine.root}/downloads/${layer.digest.slice(7)}`));
+    const pulls = Array.from({ length: 4 }, () => {
+      const child = engine.spawn("pull", "--progress", "json", `${server.host}/shared:together`);
+      const pull = { child, output: "" };
+      void (async () => {
+        for await (const bytes of child.stdout) pull.output += new TextDecoder().decode(bytes);
+      })();
+      return pull;
+    });
+    await waitFor("all to show the first half", () => pulls.every(({ output }) => output.includes('"Downloading"')));
     gate.resolve();
-    for (const { status, stdout, stderr } of await Promise.all(pulls)) {
-      expect([status, stderr]).toEqual([0, ""]);
-      const events = lines(stdout).map((line) => JSON.parse(line));
-      expect(events.some((event) => event.progressDetail?.current === layer.size)).toBe(true);
-    }
+    for (const { child } of pulls) expect([await child.exited, await child.stderr.text()]).toEqual([0, ""]);
+    await waitFor("all to have shown the rest", () =>
+      pulls.every(
+        ({ output }) => output.includes(`"current":${layer.size},`) && output.includes("Downloaded newer image"),
+      ),
+    );
     expect(server.asked(layer.digest)).toBe(1);
     expect(downloads()).not.toContain(layer.digest.slice(7));
   });
