@@ -7,6 +7,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { imageArchive } from "../lib/engine.ts";
 import { requirePrivateHost } from "../lib/host.ts";
+import { waitFor } from "../lib/wait.ts";
 
 requirePrivateHost();
 const isQuick = process.argv.includes("--quick");
@@ -61,21 +62,22 @@ async function startRegistry(): Promise<{ readonly host: string; end(): Promise<
     http: { addr: "127.0.0.1:0" },
   };
   writeFileSync(`${home}/registry.yml`, JSON.stringify(config)); // JSON is YAML
-  const child = Bun.spawn(["docker-registry", "serve", `${home}/registry.yml`], { stdout: "ignore", stderr: "pipe" });
-  let text = "";
-  for await (const bytes of child.stderr) {
-    text += new TextDecoder().decode(bytes);
-    const port = /listening on [^\s"]*:(\d+)/.exec(text)?.[1];
-    if (port === undefined) continue;
-    return {
-      host: `127.0.0.1:${port}`,
-      async end() {
-        child.kill("SIGKILL");
-        await child.exited;
-      },
-    };
-  }
-  throw new Error(`docker-registry ended: ${text}`);
+  const log = `${home}/registry.log`;
+  const child = Bun.spawn(["docker-registry", "serve", `${home}/registry.yml`], {
+    stdout: "ignore",
+    stderr: Bun.file(log),
+  });
+  const port = await waitFor("docker-registry", async () => {
+    if (child.exitCode !== null) throw new Error(`docker-registry ended: ${await Bun.file(log).text()}`);
+    return /listening on [^\s"]*:(\d+)/.exec(await Bun.file(log).text())?.[1];
+  });
+  return {
+    host: `127.0.0.1:${port}`,
+    async end() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
 }
 
 /** Pushes an image of these layer archives, compressed as skopeo does it. */
