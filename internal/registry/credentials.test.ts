@@ -87,7 +87,7 @@ test("many logins at once are all kept", async () => {
   );
   expect(await Promise.all(children.map((child) => child.exited))).toEqual([0, 0, 0]);
   expect(Object.keys(JSON.parse(readFileSync(path, "utf8")).auths).length).toBe(30);
-});
+}, 30_000);
 
 /** A helper that keeps one entry in a file and writes down what it was asked. */
 const HELPER = `#!/bin/sh

@@ -100,7 +100,9 @@ export class Transport implements Disposable {
   async #exchange(request: Request, isInsecureHost: boolean): Promise<Answer> {
     const { method, url } = request;
     this.signal?.throwIfAborted();
-    const watch = new Watch(this.settings.stallTimeoutMs, this.signal, describe(method, url));
+    const proxy = this.#proxyFor(url);
+    const by = proxy === undefined ? "" : ` by proxy ${shown(new URL(proxy).host, 100)}`;
+    const watch = new Watch(this.settings.stallTimeoutMs, this.signal, `${describe(method, url)}${by}`);
     const { body } = request;
     const isStream = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
     let sourceFailure: { readonly error: unknown } | undefined;
@@ -117,7 +119,7 @@ export class Transport implements Disposable {
       watch.restart(COMMIT_TIMEOUT_MS);
     };
     try {
-      if (body !== undefined && !isStream) watch.restart(COMMIT_TIMEOUT_MS);
+      if (method === "PUT") watch.restart(COMMIT_TIMEOUT_MS);
       const response = await this.#session.fetch(url.href, {
         method,
         headers: {
@@ -134,10 +136,10 @@ export class Transport implements Disposable {
         // The watch knows what a stall is; fetch's own limit does not.
         ...NO_TIMEOUT,
         signal: watch.signal,
-        proxy: this.#proxyFor(url),
+        proxy: proxy === undefined ? false : { url: proxy, respectNoProxy: false },
         ...(url.protocol === "https:" ? { tls: this.#tlsFor(url.host, isInsecureHost) } : {}),
       });
-      watch.stop();
+      watch.answered();
       return new FetchedAnswer(response, request, watch);
     } catch (error) {
       watch.end();
@@ -159,14 +161,14 @@ export class Transport implements Disposable {
     };
   }
 
-  #proxyFor(url: URL): Bun.FetchProxyOption {
+  #proxyFor(url: URL): string | undefined {
     const { http, https, except } = this.settings.proxies;
     const proxy = url.protocol === "https:" ? https : http;
     const hostname = hostnameOf(url.host);
     const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port;
     // Go's rule, and so Docker's: this machine is never behind a proxy.
-    if (proxy === undefined || isLoopback(hostname) || isExcepted(hostname, port, except)) return false;
-    return { url: proxy, respectNoProxy: false };
+    if (proxy === undefined || isLoopback(hostname) || isExcepted(hostname, port, except)) return undefined;
+    return proxy;
   }
 
   [Symbol.dispose](): void {
@@ -185,6 +187,7 @@ class Watch {
   readonly #context: string;
   readonly #onAbort = () => this.#controller.abort(this.#outer?.reason);
   #timer: Timer | undefined;
+  #isAnswered = false;
 
   constructor(stallMs: number, outer: AbortSignal | undefined, context: string) {
     this.#stallMs = stallMs;
@@ -203,12 +206,20 @@ class Watch {
     this.#timer = setTimeout(() => {
       const seconds = Math.round(limitMs / 1000);
       const why = `${this.#context}: nothing came for ${seconds} second${seconds === 1 ? "" : "s"}`;
-      this.#controller.abort(new RegistryError("unavailable", why, { isTransient: true }));
+      // Before there was an answer nobody knows whether anybody is there.
+      const code = this.#isAnswered ? {} : { code: UNREACHED };
+      this.#controller.abort(new RegistryError("unavailable", why, { isTransient: true, ...code }));
     }, limitMs);
   }
 
   stop(): void {
     clearTimeout(this.#timer);
+  }
+
+  /** The head of the answer is there. */
+  answered(): void {
+    this.#isAnswered = true;
+    this.stop();
   }
 
   /** Ends the connection too, unless the body was read to its end. */
@@ -261,6 +272,7 @@ const FETCH_ERRORS: readonly FetchError[] = [
     kind: "unavailable",
     why: "connection timed out",
     isTransient: true,
+    isUnreached: true,
   },
   {
     codes: ["ECONNRESET", "EPIPE", "ConnectionClosed"],
@@ -273,6 +285,12 @@ const FETCH_ERRORS: readonly FetchError[] = [
     kind: "unavailable",
     why: "the TLS handshake failed: does it speak plain HTTP? (insecure registries: docs/registries.md)",
     isUnreached: true,
+  },
+  { codes: ["ERR_PROXY_TUNNEL"], kind: "unavailable", why: "the proxy refuses the connection", isUnreached: true },
+  {
+    codes: ["FailedToOpenSocket"],
+    kind: "invalid",
+    why: "no connection could be set up: are the client certificate and its key whole?",
   },
   {
     codes: ["ERR_TLS_CERT_ALTNAME_INVALID"],

@@ -152,7 +152,8 @@ test("a header of a megabyte is no work", () => {
     parseChallenges(header);
     parseNextLink(header);
   }
-  expect(performance.now() - started).toBeLessThan(500);
+  // Milliseconds; what is quadratic would take hours.
+  expect(performance.now() - started).toBeLessThan(4000);
 });
 
 test("error bodies: one harmless line, whatever came", () => {

@@ -614,8 +614,11 @@ describe("faults", () => {
   test("a connection on which nothing comes is given up, before and in the middle of a body", async () => {
     const settings = testSettings("retries = 0\nstall-timeout = 1");
     const silent = manifestServer(() => {});
-    await using waiting = await open(silent.host, { settings });
+    // A host that never said anything is not asked again and again.
+    await using waiting = await open(silent.host, { settings: testSettings("retries = 4\nstall-timeout = 1") });
+    const started = performance.now();
     expect((await failureOf(waiting.manifest("v1"))).message).toEndWith("nothing came for 1 second");
+    expect(performance.now() - started).toBeLessThan(1900);
     const { bytes, descriptor } = blobOf(100_000);
     const stalling = startFaultyServer(async (request, connection) => {
       if (!request.path.includes("/blobs/")) return await connection.answer("404 Not Found", {});
@@ -931,6 +934,23 @@ describe("proxies", () => {
     await using machine = await open(local.host, { settings: testSettings(toml, environment) });
     expect(await machine.hasBlob(digestOf("x"))).toBe(false);
     expect(proxy.seen.length).toBe(before);
+  });
+
+  test("a proxy that refuses, cuts or is not there is named; its password is not", async () => {
+    const refusing = startFaultyServer((_request, connection) =>
+      connection.answer("407 Proxy Authentication Required", {}),
+    );
+    for (const [proxy, why] of [
+      [refusing.url, "the proxy refuses the connection"],
+      ["http://127.0.0.1:1", "connection refused"],
+    ] as const) {
+      const { host } = new URL(proxy);
+      const settings = testSettings("", { HTTPS_PROXY: proxy.replace("://", "://joe:hunter2@") });
+      await using repository = await open(`${OUTSIDE}:5000`, { settings });
+      expect((await failureOf(repository.manifest("v1"))).message).toBe(
+        `Get "https://${OUTSIDE}:5000/v2/public/app/manifests/v1" by proxy ${host}: ${why}`,
+      );
+    }
   });
 
   test("the variables of our own environment decide nothing: only the settings do", async () => {
