@@ -10,6 +10,12 @@ export const CONTAINER_FLAGS = {
     repeatable: true,
     description: "Add a custom host-to-IP mapping (host:ip)",
   },
+  annotation: {
+    type: "string",
+    valueHint: "map",
+    repeatable: true,
+    description: "Add an annotation to the container (passed through to the OCI runtime)",
+  },
   attach: {
     type: "string",
     alias: "a",
@@ -20,6 +26,7 @@ export const CONTAINER_FLAGS = {
   "cap-add": { type: "string", valueHint: "list", repeatable: true, description: "Add Linux capabilities" },
   "cap-drop": { type: "string", valueHint: "list", repeatable: true, description: "Drop Linux capabilities" },
   cidfile: { type: "string", description: "Write the container ID to the file" },
+  "disable-content-trust": { type: "boolean", default: true, description: "Skip image verification" },
   dns: { type: "string", valueHint: "list", repeatable: true, description: "Set custom DNS servers" },
   "dns-option": {
     type: "string",
@@ -69,6 +76,7 @@ export const CONTAINER_FLAGS = {
   },
   hostname: { type: "string", alias: "h", description: "Container host name" },
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
+  ipc: { type: "string", description: "IPC mode to use" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
   label: {
     type: "string",
@@ -95,6 +103,12 @@ export const CONTAINER_FLAGS = {
   name: { type: "string", description: "Assign a name to the container" },
   network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
   "no-healthcheck": { type: "boolean", description: "Disable any container-specified HEALTHCHECK" },
+  "oom-score-adj": {
+    type: "string",
+    valueHint: "int",
+    description: "Tune host's OOM preferences (-1000 to 1000)",
+  },
+  pid: { type: "string", description: "PID namespace to use" },
   platform: { type: "string", description: "Set platform if server is multi-platform capable" },
   privileged: { type: "boolean", description: "Give extended privileges to this container" },
   publish: {
@@ -117,14 +131,24 @@ export const CONTAINER_FLAGS = {
     type: "boolean",
     description: "Automatically remove the container and its associated anonymous volumes when it exits",
   },
+  runtime: { type: "string", description: "Runtime to use for this container" },
   "security-opt": { type: "string", valueHint: "list", repeatable: true, description: "Security Options" },
   "shm-size": { type: "string", valueHint: "bytes", description: "Size of /dev/shm" },
   "stop-signal": { type: "string", description: "Signal to stop the container" },
   "stop-timeout": { type: "string", valueHint: "int", description: "Timeout (in seconds) to stop a container" },
+  "storage-opt": {
+    type: "string",
+    valueHint: "list",
+    repeatable: true,
+    description: "Storage driver options for the container",
+  },
+  sysctl: { type: "string", valueHint: "map", repeatable: true, description: "Sysctl options" },
   tmpfs: { type: "string", valueHint: "list", repeatable: true, description: "Mount a tmpfs directory" },
   tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
   ulimit: { type: "string", valueHint: "ulimit", repeatable: true, description: "Ulimit options" },
   user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
+  userns: { type: "string", description: "User namespace to use" },
+  uts: { type: "string", description: "UTS namespace to use" },
   volume: { type: "string", alias: "v", valueHint: "list", repeatable: true, description: "Bind mount a volume" },
   "volume-driver": { type: "string", description: "Optional volume driver for the container" },
   "volumes-from": {

@@ -21,6 +21,7 @@ import { mergeHealthcheck } from "./health.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
 import { checkResources, checkUlimits } from "./resource-limits.ts";
+import { withId } from "./shared-namespaces.ts";
 import { type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
 import { forgetStart } from "./starting.ts";
 import { containerById, findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
@@ -52,12 +53,14 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   if (flags.name !== undefined) parseName(flags.name);
   const limits = checkResources(flags.hostConfig);
   const { ulimits, warnings } = checkUlimits(flags.hostConfig.Ulimits);
-  const { CapAdd, CapDrop } = flags.hostConfig;
+  const { CapAdd, CapDrop, IpcMode, PidMode } = flags.hostConfig;
   capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
   const hostConfig = {
     ...limits.config,
     Ulimits: ulimits,
-    NetworkMode: networkOf(engine, flags.hostConfig.NetworkMode),
+    NetworkMode: withId(engine, flags.hostConfig.NetworkMode),
+    ...(PidMode === undefined ? {} : { PidMode: withId(engine, PidMode) }),
+    ...(IpcMode === undefined ? {} : { IpcMode: withId(engine, IpcMode) }),
   };
   const image = imageOf(engine, options);
   const id = options.id ?? generateId();
@@ -150,14 +153,9 @@ function warningsFor(hostConfig: HostConfig): string[] {
   return warnings;
 }
 
-/** `container:<name>` is recorded with the id: the name may change. */
-function networkOf(engine: Engine, mode: string): string {
-  return mode.startsWith("container:") ? `container:${findContainer(engine, mode.slice(10)).id}` : mode;
-}
-
 /** The first digits of the id; in the network of the host or of another container the name that is shared with it. */
-function defaultHostname(engine: Engine, id: string, { NetworkMode }: HostConfig): string {
-  if (NetworkMode === "host") return readText("/proc/sys/kernel/hostname").trim();
+function defaultHostname(engine: Engine, id: string, { NetworkMode, UTSMode }: HostConfig): string {
+  if (NetworkMode === "host" || UTSMode === "host") return readText("/proc/sys/kernel/hostname").trim();
   const donor = NetworkMode.startsWith("container:") ? containerById(engine, NetworkMode.slice(10)) : undefined;
   return donor?.config.Hostname ?? id.slice(0, 12);
 }

@@ -152,6 +152,16 @@ export interface HostConfig extends ResourceConfig {
   readonly CgroupDriver?: "systemd";
   /** Absent: private on cgroup v2, the host's on v1. */
   readonly CgroupnsMode?: "host" | "private";
+  /** `private` unless given: also `none`, `shareable`, `host`, `container:<id>`. */
+  readonly IpcMode?: string;
+  /** `host`, `container:<id>`. */
+  readonly PidMode?: string;
+  readonly UTSMode?: "host";
+  readonly UsernsMode?: "host";
+  readonly Sysctls?: { readonly [name: string]: string };
+  readonly OomScoreAdj?: number;
+  readonly Annotations?: { readonly [name: string]: string };
+  readonly Runtime?: string;
   readonly Ulimits: readonly Ulimit[];
   /** The default masked and read-only paths apply: not with `systempaths=unconfined` and `--privileged`. Not Docker's. */
   readonly AreSystemPathsHidden: boolean;

@@ -11,6 +11,7 @@ import { newCgroupPlace } from "./cgroup-place.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
 import { logConfigFromFlags } from "./log-flags.ts";
+import { type NamespaceFlags, readNamespaces } from "./namespace-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
@@ -19,13 +20,12 @@ import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
 import { parseDuration, parseInteger, parseSize } from "./units.ts";
 
 /** The flags' values, by their long names. */
-export interface ContainerFlags extends ResourceFlags {
+export interface ContainerFlags extends NamespaceFlags, ResourceFlags {
   readonly "add-host": readonly string[];
   readonly attach: readonly string[];
   readonly "cap-add": readonly string[];
   readonly "cap-drop": readonly string[];
   readonly "cgroup-parent": string | undefined;
-  readonly cgroupns: string | undefined;
   readonly cidfile: string | undefined;
   readonly dns: readonly string[];
   readonly "dns-option": readonly string[];
@@ -172,7 +172,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
     ...newCgroupPlace(flags["cgroup-parent"], caller.variables),
-    ...cgroupns(flags.cgroupns),
+    ...readNamespaces(flags, networkMode(flags.network)),
     Ulimits: flags.ulimit.map(parseUlimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
@@ -342,13 +342,6 @@ function parseMacAddress(text: string): string {
     throw new OptionError(`${text} is not a mac address that a link can have`);
   }
   return address;
-}
-
-/** Without it the choice is the machine's: private on cgroup v2, the host's on v1. */
-function cgroupns(text: string | undefined): Pick<HostConfig, "CgroupnsMode"> {
-  if (text === undefined || text === "") return {};
-  if (text !== "host" && text !== "private") throw new OptionError("--cgroupns: invalid CGROUP mode");
-  return { CgroupnsMode: text };
 }
 
 const NETWORKS = ["bridge", "host", "none"];

@@ -4,7 +4,6 @@
  */
 
 import type { Engine } from "../db/engine.ts";
-import { CtrError } from "../errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../ipc/supervisor.ts";
 import { allCapabilities, capabilitiesFromFlags, capabilityNames } from "../security/capabilities.ts";
 import {
@@ -18,7 +17,7 @@ import { DEFAULT_SECCOMP, profileSeccomp } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { makeWritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
-import type { Capabilities, Linux, Mount, Namespace, NamespaceType, Process, Rlimit, Spec } from "../spec/runtime.ts";
+import type { Capabilities, Linux, Mount, Process, Rlimit, Spec } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, readText } from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
@@ -31,7 +30,8 @@ import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
-import { hasOwnCgroupNamespace, resourcesOf } from "./resources.ts";
+import { resourcesOf } from "./resources.ts";
+import { type Donors, donorsOf, ipcMounts, namespacesOf } from "./shared-namespaces.ts";
 import { containerById } from "./store.ts";
 
 /** What init is told beside the runtime-spec: annotations of the spec, which no other tool's bundle has. */
@@ -54,7 +54,8 @@ export interface StartContext {
  */
 export function runtimeSpec(engine: Engine, record: ContainerRecord, context: StartContext = {}): Spec {
   const { config, hostConfig } = record;
-  const donor = networkDonor(engine, record);
+  const donors = donorsOf(engine, record);
+  const donor = donors.network;
   const hostname = donor?.config.Hostname ?? config.Hostname;
   const { place, root } = rootOf(engine, record, true);
   if (donor === undefined) writeEtcFiles(engine.root, record, hostname);
@@ -64,11 +65,11 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
     ociVersion: "1.2.0",
     process: mainProcess(record, hostname, context),
     root: { path: place, readonly: hostConfig.ReadonlyRootfs },
-    hostname,
+    ...(hostConfig.UTSMode === "host" ? {} : { hostname }),
     ...(config.Domainname === "" ? {} : { domainname: config.Domainname }),
-    mounts: [...(root === undefined ? [] : [root]), ...mountsOf(engine, record, donor)],
+    mounts: [...(root === undefined ? [] : [root]), ...mountsOf(engine, record, donors)],
     annotations: annotationsOf(record),
-    linux: linuxOf(record, donor),
+    linux: linuxOf(record, donors),
   };
 }
 
@@ -141,23 +142,6 @@ function escapeLayer(path: string): string {
   return path.replace(/[\\:]/g, (character) => `\\${character}`);
 }
 
-/** The container whose network namespace, hosts, resolv.conf and hostname this one shares. Throws if it does not run. */
-function networkDonor(engine: Engine, record: ContainerRecord): ContainerRecord | undefined {
-  const [kind, id] = splitMode(record.hostConfig.NetworkMode);
-  if (kind !== "container" || id === undefined) return undefined;
-  const donor = containerById(engine, id);
-  if (donor === undefined) throw new CtrError("not-found", `No such container: ${id}`);
-  if (!isRunning(donor.runtime.pid, donor.runtime.pidStartTime)) {
-    throw new CtrError("conflict", `cannot join network of a non running container: ${donor.id}`);
-  }
-  return donor;
-}
-
-function splitMode(mode: string): readonly [kind: string, name: string | undefined] {
-  const colon = mode.indexOf(":");
-  return colon < 0 ? [mode, undefined] : [mode.slice(0, colon), mode.slice(colon + 1)];
-}
-
 function mainProcess(record: ContainerRecord, hostname: string, context: StartContext): Process {
   const { config } = record;
   const size = context.consoleSize;
@@ -178,9 +162,11 @@ export function commandLine(record: ContainerRecord): readonly string[] {
   return [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])];
 }
 
-function commonProcess(record: ContainerRecord): Pick<Process, "noNewPrivileges" | "rlimits"> {
+function commonProcess(record: ContainerRecord): Pick<Process, "noNewPrivileges" | "oomScoreAdj" | "rlimits"> {
+  const oomScore = record.hostConfig.OomScoreAdj ?? 0;
   return {
     noNewPrivileges: hasNoNewPrivileges(record.hostConfig),
+    ...(oomScore === 0 ? {} : { oomScoreAdj: oomScore }),
     rlimits: record.hostConfig.Ulimits.map(
       ({ Name, Soft, Hard }): Rlimit => ({
         type: `RLIMIT_${Name.toUpperCase()}`,
@@ -267,6 +253,7 @@ function annotationsOf(record: ContainerRecord): { readonly [name: string]: stri
   const { hostConfig, config } = record;
   const groupAdd = hostConfig.GroupAdd ?? [];
   return {
+    ...hostConfig.Annotations,
     ...seccompOf(hostConfig),
     ...(mountsDevice(record) ? { [ANNOTATIONS.devicesWhenReady]: "true" } : {}),
     ...(hostConfig.Init === true ? { [ANNOTATIONS.init]: "true" } : {}),
@@ -285,7 +272,8 @@ function mountsDevice({ runtime }: ContainerRecord): boolean {
 }
 
 /** The engine's mounts, then its files, then the user's, those nearer to the root first (moby sortMounts). */
-function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
+function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Mount[] {
+  const ipc = ipcMounts(record.hostConfig, donors);
   const { hostConfig, runtime } = record;
   const users: Mount[] = [
     ...runtime.mounts.map((mount) => userMount(mount, runtime.startedAt === undefined, sharers(engine, record, mount))),
@@ -296,11 +284,12 @@ function mountsOf(engine: Engine, record: ContainerRecord, donor: ContainerRecor
     ...defaultMounts({
       shmSize: hostConfig.ShmSize,
       isPrivileged: hostConfig.Privileged,
-      isIpcShared: false,
+      isIpcShared: ipc !== undefined,
       // Root may mount sysfs anew for any network namespace; only a user namespace would have to bind the host's.
       isNetworkShared: false,
     }),
-    ...etcMounts(engine, record, donor),
+    ...(ipc ?? []),
+    ...etcMounts(engine, record, donors.network),
   ].filter((mount) => !taken.has(mount.destination));
   const depth = (mount: Mount) => mount.destination.split("/").length;
   return [...engines, ...users.toSorted((a, b) => depth(a) - depth(b))];
@@ -382,15 +371,15 @@ function tmpfsMount(destination: string, options: string): Mount {
   return { destination, type: "tmpfs", source: "tmpfs", options: [...defaults, ...words] };
 }
 
-function linuxOf(record: ContainerRecord, donor: ContainerRecord | undefined): Linux {
+function linuxOf(record: ContainerRecord, donors: Donors): Linux {
   const { hostConfig } = record;
-  const hasOwnNetwork = donor === undefined && hostConfig.NetworkMode !== "host";
+  const hasOwnNetwork = donors.network === undefined && hostConfig.NetworkMode !== "host";
   const isHidden = hostConfig.AreSystemPathsHidden;
   return {
-    namespaces: namespacesOf(record, donor),
+    namespaces: namespacesOf(record, donors),
     cgroupsPath: specCgroupsPath(record),
     resources: resourcesOf(hostConfig),
-    ...(hasOwnNetwork ? { sysctl: DEFAULT_SYSCTLS } : {}),
+    sysctl: { ...(hasOwnNetwork ? DEFAULT_SYSCTLS : {}), ...hostConfig.Sysctls },
     ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),
     ...devicesOf(hostConfig),
   };
@@ -405,15 +394,6 @@ function devicesOf({ Privileged, Devices = [] }: HostConfig): Pick<Linux, "devic
 function thermalPaths(): readonly string[] {
   const paths = thermalThrottlePaths(navigator.hardwareConcurrency);
   return paths[0] !== undefined && exists(AT_FDCWD, paths[0]) ? paths : [];
-}
-
-function namespacesOf(record: ContainerRecord, donor: ContainerRecord | undefined): Namespace[] {
-  const types: NamespaceType[] = ["mount", "uts", "ipc", "pid"];
-  if (hasOwnCgroupNamespace(record.hostConfig)) types.push("cgroup");
-  const namespaces: Namespace[] = types.map((type) => ({ type }));
-  if (donor !== undefined) namespaces.push({ type: "network", path: `/proc/${donor.runtime.pid}/ns/net` });
-  else if (record.hostConfig.NetworkMode !== "host") namespaces.push({ type: "network" });
-  return namespaces;
 }
 
 /** The last word counts. A profile of the user's is applied to privileged containers too (moby daemon/seccomp_linux.go). */

@@ -34,7 +34,7 @@ const ENGINE_CONFIG = "/etc/ctr/engine.toml";
 const OWN_NETWORK = [undefined, "default", "bridge", "none"];
 
 /** The cgroup or the namespaces are others than usual. */
-const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems"] as const;
+const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems", "ipc", "pid", "uts"] as const;
 
 /** What the supervisor may begin with; undefined where only the whole specification says what is needed. */
 async function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): Promise<EarlyContainer | undefined> {
