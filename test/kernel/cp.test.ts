@@ -495,6 +495,19 @@ describe("at rest", () => {
   });
 });
 
+test("cp: a volume that is full is said, and the container goes on", async () => {
+  const cwd = hostSide();
+  await engine.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=64k", "tiny");
+  const id = await engine.ok("run", "-d", "--network", "none", "-v", "tiny:/tiny", image, "probe", "pause");
+  writeFileSync(`${cwd}/big`, new Uint8Array(1 << 20).fill(7));
+  const result = await cpIn(cwd, "big", `${id}:/tiny/big`);
+  expect(result.status).toBe(1);
+  expect(result.stderr).toContain("no space left on device");
+  expect(await engine.ok("exec", id, "echo", "alive")).toBe("alive");
+  await engine.ok("rm", "-f", id);
+  await engine.ok("volume", "rm", "tiny");
+});
+
 test("cp: of and into a paused container", async () => {
   const cwd = hostSide();
   const id = await container();

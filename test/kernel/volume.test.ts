@@ -84,6 +84,9 @@ describe("volume create, ls, inspect, rm", () => {
     expect(JSON.parse(result.stdout)).toMatchObject([{ Name: "shown", Labels: { a: "1", b: "2" } }]);
     expect(result.stderr).toContain("get missing: no such volume");
     expect(await engine.ok("volume", "inspect", "-f", "{{.Name}} {{.Labels.a}}", "shown")).toBe("shown 1");
+    expect(JSON.parse(await engine.ok("inspect", "shown"))).toMatchObject([{ Name: "shown", Driver: "local" }]);
+    expect(await engine.ok("inspect", "--type", "volume", "-f", "{{.Scope}}", "shown")).toBe("local");
+    expect(await engine.fails(1, "inspect", "--type", "volume", "missing")).toContain("missing");
     await engine.ok("volume", "rm", "shown");
   });
 
