@@ -40,37 +40,38 @@ export function inspectImage(engine: Engine, text: string): { readonly [field: s
     Created: config.created ?? NEVER,
     DockerVersion: own.dockerVersion,
     Author: config.author ?? "",
-    Config: {
-      Hostname: own.text("Hostname"),
-      Domainname: own.text("Domainname"),
-      User: run.User ?? "",
-      AttachStdin: own.flag("AttachStdin"),
-      AttachStdout: own.flag("AttachStdout"),
-      AttachStderr: own.flag("AttachStderr"),
-      ...(run.ExposedPorts === undefined ? {} : { ExposedPorts: run.ExposedPorts }),
-      Tty: own.flag("Tty"),
-      OpenStdin: own.flag("OpenStdin"),
-      StdinOnce: own.flag("StdinOnce"),
-      Env: run.Env ?? null,
-      Cmd: run.Cmd ?? null,
-      ...(run.Healthcheck === undefined ? {} : { Healthcheck: run.Healthcheck }),
-      ...(own.flag("ArgsEscaped") ? { ArgsEscaped: true } : {}),
-      Image: own.text("Image"),
-      Volumes: run.Volumes ?? null,
-      WorkingDir: run.WorkingDir ?? "",
-      Entrypoint: run.Entrypoint ?? null,
-      OnBuild: run.OnBuild ?? null,
-      Labels: run.Labels ?? null,
-      ...(run.StopSignal === undefined ? {} : { StopSignal: run.StopSignal }),
-      ...(run.StopTimeout === undefined ? {} : { StopTimeout: run.StopTimeout }),
-      ...(run.Shell === undefined ? {} : { Shell: run.Shell }),
-    },
+    Config: own.hasConfig
+      ? {
+          Hostname: own.text("Hostname"),
+          Domainname: own.text("Domainname"),
+          User: run.User ?? "",
+          AttachStdin: own.flag("AttachStdin"),
+          AttachStdout: own.flag("AttachStdout"),
+          AttachStderr: own.flag("AttachStderr"),
+          ...(Object.keys(run.ExposedPorts ?? {}).length === 0 ? {} : { ExposedPorts: run.ExposedPorts }),
+          Tty: own.flag("Tty"),
+          OpenStdin: own.flag("OpenStdin"),
+          StdinOnce: own.flag("StdinOnce"),
+          Env: run.Env ?? null,
+          Cmd: run.Cmd ?? null,
+          ...(run.Healthcheck === undefined ? {} : { Healthcheck: run.Healthcheck }),
+          ...(own.flag("ArgsEscaped") ? { ArgsEscaped: true } : {}),
+          Image: own.text("Image"),
+          Volumes: run.Volumes ?? null,
+          WorkingDir: run.WorkingDir ?? "",
+          Entrypoint: run.Entrypoint ?? null,
+          OnBuild: run.OnBuild ?? null,
+          Labels: run.Labels ?? null,
+          ...(run.StopSignal === undefined ? {} : { StopSignal: run.StopSignal }),
+          ...(run.StopTimeout === undefined ? {} : { StopTimeout: run.StopTimeout }),
+          ...((run.Shell ?? []).length === 0 ? {} : { Shell: run.Shell }),
+        }
+      : null,
     Architecture: config.architecture,
     ...(config.variant === undefined ? {} : { Variant: config.variant }),
     Os: config.os,
     Size: row.size,
     GraphDriver: {
-      Name: driver === undefined ? "overlay2" : shownDriver(driver),
       Data:
         driver === "vfs" || driver === "btrfs"
           ? null
@@ -79,6 +80,7 @@ export function inspectImage(engine: Engine, text: string): { readonly [field: s
               // Nothing is mounted or worked in there: they are Docker's names, which programs look for.
               ...(top === undefined ? {} : { MergedDir: `${top}/merged`, UpperDir: top, WorkDir: `${top}/work` }),
             },
+      Name: driver === undefined ? "overlay2" : shownDriver(driver),
     },
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: row.tagged_at === null ? NEVER : new Date(row.tagged_at).toISOString() },
@@ -92,6 +94,7 @@ function unparsed(configText: string) {
   const member = (name: string) => (isObject(config) ? config[name] : undefined);
   const version = isObject(whole) ? whole["docker_version"] : undefined;
   return {
+    hasConfig: config !== undefined && config !== null,
     dockerVersion: typeof version === "string" ? version : "",
     text: (name: string) => {
       const value = member(name);

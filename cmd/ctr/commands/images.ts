@@ -2,7 +2,7 @@
 import { openEngine } from "../../../internal/db/engine.ts";
 import { listImages } from "../../../internal/image/list.ts";
 import { defineCommand } from "../command.ts";
-import { humanAgo, humanSize } from "../format/duration.ts";
+import { humanSize, knownAgo } from "../format/duration.ts";
 import { FORMAT_HELP } from "../format/help-text.ts";
 import { print, printTable } from "../output.ts";
 
@@ -63,7 +63,7 @@ export const command = defineCommand({
         image.tag,
         ...(flags.digests ? [image.digest] : []),
         shownId(image.id),
-        humanAgo(image.createdMs, nowMs),
+        knownAgo(image.createdMs, nowMs),
         humanSize(image.size),
       ]),
     );

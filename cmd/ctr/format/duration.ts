@@ -26,6 +26,14 @@ export function humanAgo(thenMs: number, nowMs: number): string {
   return `${humanDuration((nowMs - thenMs) / 1000)} ago`;
 }
 
+/** Go's zero time, which is what nobody said. */
+const NEVER_MS = Date.parse("0001-01-01T00:00:00Z");
+
+/** As `humanAgo`; nothing for a moment that nobody knows. */
+export function knownAgo(thenMs: number, nowMs: number): string {
+  return thenMs === NEVER_MS ? "" : humanAgo(thenMs, nowMs);
+}
+
 const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 

@@ -16,6 +16,8 @@ export interface HistoryListing {
 
 const TABLE = "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
 const LONGEST_COMMAND = 45;
+/** Go's zero time, for a step that does not say when. */
+const NEVER = "0001-01-01T00:00:00Z";
 
 /** The text of the steps in the format asked for. */
 export function formatHistory(steps: readonly HistoryStep[], listing: HistoryListing): string {
@@ -26,13 +28,16 @@ export function formatHistory(steps: readonly HistoryStep[], listing: HistoryLis
 }
 
 function fields({ isShort, isHuman }: HistoryListing, nowMs: number): RowFields<HistoryStep> {
-  const createdAt = ({ createdMs }: HistoryStep) => (createdMs === undefined ? "N/A" : rfc3339(createdMs));
+  const createdAt = ({ createdMs }: HistoryStep) => (createdMs === undefined ? NEVER : rfc3339(createdMs));
   return {
     ID: { header: "IMAGE", value: ({ id = "<missing>" }) => (isShort && id !== "<missing>" ? shortId(id) : id) },
     CreatedAt: { header: "CREATED AT", value: createdAt },
     CreatedSince: {
       header: isHuman ? "CREATED" : "CREATED AT",
-      value: (step) => (isHuman && step.createdMs !== undefined ? humanAgo(step.createdMs, nowMs) : createdAt(step)),
+      value: (step) => {
+        if (!isHuman) return createdAt(step);
+        return step.createdMs === undefined ? "N/A" : humanAgo(step.createdMs, nowMs);
+      },
     },
     CreatedBy: {
       header: "CREATED BY",

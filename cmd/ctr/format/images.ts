@@ -1,6 +1,6 @@
 /** `ctr images` with `--format`: fields by name. */
 import type { ListedImage } from "../../../internal/image/list.ts";
-import { humanAgo, humanSize } from "./duration.ts";
+import { humanSize, knownAgo } from "./duration.ts";
 import { goTime } from "./local-time.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 
@@ -27,7 +27,7 @@ function fields(isShort: boolean, nowMs: number): RowFields<ListedImage> {
     Tag: { header: "TAG", value: ({ tag }) => tag },
     // An image has a digest of a registry only after pull or push.
     Digest: { header: "DIGEST", value: ({ digest }) => digest },
-    CreatedSince: { header: "CREATED", value: ({ createdMs }) => humanAgo(createdMs, nowMs) },
+    CreatedSince: { header: "CREATED", value: ({ createdMs }) => knownAgo(createdMs, nowMs) },
     CreatedAt: { header: "CREATED AT", value: ({ createdMs }) => goTime(createdMs) },
     Size: { header: "SIZE", value: ({ size }) => humanSize(size) },
     VirtualSize: { header: "SIZE", value: ({ size }) => humanSize(size, 4) },
