@@ -276,7 +276,7 @@ class Unpacker implements Disposable {
 
   #addContent(content: Uint8Array): void {
     const file = this.#file;
-    if (file === undefined) throw new CtrError("internal", "content without a file");
+    if (file === undefined) return; // of a whiteout, or of what names the root: nobody's
     this.#writtenBytes += content.length;
     if (this.#writtenBytes > this.#maxBytes)
       throw new CtrError("invalid", `the layer holds more than ${this.#maxBytes} bytes`);
@@ -286,7 +286,7 @@ class Unpacker implements Disposable {
 
   #addHole(size: number): void {
     const file = this.#file;
-    if (file === undefined) throw new CtrError("internal", "content without a file");
+    if (file === undefined) return;
     this.#writer.hole(file.tag, size);
     this.#file = { ...file, endsInHole: true };
   }
@@ -348,14 +348,9 @@ class Unpacker implements Disposable {
     using parent = this.#root.openDirectory(place.directory);
     this.#root.removeTree(parent.number, place);
     const isBelow = (key: string) => key === place.key || key.startsWith(`${place.key}/`);
-    for (const known of [
-      this.#directoryTimes,
-      this.#defaultAcls,
-      this.#slots,
-      this.#root.implied,
-      this.#root.whiteouts,
-    ])
-      for (const key of [...known.keys()]) if (isBelow(key)) known.delete(key);
+    const { implied, whiteouts } = this.#root;
+    for (const keys of [this.#known, this.#directoryTimes, this.#defaultAcls, this.#slots, implied, whiteouts])
+      for (const key of [...keys.keys()]) if (isBelow(key)) keys.delete(key);
   }
 
   /** The slot of a directory of this layer; opened when it is not, and made when it is not there (`#repair`). */
