@@ -33,7 +33,13 @@ export function reportFailure(error: unknown, context: FailureContext): number {
 
 /** One line for one failure: for commands that go on with their next target. */
 export function printFailure(error: unknown): void {
-  printError(`ctr: ${harmless(error instanceof Error ? error.message : String(error))}`);
+  const first = firstOf(error);
+  printError(`ctr: ${harmless(first instanceof Error ? first.message : String(first))}`);
+}
+
+/** What went wrong first, where something went wrong again while it was cleaned up after. */
+function firstOf(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstOf(error.suppressed) : error;
 }
 
 /**

@@ -12,7 +12,7 @@ import { releaseContainer } from "../../internal/container/release.ts";
 import { wantsRestart } from "../../internal/container/restart-rule.ts";
 import { type Confinement, confinementOf, runtimeSpec, withServers } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
-import { transaction } from "../../internal/db/database.ts";
+import { endingTransaction, transaction } from "../../internal/db/database.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
@@ -596,7 +596,7 @@ export class Supervision {
   #recordEnd(to: "exited" | "restarting", result: RunResult): ContainerRecord {
     const wasStopped = this.#isStopping;
     this.#isStopping = false;
-    return transaction(this.#engine.db, () => {
+    return endingTransaction(this.#engine.db, () => {
       const record = move(this.#engine, this.#record.id, to, result);
       if (wasStopped) recordContainerEvent(this.#engine, record, "stop");
       return record;

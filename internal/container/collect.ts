@@ -13,7 +13,7 @@
  */
 import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
-import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
+import { ENOENT, ENOSPC, ESRCH, isErrno } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";
 import { removeSnapshot } from "../snapshot/remove-snapshot.ts";
 import {
@@ -49,7 +49,15 @@ const KILLED_STATUS = 137;
  */
 export function refresh(engine: Engine, record: ContainerRecord): ContainerRecord | undefined {
   if (record.runtime.supervisorPid === 0 || hasKeeper(record.runtime)) return record;
-  collectOne(engine, record.id);
+  try {
+    collectOne(engine, record.id);
+  } catch (error) {
+    if (!isErrno(error, ENOSPC)) throw error;
+    // It cannot be recorded yet, but it is so; whoever looks next tries again.
+    return isLive(record.state)
+      ? { ...record, state: "exited", runtime: { ...record.runtime, pid: 0, exitCode: KILLED_STATUS } }
+      : record;
+  }
   return containerById(engine, record.id);
 }
 

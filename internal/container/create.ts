@@ -2,6 +2,7 @@
 
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { makeReserve } from "../db/reserve.ts";
 import { CtrError } from "../errors/error.ts";
 import type { RunConfig } from "../image/config.ts";
 import { formatPlatform, hostPlatform, parsePlatform, platformRank } from "../image/platform.ts";
@@ -98,6 +99,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
       runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: mountPoints(engine, id, wanted, inherited) },
     });
   });
+  makeReserve(engine.root);
   if (options.id !== undefined) forgetStart(engine.state, options.id);
   return {
     record,

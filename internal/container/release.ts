@@ -1,7 +1,8 @@
 /** Letting go of what a container at rest has: for its removal, its own end with `--rm`, and what a crash left. */
 import { openCgroup } from "../cgroups/cgroup.ts";
-import { transaction } from "../db/database.ts";
+import { endingTransaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { makeReserve } from "../db/reserve.ts";
 import { withContext } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";
 import { removeSnapshot } from "../snapshot/remove-snapshot.ts";
@@ -64,18 +65,19 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
     move(engine, record.id, "dead", { error: text(problems[0]) });
     throw withContext(`remove container ${record.name}`, problems[0]);
   }
-  transaction(engine.db, () => {
+  endingTransaction(engine.db, () => {
     recordMove(engine, removing, ended(removing, end));
     if (end.wasStopped === true) recordContainerEvent(engine, removing, "stop");
     releaseMounts(engine, record.id, options.volumes);
     forget(engine, record);
   });
   finishVolumeRemovals(engine);
+  makeReserve(engine.root);
 }
 
 /** The row as `removing`, kept by this process; undefined when it is gone. */
 function beginRemoval(engine: Engine, id: string, end: End): ContainerRecord | undefined {
-  return transaction(engine.db, () => {
+  return endingTransaction(engine.db, () => {
     const record = containerById(engine, id);
     if (record === undefined) return undefined;
     if (record.state === "removing") return record;

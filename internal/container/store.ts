@@ -6,7 +6,7 @@
  * whose keeper is dead was left behind by a crash, and `collect.ts` puts it right.
  */
 
-import { transaction } from "../db/database.ts";
+import { endingTransaction, transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { isRunning } from "../sys/process.ts";
@@ -203,7 +203,9 @@ export function move(
   patch: RuntimePatch = {},
   condition?: Condition,
 ): ContainerRecord | undefined {
-  return change(engine, id, condition, (record) => {
+  // What comes to its end may take the room that is kept for that; what begins may not.
+  const isEnding = to !== "running" && to !== "restarting";
+  return change(engine, id, condition, isEnding, (record) => {
     checkMove(record.name, record.state, to);
     const atRest = to === "exited" || to === "dead";
     return { ...record, state: to, runtime: patched(record.runtime, atRest ? { ...patch, keeper: NOBODY } : patch) };
@@ -224,7 +226,8 @@ export function patchRuntime(
   patch: RuntimePatch,
   condition?: Condition,
 ): ContainerRecord | undefined {
-  return change(engine, id, condition, (record) => ({ ...record, runtime: patched(record.runtime, patch) }));
+  const isEnding = patch.keeper === undefined || patch.keeper.pid === NOBODY.pid;
+  return change(engine, id, condition, isEnding, (record) => ({ ...record, runtime: patched(record.runtime, patch) }));
 }
 
 /** The keeper of a row that nobody needs to look after. */
@@ -246,9 +249,11 @@ function change(
   engine: Engine,
   id: string,
   condition: Condition | undefined,
+  isEnding: boolean,
   next: (record: ContainerRecord) => ContainerRecord,
 ): ContainerRecord | undefined {
-  return transaction(engine.db, () => {
+  const within = isEnding ? endingTransaction : transaction;
+  return within(engine.db, () => {
     const record = containerById(engine, id);
     if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
     if (condition !== undefined && !condition(record)) return undefined;

@@ -58,7 +58,7 @@ export class BlobWriter implements Disposable {
 
   write(bytes: Uint8Array): void {
     this.#hasher.update(bytes);
-    writeAll(this.#fd.number, bytes);
+    writeAll(this.#fd.number, bytes, this.path);
     this.#size += bytes.length;
   }
 

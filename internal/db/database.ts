@@ -5,6 +5,7 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { CtrError, ENOSPC, SyscallError } from "../errors/error.ts";
 import { O_CREAT, O_NOFOLLOW, O_RDWR, open } from "../sys/fd.ts";
+import { withReserve } from "./reserve.ts";
 
 /** Pages of 4 KiB: few, because the first command after a quiet time reads what is in the log. */
 const WAL_PAGES = 128;
@@ -63,16 +64,29 @@ export function transaction<T>(db: Database, change: () => T): T {
 }
 
 /**
- * As `transaction`, and on the disk when it returns, so that files may be removed that only the old rows named. Not to be
+ * As `endingTransaction`, and on the disk when it returns, so that files may be removed that only the old rows named. Not to be
  * called inside another one.
  */
 export function durableTransaction<T>(db: Database, change: () => T): T {
   db.run("PRAGMA synchronous = FULL");
   try {
-    return transaction(db, change);
+    return endingTransaction(db, change);
   } finally {
     db.run("PRAGMA synchronous = NORMAL");
   }
+}
+
+/**
+ * As `transaction`, for what ends or removes something: it may use the reserve when the disk is full, because only that
+ * makes room. Inside another transaction it is part of that one.
+ */
+export function endingTransaction<T>(db: Database, change: () => T): T {
+  if (db.inTransaction) return change();
+  return withReserve(rootOf(db), () => transaction(db, change));
+}
+
+function rootOf(db: Database): string {
+  return db.filename.slice(0, db.filename.lastIndexOf("/"));
 }
 
 /** SQLite's names for a disk that is full: when it writes, and when it makes room in the log's index. */

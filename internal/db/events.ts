@@ -2,6 +2,7 @@
  * What happened, for `ctr events`: rows of the table `event`, written in the transaction of the change they tell of, so
  * that none is lost or invented. The newest `EVENT_HISTORY` and a few more are kept.
  */
+import { endingTransaction } from "./database.ts";
 import type { Engine } from "./engine.ts";
 
 /** Docker's types of objects that things happen to. */
@@ -31,6 +32,11 @@ const TRIM_INTERVAL = 500;
 
 /** Records that something happened. Call it inside the transaction that makes it happen: both are there, or neither. */
 export function recordEvent(engine: Engine, { type, action, id, attributes }: NewEvent): void {
+  // By itself only where nothing else is written, such as a signal: that must not fail for want of room.
+  if (!engine.db.inTransaction) {
+    endingTransaction(engine.db, () => recordEvent(engine, { type, action, id, attributes }));
+    return;
+  }
   const { lastInsertRowid } = engine.db
     .query("INSERT INTO event (time_ns, type, action, actor, attributes) VALUES (?, ?, ?, ?, ?)")
     .run(nowNs(), type, action, id, JSON.stringify(attributes));

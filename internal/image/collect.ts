@@ -7,11 +7,13 @@
  *
  * Whoever installs files does it inside the transaction that names them, so in step 2 there is none that is about to be.
  */
+
 import { collectBlobs, ensureLayout } from "../content/blob-store.ts";
 import { collectDownloads } from "../content/download.ts";
 import { collectWorkspaces } from "../content/workspace.ts";
 import { durableTransaction, transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { makeReserve, withReserve } from "../db/reserve.ts";
 import { chooseSnapshotter } from "../snapshot/choose-driver.ts";
 import { forgetLayers, removeLayerDirectory, unnamedLayers } from "../snapshot/layers.ts";
 import { treeUsage } from "../snapshot/usage.ts";
@@ -56,22 +58,25 @@ export function forgetUnused(engine: Engine): string[] {
 
 /** Removes the blobs and the layers' directories that no row names; returns the sum of what `measure` says of them. */
 export function removeUnnamed(engine: Engine, measure: (path: string) => number = () => 0): number {
-  const { blobs, layers } = transaction(engine.db, () => {
-    const used = engine.db
-      .query<{ digest: string }, []>(
-        `SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_blob
+  const { blobs, layers } = withReserve(engine.root, () =>
+    transaction(engine.db, () => {
+      const used = engine.db
+        .query<{ digest: string }, []>(
+          `SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_blob
          UNION SELECT blob FROM layer`,
-      )
-      .all();
-    const sum = collectBlobs(engine.root, new Set(used.map((row) => row.digest)), measure);
-    writeIndex(engine);
-    return { blobs: sum, layers: unnamedLayers(engine) };
-  });
+        )
+        .all();
+      const sum = collectBlobs(engine.root, new Set(used.map((row) => row.digest)), measure);
+      writeIndex(engine);
+      return { blobs: sum, layers: unnamedLayers(engine) };
+    }),
+  );
   // Their names are drawn once and never again, so nobody can come to need them: this may take its time.
   let bytes = blobs;
   for (const path of layers) {
     bytes += measure(path);
     removeLayerDirectory(path);
   }
+  makeReserve(engine.root);
   return bytes;
 }

@@ -4,6 +4,7 @@ import { type Digest, parseDigest } from "../content/digest.ts";
 import type { Workspace } from "../content/workspace.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
+import { makeReserve } from "../db/reserve.ts";
 import { CtrError } from "../errors/error.ts";
 import { chooseSnapshotter } from "../snapshot/choose-driver.ts";
 import { hasLayer, installLayer, type UnpackedLayer } from "../snapshot/layers.ts";
@@ -91,6 +92,7 @@ export function publishImages(
   const finished = finishLayers(engine, images);
   // Before anything is recorded: after a power cut a layer is whole or unknown. Once for all files of all layers.
   syncfs(workspace.fd);
+  makeReserve(engine.root);
   return transaction(engine.db, () => {
     for (const image of finished) {
       publishOne(engine, image);

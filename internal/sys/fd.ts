@@ -114,15 +114,15 @@ export function read(fd: number, buffer: Uint8Array): number {
   return check("read", lib.ctr_read(fd, buffer, buffer.length));
 }
 
-/** write(2): the number of bytes, perhaps fewer than given. */
-export function write(fd: number, bytes: Uint8Array): number {
-  return check("write", lib.ctr_write(fd, bytes, bytes.length));
+/** write(2): the number of bytes, perhaps fewer than given. `path` is named in an error. */
+export function write(fd: number, bytes: Uint8Array, path?: string): number {
+  return check("write", lib.ctr_write(fd, bytes, bytes.length), path);
 }
 
 /** write(2) until all is written. The descriptor must be blocking. */
-export function writeAll(fd: number, bytes: Uint8Array): void {
+export function writeAll(fd: number, bytes: Uint8Array, path?: string): void {
   let rest = bytes;
-  while (rest.length > 0) rest = rest.subarray(write(fd, rest));
+  while (rest.length > 0) rest = rest.subarray(write(fd, rest, path));
 }
 
 /** writev(2) of two parts: a record's header and its bytes, without copying them together. */

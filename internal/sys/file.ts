@@ -175,6 +175,11 @@ export function renameat2(fromDirfd: number, from: PathBytes, toDirfd: number, t
   check("rename", lib.ctr_renameat2(fromDirfd, cstr(from), toDirfd, cstr(to), flags), from);
 }
 
+/** fallocate(2) with mode 0: room from the start of the file on. */
+export function fallocate(fd: number, offset: number, size: number): void {
+  check("fallocate", lib.ctr_fallocate(fd, 0, offset, size));
+}
+
 /** readlinkat(2), the raw bytes; with an empty path, of an `O_PATH` descriptor of the link. */
 export function readlinkat(dirfd: number, path: PathBytes): Uint8Array {
   const buffer = new Uint8Array(4096);
@@ -331,10 +336,14 @@ export function writeInto(path: PathBytes, content: string | Uint8Array, dirfd =
 /** A file that must survive: written aside, synced, renamed over `path`. */
 export function replaceFile(path: string, content: string | Uint8Array, mode = 0o600): void {
   const aside = `${path}.${process.pid}.tmp`;
-  {
+  try {
     using fd = open(aside, O_WRONLY | O_CREAT | O_EXCL, mode);
-    writeAll(fd.number, typeof content === "string" ? new TextEncoder().encode(content) : content);
-    check("fsync", lib.ctr_fsync(fd.number));
+    writeAll(fd.number, typeof content === "string" ? new TextEncoder().encode(content) : content, path);
+    check("fsync", lib.ctr_fsync(fd.number), path);
+  } catch (error) {
+    // A full disk must not keep half of it; one that somebody else is writing stays.
+    if (!isErrno(error, EEXIST)) unlinkQuietly(AT_FDCWD, aside, 0);
+    throw error;
   }
   renameat2(AT_FDCWD, aside, AT_FDCWD, path);
 }

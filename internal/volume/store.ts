@@ -2,7 +2,7 @@
  * Volumes: a row, its uses, and `<root>/volumes/<generated directory>/_data`. A row comes first and a directory is made
  * when it is needed, so a crash in between leaves nothing that the next use does not put right.
  */
-import { transaction } from "../db/database.ts";
+import { endingTransaction, transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { recordEvent } from "../db/events.ts";
 import { CtrError } from "../errors/error.ts";
@@ -112,7 +112,8 @@ function use(engine: Engine, volume: string, container: string): void {
 
 /** `volume create`: the volume of this name, made if there is none; one nobody named gets a name. Throws `invalid`. */
 export function createVolume(engine: Engine, name: string | undefined, wanted: WantedVolume): Volume {
-  return ensureVolume(engine, name === undefined ? undefined : checkVolumeName(name), wanted, false);
+  const checked = name === undefined ? undefined : checkVolumeName(name);
+  return transaction(engine.db, () => ensureVolume(engine, checked, wanted, false));
 }
 
 function ensureVolume(
@@ -205,7 +206,7 @@ function forgetVolume(engine: Engine, { name, directory }: Volume): void {
 
 /** `volume rm`: throws `not-found` for one that is not there, unless `isForced`, and `conflict` for one in use. */
 export function removeVolumeNamed(engine: Engine, name: string, isForced: boolean): void {
-  const removed = transaction(engine.db, () => {
+  const removed = endingTransaction(engine.db, () => {
     const volume = findVolume(engine, name);
     if (volume !== undefined) forgetVolume(engine, volume);
     return volume;
@@ -222,6 +223,8 @@ export function finishVolumeRemovals(engine: Engine): void {
   const rows = engine.db.query<{ directory: string }, []>("SELECT directory FROM volume_removal").all();
   for (const { directory } of rows) {
     removeTree(AT_FDCWD, `${engine.root}/volumes/${directory}`);
-    engine.db.query("DELETE FROM volume_removal WHERE directory = ?").run(directory);
+    endingTransaction(engine.db, () => {
+      engine.db.query("DELETE FROM volume_removal WHERE directory = ?").run(directory);
+    });
   }
 }

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { tree } from "./tree.ts";
 
 /** What comes and goes with any command, and what is compared in a way of its own. */
-const APART = /^(ctr\.db|netd\.db|netd\.lock|layers|placeholders|volumes|content$)/;
+const APART = /^(reserve|ctr\.db|netd\.db|netd\.lock|layers|placeholders|volumes|content$)/;
 
 /**
  * One line per thing: every path outside of databases, every layer with its names and contents, every blob and every
