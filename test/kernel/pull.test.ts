@@ -16,7 +16,7 @@ import {
   tarOf,
 } from "../lib/image-server.ts";
 import { needs } from "../lib/needs.ts";
-import { startRegistry } from "../lib/registry.ts";
+import { createAuthority, scratchDirectory, startRegistry } from "../lib/registry.ts";
 import { test } from "../lib/test.ts";
 import { tree } from "../lib/tree.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -175,6 +175,50 @@ describe("docker-registry", () => {
     const other = await run("--platform", "linux/s390x", `${name}:v1`, "true");
     expect(other.status).toBe(125);
     expect(other.stderr).toContain("does not match the specified platform: wanted linux/s390x, actual: linux/");
+  });
+});
+
+describe("registries", () => {
+  /** A file for CTR_REGISTRIES and an empty or filled Docker configuration, as an environment. */
+  const environment = (toml: string, auths: object = {}) => {
+    const directory = scratchDirectory("environment");
+    writeFileSync(`${directory}/registries.toml`, toml);
+    writeFileSync(`${directory}/config.json`, JSON.stringify({ auths }));
+    return { CTR_REGISTRIES: `${directory}/registries.toml`, DOCKER_CONFIG: directory };
+  };
+
+  test("push, pull: TLS by a private authority, a password of Docker's configuration", async () => {
+    const authority = createAuthority();
+    const secret = await startRegistry({ tls: authority.issue(["127.0.0.1"]), users: { ann: "pass word" } });
+    const toml = `certificate-directories = [${JSON.stringify(authority.certsDirectory(secret.host))}]\n`;
+    const auth = (password: string) => ({ [secret.host]: { auth: Buffer.from(`ann:${password}`).toString("base64") } });
+    const name = `${secret.host}/private/app:1`;
+    await engine.ok("pull", "-q", `${registry.host}/team/app:v1`);
+    await engine.ok("tag", `${registry.host}/team/app:v1`, name);
+    const right = environment(toml, auth("pass word"));
+    const pushed = await engine.ctrWith({ env: right }, "push", "-q", name);
+    expect([pushed.status, pushed.stderr]).toEqual([0, ""]);
+    await engine.ok("rmi", name);
+    for (const [env, why] of [
+      [environment(toml), "no basic auth credentials"],
+      [environment(toml, auth("wrong")), "unauthorized"],
+    ] as const) {
+      const refused = await engine.ctrWith({ env }, "pull", name);
+      expect([refused.status, refused.stderr.toLowerCase()]).toEqual([1, expect.stringContaining(why)]);
+      expect(refused.stderr).not.toContain("pass word");
+    }
+    const pulled = await engine.ctrWith({ env: right }, "pull", "-q", name);
+    expect([pulled.status, pulled.stdout]).toEqual([0, `${name}\n`]);
+    await engine.ok("rmi", name);
+  });
+
+  test("pull: from a mirror, under the name of the registry it stands for", async () => {
+    const env = environment(`[registry."docker.io"]\nmirrors = ["http://${registry.host}"]\n`);
+    const pulled = await engine.ctrWith({ env }, "pull", "-q", "team/app:v1");
+    expect([pulled.stdout, pulled.stderr]).toEqual(["docker.io/team/app:v1\n", ""]);
+    const [image] = await json("inspect", "team/app:v1");
+    expect(image.RepoDigests).toContainEqual(expect.stringMatching(/^team\/app@sha256:/));
+    await engine.ok("rmi", "team/app:v1");
   });
 });
 
