@@ -8,7 +8,7 @@
 
 import { endingTransaction, transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
-import { CtrError } from "../errors/error.ts";
+import { CtrError, withContext } from "../errors/error.ts";
 import { isRunning } from "../sys/process.ts";
 import { recordContainerEvent, recordMove } from "./event.ts";
 import { generateId, generateName, isId, isIdPrefix, parseName } from "./names.ts";
@@ -308,7 +308,7 @@ export function reconfigure(
  */
 export function renameContainer(engine: Engine, id: string, to: string): ContainerRecord {
   if (to === "" || to === "/") throw new CtrError("invalid", "Neither old nor new names may be empty");
-  const name = parseName(to);
+  const name = allocated(() => parseName(to.startsWith("/") ? to : `/${to}`));
   return transaction(engine.db, () => {
     const record = containerById(engine, id);
     if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
@@ -319,12 +319,22 @@ export function renameContainer(engine: Engine, id: string, to: string): Contain
       throw new CtrError("invalid", "Renaming a container with the same name as its current name");
     }
     const holder = idOfName(engine, name);
-    if (holder !== undefined) throw nameTaken(name, holder);
+    allocated(() => {
+      if (holder !== undefined) throw nameTaken(name, holder);
+    });
     engine.db.query("UPDATE container SET name = ? WHERE id = ?").run(name, id);
     const renamed = { ...record, name };
     recordContainerEvent(engine, renamed, "rename", { oldName: `/${record.name}` });
     return renamed;
   });
+}
+
+function allocated<T>(allocate: () => T): T {
+  try {
+    return allocate();
+  } catch (error) {
+    throw withContext("Error when allocating new name", error);
+  }
 }
 
 /** Lets a row go; everything of the container must be gone already. Succeeds when it is gone. Inside a transaction. */

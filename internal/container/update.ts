@@ -28,9 +28,10 @@ export async function updateContainer(
   update: ContainerUpdate,
 ): Promise<readonly string[]> {
   const record = currentContainer(engine, nameOrId);
+  // Docker looks at the limits alone before it speaks of the container.
+  const { config, warnings } = checkResources({ ...UNSET, ...update.limits }, { isUpdate: true });
+  const change = given(config, update.limits);
   try {
-    const { config, warnings } = checkResources({ ...UNSET, ...update.limits }, { isUpdate: true });
-    const change = given(config, update.limits);
     const next = merged(record, { ...update, limits: change });
     if (Object.keys(change).length > 0) await apply(engine, record, changedLimits(change, next));
     // Merged again with what the row says by then: another command may have changed other limits.

@@ -20,16 +20,17 @@ interface Told {
 
 const START = String(Math.floor(Date.now() / 1000) - 1);
 
+/** What happened in this very moment is before it; a duration is cut to seconds by Docker. */
+const now = () => `${(Date.now() / 1000).toFixed(3)}999999`;
+
 /** What was recorded until now. */
 async function past(...filters: readonly string[]): Promise<readonly Told[]> {
-  // Docker takes whole nanoseconds for `until`: what happened in this very moment is in.
-  const until = `${(Date.now() / 1000).toFixed(3)}999999`;
   const text = await engine.ok(
     "events",
     "--since",
     START,
     "--until",
-    until,
+    now(),
     "--format",
     "json",
     ...filters.flatMap((filter) => ["--filter", filter]),
@@ -161,7 +162,9 @@ test("filters: one key is any of its values, several keys are all of them, label
   expect(await names("label=a=1", "label=b=2")).toEqual(["one"]);
   expect(await names("label=a=2")).toEqual([]);
   expect(await names(`image=${image}`, "container=two")).toEqual(["two"]);
-  expect(await engine.fails(1, "events", "--filter", "bogus=1", "--until", "0s")).toContain("invalid filter 'bogus'");
+  // Engines of old took any.
+  if (!isDocker())
+    expect(await engine.fails(1, "events", "--filter", "bogus=1", "--until", "0s")).toContain("invalid filter 'bogus'");
   expect(await engine.fails(1, "events", "--since", "never")).toContain(
     'invalid value for "since": failed to parse value as time or duration: "never"',
   );
@@ -170,7 +173,7 @@ test("filters: one key is any of its values, several keys are all of them, label
 
 test("text and templates", async () => {
   const id = await engine.ok("create", "--network", "none", "--name", "shown", "--label", "z=9", image, "true");
-  const range = ["--since", START, "--until", "0s", "--filter", "container=shown"];
+  const range = ["--since", START, "--until", now(), "--filter", "container=shown"];
   expect(await engine.ok("events", ...range)).toMatch(
     new RegExp(
       `^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{9}(Z|[+-]\\d\\d:\\d\\d) container create ${id} \\(image=${image}, name=shown, z=9\\)$`,

@@ -49,10 +49,12 @@ test("names that are taken, bad, empty or its own are refused, and nothing chang
   const id = await engine.ok("create", ...QUIET, "--name", "first", image, "true");
   await engine.ok("create", ...QUIET, "--name", "second", image, "true");
   expect(await engine.fails(1, "rename", "second", "first")).toContain(
-    `Conflict. The container name "/first" is already in use by container "${id}". ` +
+    `Error when allocating new name: Conflict. The container name "/first" is already in use by container "${id}". ` +
       "You have to remove (or rename) that container to be able to reuse that name.",
   );
-  expect(await engine.fails(1, "rename", "second", "a b")).toContain("Invalid container name (a b)");
+  expect(await engine.fails(1, "rename", "second", "a b")).toContain(
+    "Error when allocating new name: Invalid container name (/a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+  );
   expect(await engine.fails(1, "rename", "second", "")).toContain("Neither old nor new names may be empty");
   expect(await engine.fails(1, "rename", "second", "second")).toContain(
     "Renaming a container with the same name as its current name",

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
-import { needs } from "../lib/needs.ts";
+import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 
 const engine = tempEngine();
@@ -113,14 +113,17 @@ test("what Docker refuses is refused in its words, and nothing is recorded", asy
       `Cannot update container ${id}: Memory limit should be smaller than already set memoryswap limit, ` +
         "update the memoryswap at the same time",
     );
-    expect(await fails("-m", "1m")).toContain("Minimum memory limit allowed is 6MB");
+    const alone = await fails("-m", "1m");
+    expect(alone).toContain(": Minimum memory limit allowed is 6MB");
+    expect(alone).not.toContain("Cannot update");
     expect(await fails("--cpu-quota", "20000")).toContain(
       "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set",
     );
     expect(await fails("--cpu-period", "20000")).toContain(
       "CPU Period cannot be updated as NanoCPUs has already been set",
     );
-    expect(await fails("--cpus", "1000")).toContain("range of CPUs is from 0.01 to");
+    // Engines before 25 began with a capital.
+    expect(await fails("--cpus", "1000")).toMatch(/[Rr]ange of CPUs is from 0.01 to/);
     expect(await fails("--cpuset-cpus", "4095")).toContain("Requested CPUs are not available - requested 4095");
     expect(await fails("--restart", "sometimes")).toContain("invalid restart policy: unknown policy 'sometimes'");
     expect(await engine.fails(125, "update", "--restart", "on-failure:x", "fixed")).toContain(
@@ -141,7 +144,8 @@ test("what Docker refuses is refused in its words, and nothing is recorded", asy
 });
 
 test("a limit that the kernel refuses is not recorded", async () => {
-  if (!needs("cgroup-v1")) return;
+  // Docker passes on runc's words.
+  if (!needs("cgroup-v1") || isDocker()) return;
   await running(["-m", "128m", "--memory-swap", "128m"], async (id) => {
     await engine.ok("exec", id, "sh", "-c", "head -c 60000000 /dev/zero > /dev/shm/full");
     const stderr = await engine.fails(1, "update", "-m", "16m", "--memory-swap", "16m", id);
@@ -151,7 +155,8 @@ test("a limit that the kernel refuses is not recorded", async () => {
 });
 
 test("a limit that this machine cannot give is a warning", async () => {
-  if (!needs("cgroup-v1")) return;
+  // Docker's stands on standard output, behind the name.
+  if (!needs("cgroup-v1") || isDocker()) return;
   await running(["--name", "warned"], async (id) => {
     const { stdout, stderr, status } = await engine.ctr("update", "--blkio-weight", "300", "warned");
     expect({ stdout, status }).toEqual({ stdout: "warned\n", status: 0 });
