@@ -8,7 +8,7 @@ import { ANONYMOUS, type Authority, openCredentialStore } from "../../internal/r
 import { RegistryError } from "../../internal/registry/registry-error.ts";
 import { type Descriptor, openRepository, type Repository } from "../../internal/registry/repository.ts";
 import type { RegistrySettings } from "../../internal/registry/settings.ts";
-import { digestOf } from "../../internal/spec/digest.ts";
+import { digestOf, parseDigest } from "../../internal/spec/digest.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { needs } from "../lib/needs.ts";
 import {
@@ -1201,6 +1201,64 @@ describe("login and logout", () => {
       `ctr: ${me.registries}: registry."docker.io".mirror: is not known here (insecure, mirrors are)\n`,
     );
   });
+});
+
+describe("a user's day", () => {
+  test.if(needs("ctr", "skopeo"))(
+    "log in, push, remove, pull: plain, by certs.d, htpasswd, token server",
+    async () => {
+      const image = await engine.image("minimal");
+      const authority = createAuthority();
+      const tokens = await startTokenServer({ me: "secret" });
+      const dresses = [
+        { registry: await startRegistry(), needsLogin: false },
+        {
+          registry: await startRegistry({ tls: authority.issue([OUTSIDE]), address: OUTSIDE, users: { me: "secret" } }),
+          needsLogin: true,
+        },
+        { registry: await startRegistry({ users: { me: "secret" } }), needsLogin: true },
+        { registry: await startRegistry({ tokens }), needsLogin: true },
+      ];
+      for (const { registry, needsLogin } of dresses) {
+        const me = userOf();
+        const certs = authority.certsDirectory(registry.host);
+        writeFileSync(me.registries, `certificate-directories = [${JSON.stringify(certs)}]\n`);
+        const ref = `${registry.host}/me/minimal:v1`;
+        const ok = async (...operands: readonly string[]) => {
+          const { stdout, stderr, status } = await me.ctr(...operands);
+          expect(`${operands[0]}: ${status} ${status === 0 ? "" : stderr}`).toBe(`${operands[0]}: 0 `);
+          return stdout.trimEnd();
+        };
+        await ok("tag", image, ref);
+        if (needsLogin) {
+          const refused = await me.ctr("push", ref);
+          expect([refused.status, /denied|no basic auth credentials|unauthorized/.test(refused.stderr)]).toEqual([
+            1,
+            true,
+          ]);
+          const login = await me.ctrWith("secret", "login", "-u", "me", "--password-stdin", registry.host);
+          expect([login.status, login.stdout]).toEqual([0, "Login Succeeded\n"]);
+        }
+        await ok("push", "-q", ref);
+        const id = await ok("image", "inspect", "--format", "{{.Id}}", ref);
+        const tls = registry.url.startsWith("https")
+          ? ["--cert-dir", `${certs}/${registry.host}`]
+          : ["--tls-verify=false"];
+        const credentials = needsLogin ? ["--creds", "me:secret"] : [];
+        // Not spawnSync: the token server lives in this process.
+        const config = Bun.spawn(
+          ["skopeo", "inspect", "--config", "--raw", ...tls, ...credentials, `docker://${ref}`],
+          { stdout: "pipe", stderr: "inherit" },
+        );
+        expect(digestOf(await config.stdout.bytes())).toBe(parseDigest(id));
+        await ok("rmi", ref);
+        await ok("pull", "-q", ref);
+        expect(await ok("image", "inspect", "--format", "{{.Id}}", ref)).toBe(id);
+        await ok("rmi", ref);
+      }
+    },
+    90_000,
+  );
 });
 
 describe("search", () => {
