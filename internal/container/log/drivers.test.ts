@@ -216,6 +216,45 @@ test("json-file: lines are Docker's, byte for byte", async () => {
   expect(show(source, { tail: 1, details: "" })).toBe("a=1,b=x+y%2Cz,tag=det%2Fm last");
 });
 
+test("json-file: the same lines, in one piece, byte by byte, or in any pieces", async () => {
+  const odd = [
+    "plain",
+    'a "q" \\ \\n',
+    "<&>\t\r\u001b[1m",
+    "\u2028é\u2029😀",
+    "\u0000\u0007\u007f",
+    "",
+    "$& $1",
+    "x".repeat(6000),
+    "y".repeat(20_000),
+  ];
+  let seed = 3;
+  const random = (below: number) => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+    return Math.floor((seed / 0x80000000) * below);
+  };
+  const text = Array.from({ length: 400 }, () => `${odd[random(odd.length)]}${odd[random(6)]}\n`).join("");
+  const all = bytes(text);
+  const written = async (pieceBytes: () => number) => {
+    const path = directory();
+    const sink = new JsonFileSink(`${path}/log`, { maxBytes: Number.POSITIVE_INFINITY, maxFiles: 1 }, { a: "$&" });
+    for (let at = 0; at < all.length; ) {
+      const size = pieceBytes();
+      sink.write(LOG_STDOUT, all.subarray(at, at + size), T0);
+      at += size;
+    }
+    await sink.endStreams();
+    sink.close();
+    expect(show({ path: `${path}/log`, format: "json-file" })).toBe(text);
+    return readFileSync(`${path}/log`, "utf8");
+  };
+  const whole = await written(() => all.length);
+  expect(whole).toContain('{"log":"\\u003c\\u0026\\u003e\\u0009\\r\\u001b[1m');
+  expect(await written(() => 997)).toBe(whole);
+  expect(await written(() => 1 + random(70_000))).toBe(whole);
+  expect(await written(() => 1 + random(5))).toBe(whole);
+});
+
 describe("lines", () => {
   function messages(pieces: readonly (readonly [LogStream, string])[]): readonly string[] {
     const lines = new LineSplitter();

@@ -3,7 +3,7 @@
  * reads Docker's files reads these. Text only: what is no UTF-8 is replaced, byte by byte.
  */
 import { type Fd, lseek, pread } from "../../sys/fd.ts";
-import { LineSplitter, type LogMessage } from "./lines.ts";
+import { LineSplitter, type LogMessage, MAX_MESSAGE_BYTES } from "./lines.ts";
 import { LOG_STDERR, type LogStream } from "./record.ts";
 import { cutTo, openForAppend, RotatingFile, type Rotation } from "./rotating-file.ts";
 import type { LogSink } from "./sink.ts";
@@ -24,8 +24,24 @@ export class JsonFileSink implements LogSink {
   }
 
   write(stream: LogStream, bytes: Uint8Array, timeNs: bigint): void {
-    this.#lines.push(stream, bytes, timeNs, this.#take);
+    // The rest of a line that has begun, whole lines, and the beginning of the next one.
+    const first = this.#lines.isInside(stream) ? bytes.indexOf(NEWLINE) + 1 : 0;
+    this.#lines.push(stream, bytes.subarray(0, first), timeNs, this.#take);
+    const last = Math.max(first, bytes.lastIndexOf(NEWLINE) + 1);
+    const isDone =
+      last > first && !this.#lines.isInside(stream) && this.#takeLines(stream, bytes.subarray(first, last), timeNs);
+    this.#lines.push(stream, bytes.subarray(isDone ? last : first), timeNs, this.#take);
     this.#flush();
+  }
+
+  /** Whole lines of text at once, which nearly all are; false for what has to be looked at line by line. */
+  #takeLines(stream: LogStream, bytes: Uint8Array, timeNs: bigint): boolean {
+    const text = decodeLines(bytes);
+    if (text === undefined) return false;
+    const [start, end] = [lineStart, lineEnd(stream, "\\n", this.#attributes, timeNs)];
+    const lines = escapeLines(text).split("\n");
+    this.#text += start + lines.slice(0, -1).join(end + start) + end;
+    return true;
   }
 
   endStreams(): Promise<void> | undefined {
@@ -71,8 +87,34 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function jsonLine({ stream, bytes, timeNs, partial }: LogMessage, attributes: string): string {
   const end = partial === undefined || partial.isLast ? "\\n" : "";
+  return lineStart + jsonText(bytes) + lineEnd(stream, end, attributes, timeNs);
+}
+
+const lineStart = '{"log":"';
+
+function lineEnd(stream: LogStream, newline: string, attributes: string, timeNs: bigint): string {
   const name = stream === LOG_STDERR ? "stderr" : "stdout";
-  return `{"log":"${jsonText(bytes)}${end}","stream":"${name}"${attributes},"time":"${goTime(timeNs)}"}\n`;
+  return `${newline}","stream":"${name}"${attributes},"time":"${goTime(timeNs)}"}\n`;
+}
+
+/** A character is three bytes at most for each of its UTF-16 units: a line of so many fits in one message. */
+const SHORT_LINE = Math.floor(MAX_MESSAGE_BYTES / 3);
+
+/** The text of whole lines; undefined if it is no UTF-8, or one of them may be too long for a message. */
+function decodeLines(bytes: Uint8Array): string | undefined {
+  let text: string;
+  try {
+    text = decoder.decode(bytes);
+  } catch {
+    // Not UTF-8, which the decoder tells by throwing.
+    return undefined;
+  }
+  for (let at = 0; text.length - at > SHORT_LINE; ) {
+    const newline = text.lastIndexOf("\n", at + SHORT_LINE);
+    if (newline < at) return undefined;
+    at = newline + 1;
+  }
+  return text;
 }
 
 /** The inside of a JSON string: what Docker's encoder escapes, as it does. */
@@ -84,14 +126,13 @@ function jsonText(bytes: Uint8Array): string {
     // Not UTF-8, which the decoder tells by throwing.
     return lossyJsonText(bytes);
   }
-  return ESCAPED.test(text) ? escapeText(text) : text;
+  return escapeText(text);
 }
 
-const ESCAPED = /["\\<>&\u2028\u2029\x00-\x1f]/;
-const ALL_ESCAPED = new RegExp(ESCAPED, "g");
+const ALL_ESCAPED = /["\\<>&\u2028\u2029\x00-\x1f]/g;
 
 function escapeText(text: string): string {
-  return text.replaceAll(ALL_ESCAPED, (character) => {
+  return text.replace(ALL_ESCAPED, (character) => {
     switch (character) {
       case '"':
         return '\\"';
@@ -105,6 +146,37 @@ function escapeText(text: string): string {
         return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
     }
   });
+}
+
+/** What is usual in output, and how it is escaped; `json` is how much longer JSON.stringify makes it. */
+const USUAL: readonly { readonly character: string; readonly escaped: string; readonly json: number }[] = [
+  { character: "\\", escaped: "\\\\", json: 1 },
+  { character: '"', escaped: '\\"', json: 1 },
+  { character: "\t", escaped: "\\u0009", json: 1 },
+  { character: "\r", escaped: "\\r", json: 1 },
+  { character: "\u001b", escaped: "\\u001b", json: 5 },
+  { character: "<", escaped: "\\u003c", json: 0 },
+  { character: ">", escaped: "\\u003e", json: 0 },
+  { character: "&", escaped: "\\u0026", json: 0 },
+  { character: "\u2028", escaped: "\\u2028", json: 0 },
+  { character: "\u2029", escaped: "\\u2029", json: 0 },
+];
+
+/**
+ * The same for lines, whose newlines stay. Without a regular expression, which this process runs slowly (it has no
+ * compiler): where JSON.stringify finds nothing else to escape there is nothing else.
+ */
+function escapeLines(text: string): string {
+  let escaped = text;
+  let jsonLength = text.length + 2;
+  for (const { character, escaped: replacement, json } of USUAL) {
+    const before = escaped.length;
+    escaped = escaped.replaceAll(character, replacement);
+    jsonLength += (json * (escaped.length - before)) / (replacement.length - 1);
+  }
+  const newlines = text.split("\n").length - 1;
+  if (JSON.stringify(text).length === jsonLength + newlines) return escaped;
+  return text.split("\n").map(escapeText).join("\n");
 }
 
 /** Go's way with bytes that are no UTF-8: each of them is one U+FFFD. */

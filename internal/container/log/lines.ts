@@ -50,6 +50,11 @@ const begin = (stream: LogStream): Unfinished => ({
 export class LineSplitter {
   readonly #streams = { [LOG_STDOUT]: begin(LOG_STDOUT), [LOG_STDERR]: begin(LOG_STDERR) };
 
+  /** True in the middle of a line. */
+  isInside(stream: LogStream): boolean {
+    return this.#streams[stream].size > 0 || this.#streams[stream].pieces > 0;
+  }
+
   /** Gives out the messages that are complete with these bytes. */
   push(stream: LogStream, bytes: Uint8Array, timeNs: bigint, take: TakeMessage): void {
     const line = this.#streams[stream];
