@@ -10,6 +10,8 @@ import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
 import { currentContainer } from "./control.ts";
 import { recordContainerEvent } from "./event.ts";
+import { anySnapshot } from "./flat-root.ts";
+import type { ContainerRecord } from "./record.ts";
 
 /** The archive as a stream; the container may run, or never have run. Throws `not-found`, `conflict`. */
 export function exportContainer(engine: Engine, nameOrId: string): AsyncIterable<Uint8Array> {
@@ -18,9 +20,16 @@ export function exportContainer(engine: Engine, nameOrId: string): AsyncIterable
     const what = record.state === "dead" ? "dead" : "being removed";
     throw new CtrError("conflict", `You cannot export container ${record.id} which is ${what}`);
   }
+  const layers = layersOf(engine, record);
+  recordContainerEvent(engine, record, "export");
+  return writeTar(mergedTree(layers));
+}
+
+/** The directories that make its tree together, topmost first. */
+function layersOf(engine: Engine, record: ContainerRecord): readonly string[] {
+  // Drivers without layers keep a whole tree for each container.
+  if (record.driver !== undefined) return [anySnapshot(engine, record).upper];
   const { upper } = writableSnapshot(engine.root, record.id);
   const written = exists(AT_FDCWD, upper) ? [upper] : [];
-  const lower = lowerDirectories(engine, record.layers);
-  recordContainerEvent(engine, record, "export");
-  return writeTar(mergedTree([...written, ...lower, placeholderLayer(engine.root)]));
+  return [...written, ...lowerDirectories(engine, record.layers), placeholderLayer(engine.root)];
 }

@@ -78,6 +78,29 @@ describe("export", () => {
     await engine.ok("rm", id);
   });
 
+  test.if(needs("ctr"))("with a driver that keeps whole trees too", async () => {
+    const env = { CTR_ROOT: fresh("vfs-root"), CTR_STATE: fresh("vfs-state") };
+    const vfs = async (...words: readonly string[]) => {
+      const result = await engine.ctrWith({ env }, "--storage-driver", "vfs", ...words);
+      expect([result.status, result.stderr]).toEqual([0, ""]);
+      return result.stdout.trim();
+    };
+    await vfs("import", imageArchive("minimal"), "flat");
+    const script = "echo new > /made && rm /etc/motd";
+    const id = await vfs("create", "--network", "none", "flat", "sh", "-c", script);
+    const archive = fresh("vfs.tar");
+    await vfs("export", "-o", archive, id);
+    expect(tool("tar", "-tf", archive).split("\n")).toContain("etc/motd");
+    await vfs("start", id);
+    await vfs("wait", id);
+    await vfs("export", "-o", archive, id);
+    const names = tool("tar", "-tf", archive).split("\n");
+    expect(names).toContain("made");
+    expect(names).toContain(".dockerenv");
+    expect(names).not.toContain("etc/motd");
+    await vfs("rm", id);
+  });
+
   test("import of an export runs", async () => {
     const id = await engine.ok("create", image, "true");
     const archive = fresh("again.tar");
@@ -321,5 +344,56 @@ describe("images", () => {
     expect(await engine.fails(1, "images", "--tree", "-q")).toContain("--quiet is not yet supported with --tree");
     await engine.ok("rm", id);
     await engine.ok("rmi", "tree/second:1");
+  });
+});
+
+describe("inspect", () => {
+  test("finds containers, images and volumes by name, or only of a type", async () => {
+    await engine.ok("volume", "create", "--label", "a=b", "looked-at");
+    const id = await engine.ok("create", "--name", "looked-at-too", image, "true");
+    expect(await engine.ok("inspect", "-f", "{{.Name}}", "looked-at", "looked-at-too")).toBe(
+      "looked-at\n/looked-at-too",
+    );
+    expect(await engine.ok("inspect", "--type", "volume", "-f", "{{.Labels.a}}", "looked-at")).toBe("b");
+    expect(await engine.ok("inspect", "--type", "image", "-f", "{{.Os}}", image)).toBe("linux");
+    expect(await engine.fails(1, "inspect", "--type", "image", "looked-at")).toMatch(/no such image: looked-at/i);
+    expect(await engine.fails(1, "inspect", "--type", "container", image)).toMatch(/no such container: minimal/i);
+    expect(await engine.fails(1, "inspect", "--type", "nosuch", "x")).toContain(
+      'unknown type: "nosuch": must be one of',
+    );
+    const both = await engine.ctr("image", "inspect", "-f", "{{.Os}}", "nosuch", image);
+    expect([both.status, both.stdout.trim()]).toEqual([1, "linux"]);
+    expect(both.stderr).toContain("No such image: nosuch:latest");
+    expect(await engine.fails(125, "image", "inspect", "-s", image)).toContain("unknown shorthand flag: 's' in -s");
+    expect(await engine.ok("container", "inspect", "-s", "-f", "{{.SizeRw}}", id)).toBe("0");
+    await engine.ok("rm", id);
+    await engine.ok("volume", "rm", "looked-at");
+  });
+});
+
+describe("tag and rmi", () => {
+  test("a tag that cannot be is refused in Docker's words", async () => {
+    expect(await engine.fails(1, "tag", image, "BAD")).toContain("invalid reference format: repository name");
+    expect(await engine.fails(1, "tag", image, "a:b:c")).toContain("invalid reference format");
+    expect(await engine.fails(1, "tag", image, `x@sha256:${"0".repeat(64)}`)).toMatch(
+      /refusing to create a tag with a digest/,
+    );
+    expect(await engine.fails(1, "tag", "nosuch", "x")).toContain("No such image: nosuch:latest");
+  });
+
+  test("save and load: several images in one archive, by name and by id; what loads is told", async () => {
+    await engine.ok("tag", image, "multi/a:1");
+    const id = await engine.ok("create", image, "true");
+    const second = await engine.ok("commit", id, "multi/b:2");
+    const archive = fresh("multi.tar");
+    await engine.ok("save", "-o", archive, "multi/a:1", second);
+    const manifest = JSON.parse(tool("tar", "-xOf", archive, "manifest.json"));
+    expect(manifest.map(({ RepoTags }: { RepoTags: unknown }) => RepoTags)).toEqual([["multi/a:1"], null]);
+    await engine.ok("rmi", "multi/a:1", "multi/b:2");
+    const loaded = (await engine.ok("load", "-q", "-i", archive)).split("\n").sort();
+    expect(loaded).toEqual(["Loaded image: multi/a:1", `Loaded image ID: ${second}`].sort());
+    await engine.ok("rm", id);
+    await engine.ok("rmi", second, "multi/a:1");
+    expect(await engine.fails(1, "load", "-i", fresh("nosuch.tar"))).toContain("no such file or directory");
   });
 });

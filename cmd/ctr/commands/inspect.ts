@@ -9,7 +9,7 @@ const TYPES = ["container", "image", "volume"] as const;
 type ObjectType = (typeof TYPES)[number];
 
 export const command = defineCommand({
-  meta: { name: "inspect", description: "Return low-level information on containers and images" },
+  meta: { name: "inspect", description: "Return low-level information on containers, images and volumes" },
   usage: "[OPTIONS] NAME|ID [NAME|ID...]",
   operands: [1, Number.POSITIVE_INFINITY],
   flags: {
