@@ -391,7 +391,9 @@ describe("tag and rmi", () => {
     expect(manifest.map(({ RepoTags }: { RepoTags: unknown }) => RepoTags)).toEqual([["multi/a:1"], null]);
     await engine.ok("rmi", "multi/a:1", "multi/b:2");
     const loaded = (await engine.ok("load", "-q", "-i", archive)).split("\n").sort();
-    expect(loaded).toEqual(["Loaded image: multi/a:1", `Loaded image ID: ${second}`].sort());
+    // An old dockerd also names the parent, which it has again.
+    expect(loaded.length).toBe(isDocker() ? 3 : 2);
+    for (const line of ["Loaded image: multi/a:1", `Loaded image ID: ${second}`]) expect(loaded).toContain(line);
     await engine.ok("rm", id);
     await engine.ok("rmi", second, "multi/a:1");
     expect(await engine.fails(1, "load", "-i", fresh("nosuch.tar"))).toContain("no such file or directory");
