@@ -137,6 +137,8 @@ const EXAMPLES: { readonly [command: string]: readonly Example[] } = {
   ],
   stop: [["Ask, and after 30 seconds no longer ask", "ctr stop -t 30 web"]],
   "system df": [["What takes the space", "ctr system df"]],
+  "system restore": [["Start again what ran before the machine went down", "ctr system restore"]],
+  "system shutdown": [["Stop everything before the machine goes down", "ctr system shutdown"]],
   "system prune": [["Remove all that is not used", "ctr system prune -f"]],
   tag: [["Another name for an image", "ctr tag app:1 registry.example.com/team/app:1"]],
   top: [
