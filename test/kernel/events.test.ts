@@ -270,3 +270,66 @@ test("a container whose supervisor was killed died, and that is told once", asyn
   expect(events[2]?.Actor.Attributes["exitCode"]).toBe("137");
   await engine.ok("rm", "-f", "orphan");
 });
+
+test("kill -9 of any of our processes at any moment: what is told is what happened", async () => {
+  if (isDocker()) return;
+  let seed = 5;
+  const random = (below: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+    return seed % below;
+  };
+  const started = new Date().toISOString();
+  for (let round = 0; round < 24; round++) {
+    const name = `shot${round}`;
+    const operands = [
+      ["run", "-d", "--network", "none", "--name", name, image, "sleep", "100"],
+      ["run", "--rm", "--network", "none", "--name", name, image, "true"],
+      ["stop", "-t", "0", `shot${round - 1}`],
+      ["rm", "-f", `shot${round - 2}`],
+    ][round % 4];
+    const child = engine.spawn(...(operands ?? []));
+    await Bun.sleep(random(60));
+    const ours = processes().filter(({ command }) => /(^|\/)ctr (supervisor|init|run|stop|rm)\b/.test(command));
+    const shot = ours[random(Math.max(1, ours.length))];
+    try {
+      if (shot !== undefined) process.kill(shot.pid, "SIGKILL");
+    } catch {
+      // it was faster
+    }
+    await child.exited;
+  }
+  // The next command puts right what was left.
+  await engine.ok("ps", "-aq");
+  await waitFor("every supervisor that ends to have ended", async () => {
+    const running = (await engine.ok("ps", "-q")).split("\n").filter((id) => id !== "").length;
+    return processes().filter(({ command }) => /(^|\/)ctr supervisor\b/.test(command)).length === running;
+  });
+  const states = new Map(
+    (await engine.ok("ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}"))
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => [line.split(" ")[0] ?? "", line.split(" ")[1] ?? ""] as const),
+  );
+  const text = await engine.ok(
+    ...["events", "--since", started, "--until", now(), "--filter", "type=container", "--format", "json"],
+  );
+  const told = new Map<string, string[]>();
+  for (const line of text.split("\n")) {
+    const event: Told = JSON.parse(line);
+    if (!event.Actor.Attributes["name"]?.startsWith("shot")) continue;
+    if (!["create", "start", "die", "destroy"].includes(event.Action)) continue;
+    told.set(event.Actor.ID, [...(told.get(event.Actor.ID) ?? []), event.Action]);
+  }
+  expect(told.size).toBeGreaterThan(5);
+  for (const [id, actions] of told) {
+    const story = actions.join(" ");
+    expect(story).toMatch(/^create( start die)*( start)?( destroy)?$/);
+    const state = states.get(id);
+    if (state === undefined) expect(story).toMatch(/^create( start die)* destroy$/);
+    else if (state === "running") expect(story).toMatch(/ start$/);
+    else expect(story).toMatch(/^create( start die)*$/);
+  }
+  for (const id of states.keys()) expect(told.has(id)).toBe(true);
+  const left = [...states.keys()];
+  if (left.length > 0) await engine.ok("rm", "-f", ...left);
+}, 60_000);
