@@ -81,7 +81,7 @@ async function openResting(engine: Engine, record: ContainerRecord, isWritable: 
   if (record.state !== "created" && record.state !== "exited" && (isWritable || record.state !== "restarting")) {
     throw new CtrError("conflict", `container ${record.name} is ${record.state}: its files cannot be copied`);
   }
-  using claim = isWritable ? keep(engine, record) : new DisposableStack();
+  using claim = isWritable ? keepAtRest(engine, record) : new DisposableStack();
   if (record.driver !== undefined) makeFlatRoot(engine, record);
   const { place, root: rootMount, mounts, scratch } = restingMounts(engine, await withServers(record), isWritable);
   // Of this thread only, which is the one that makes the system calls. It ends with the process, and the mounts with it.
@@ -109,7 +109,7 @@ async function openResting(engine: Engine, record: ContainerRecord, isWritable: 
 const PATIENCE = 30;
 
 /** Makes this process the one that answers for a container at rest, until disposed: two may not write to one layer. */
-function keep(engine: Engine, record: ContainerRecord): DisposableStack {
+export function keepAtRest(engine: Engine, record: ContainerRecord): DisposableStack {
   const keeper = { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
   const isFree = (now: ContainerRecord) =>
     (now.state === "created" || now.state === "exited") && !hasKeeper(now.runtime);

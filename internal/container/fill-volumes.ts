@@ -1,12 +1,18 @@
 /** `create`: empty volumes take the image's content at once, so that others who mount them see it (`run` leaves it to init). */
 import type { Engine } from "../db/engine.ts";
-import { openView } from "./copy-view.ts";
+import { CtrError } from "../errors/error.ts";
+import { keepAtRest, openView } from "./copy-view.ts";
 import type { ContainerRecord } from "./record.ts";
 import { releaseContainer } from "./release.ts";
 import { patchRuntime } from "./store.ts";
 
-/** Fills what is empty, in this process's own mount namespace. A container whose volumes cannot be mounted is removed again, and the reason thrown. */
+/**
+ * Fills what is empty, in this process's own mount namespace. A container whose volumes cannot be mounted is removed again,
+ * and the reason thrown.
+ */
 export async function fillVolumes(engine: Engine, record: ContainerRecord): Promise<void> {
+  using claim = tryKeep(engine, record);
+  if (claim === undefined) return;
   try {
     // Mounting them is what fills them.
     (await openView(engine, record.id, false))[Symbol.dispose]();
@@ -15,6 +21,16 @@ export async function fillVolumes(engine: Engine, record: ContainerRecord): Prom
     patchRuntime(engine, record.id, { mounts });
   } catch (error) {
     releaseContainer(engine, record, { volumes: true });
+    throw error;
+  }
+}
+
+/** Undefined when somebody has started or removed it already: then init fills the volumes, or nobody needs them. */
+function tryKeep(engine: Engine, record: ContainerRecord): DisposableStack | undefined {
+  try {
+    return keepAtRest(engine, record);
+  } catch (error) {
+    if (error instanceof CtrError && (error.kind === "conflict" || error.kind === "not-found")) return undefined;
     throw error;
   }
 }

@@ -117,12 +117,14 @@ function rootMount(layers: readonly string[], writable: readonly string[]): Moun
  * mount on) goes to `scratch`, an empty file system that the caller mounts there. Makes what a start would make of them.
  */
 export function restingMounts(engine: Engine, record: ContainerRecord, isWritable: boolean): RestingMounts {
-  const { mounts, startedAt } = record.runtime;
+  const { mounts, startedAt, supervisorPid, supervisorStartTime } = record.runtime;
+  // Then it is init that fills its empty volumes.
+  const isBeingStarted = supervisorPid !== process.pid && isRunning(supervisorPid, supervisorStartTime);
   makeSources(engine, mounts);
   const depth = (mount: Mount) => mount.destination.split("/").length;
   const users = mounts
     .filter((mount) => mount.Type !== "tmpfs")
-    .map((mount) => userMount({ ...mount, Propagation: "" }, startedAt === undefined))
+    .map((mount) => userMount({ ...mount, Propagation: "" }, startedAt === undefined && !isBeingStarted))
     .toSorted((a, b) => depth(a) - depth(b));
   const taken = new Set(users.map((mount) => mount.destination));
   const etc = etcMounts(engine, record, undefined).filter(

@@ -224,6 +224,13 @@ describe("copy-up", () => {
     await engine.ok("volume", "rm", "filled", "fresh");
   });
 
+  test.if(!isDocker())("create: volumes that cannot be mounted leave no container", async () => {
+    await engine.ok("volume", "create", "-o", "type=none", "-o", "device=/nonexist", "-o", "o=bind", "lost");
+    expect(await engine.fails(1, "create", "--name", "lost", "-v", "lost:/x", image, "true")).toContain("/nonexist");
+    expect(await engine.ok("ps", "-aq", "--filter", "name=lost")).toBe("");
+    await engine.ok("volume", "rm", "lost");
+  });
+
   test("not with nocopy, not into a volume that has something, not a second time", async () => {
     expect(await inside(["-v", "bare:/etc:nocopy"], "ls", "/etc")).not.toContain("passwd");
     expect(await inside(["--mount", "src=bare2,dst=/etc,volume-nocopy"], "ls", "/etc")).not.toContain("passwd");
