@@ -4,6 +4,7 @@ import { cgroupLayout } from "../../../internal/cgroups/layout.ts";
 import { limitSupport } from "../../../internal/cgroups/support.ts";
 import { cgroupDriver } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
+import { DEFAULT_LOG_CONFIG } from "../../../internal/container/log/default.ts";
 import { listContainers } from "../../../internal/container/store.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { loadEngineConfig } from "../../../internal/db/engine-config.ts";
@@ -77,7 +78,7 @@ function gather(directories: Directories) {
     OomKillDisable: support.oomKillDisable,
     NGoroutines: 0,
     SystemTime: new Date().toISOString(),
-    LoggingDriver: loadEngineConfig(process.env).logDriver ?? "json-file",
+    LoggingDriver: loadEngineConfig(process.env).logDriver ?? DEFAULT_LOG_CONFIG.Type,
     CgroupDriver: cgroupDriver(process.env),
     CgroupVersion: mode === "v2" ? "2" : "1",
     NEventsListener: 0,
