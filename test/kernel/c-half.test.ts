@@ -1,6 +1,6 @@
 /** The C half under sanitizers: its wrappers and its spawning (test/csrc/helper-test.c), and the reaper as PID 1. */
 import { afterAll, expect } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { processes, requirePrivateHost } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
@@ -37,6 +37,26 @@ sanitized("the helper under the address and undefined behaviour sanitizers", asy
   expect(words).toBe("");
   expect(status).toBe(0);
 });
+
+for (const sanitizer of ["address", "thread"]) {
+  sanitized(`the thread that makes files under the ${sanitizer} and undefined behaviour sanitizers`, async () => {
+    const program = compile(
+      `tree-writer-${sanitizer}`,
+      `-fsanitize=${sanitizer},undefined`,
+      "-fno-sanitize-recover=all",
+      "-pthread",
+      "test/csrc/tree-writer-test.c",
+      "csrc/tree-writer.c",
+    );
+    const place = `${home}/tree-${sanitizer}`;
+    mkdirSync(place);
+    // Where the addresses lie must be as this sanitizer expects it, whatever the kernel likes to draw.
+    const child = Bun.spawn(["setarch", "-R", program], { cwd: place, stderr: "pipe" });
+    const [words, status] = await Promise.all([child.stderr.text(), child.exited]);
+    expect(words).toBe("");
+    expect(status).toBe(0);
+  });
+}
 
 /** The reaper as it is built, but undefined behaviour is a trap: it has no C library that could tell of it. */
 let reaper: string | undefined;

@@ -1,0 +1,209 @@
+/**
+ * Speed and memory of what is done with images beside the engines that are installed: import, load, save, commit of the
+ * same files, and `tar` as the floor. Rounds alternate, a number is their median. Runs inside scripts/private-host
+ * (`scripts/bench images` does that); dockerd is there if DOCKER_HOST is set. Nothing that ctr or tar made is removed
+ * before the end: ext4 does not give out the inodes of removed files for a minute, and searches long for others.
+ */
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { imageArchive } from "../lib/engine.ts";
+import { requirePrivateHost } from "../lib/host.ts";
+
+requirePrivateHost();
+const ROUNDS = process.argv.includes("--quick") ? 3 : 5;
+const CTR = process.env["CTR_BENCH_BIN"] ?? `${import.meta.dir}/../../dist/ctr`;
+/** Made and removed by scripts/bench. */
+const home = process.env["CTR_BENCH_HOME"] ?? mkdtempSync("/tmp/ctr-bi-");
+
+interface Ran {
+  readonly ms: number;
+  readonly peakMb: number;
+  readonly stdout: string;
+}
+
+/** Runs a command to its end; it must succeed. */
+async function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ran> {
+  const started = performance.now();
+  const child = Bun.spawn([...command], {
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const ms = performance.now() - started;
+  if (status !== 0) throw new Error(`${command.join(" ")}: ${status} ${stderr.trim()}`);
+  return { ms, peakMb: (child.resourceUsage()?.maxRSS ?? 0) / 1e6, stdout: stdout.trim() };
+}
+
+let count = 0;
+const fresh = (name: string) => `${home}/${name}-${count++}`;
+
+const archive = imageArchive("flask");
+const ctrEnv = (root: string) => ({ CTR_ROOT: root, CTR_STATE: `${home}/state` });
+const main = ctrEnv(`${home}/root`);
+const hasDocker = process.env["DOCKER_HOST"] !== undefined;
+const podman =
+  Bun.which("podman") === null
+    ? undefined
+    : ["podman", "--root", `${home}/podman`, "--runroot", `${home}/podman-run`, "--events-backend", "none"];
+
+await run([CTR, "import", "-c", 'CMD ["/bin/sh"]', archive, "bench"], main);
+const saved = fresh("saved.tar");
+await run([CTR, "save", "-o", saved, "bench"], main);
+
+/** One way of doing something: prepared, measured, undone; `measure` gives milliseconds and the peak of memory. */
+interface Way {
+  readonly name: string;
+  readonly measure: () => Promise<Ran>;
+}
+
+async function removed(engine: readonly string[], image: string): Promise<void> {
+  await run([...engine, "rmi", "-f", image]);
+}
+
+function ways(ctr: Way["measure"], docker: Way["measure"], others: readonly Way[] = []): readonly Way[] {
+  return [{ name: "ctr", measure: ctr }, ...(hasDocker ? [{ name: "docker", measure: docker }] : []), ...others];
+}
+
+const withPodman = (measure: (engine: readonly string[]) => Promise<Ran>): readonly Way[] =>
+  podman === undefined ? [] : [{ name: "podman", measure: () => measure(podman) }];
+
+const tar: Way = {
+  name: "tar",
+  async measure() {
+    const place = fresh("untarred");
+    mkdirSync(place);
+    return await run(["tar", "-C", place, "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf", archive]);
+  },
+};
+
+/** 5,000 files of 40 kB in 50 directories, made in a container: what `commit` has to write. */
+const SCRIPT = `mkdir /data; for d in $(seq 50); do mkdir /data/$d; for f in $(seq 100); do head -c 40000 /dev/urandom > /data/$d/$f; done; done`;
+
+async function changedContainer(
+  engine: readonly string[],
+  env: Readonly<Record<string, string>>,
+  image: string,
+): Promise<string> {
+  const { stdout: id } = await run([...engine, "create", "--network", "none", image, "sh", "-c", SCRIPT], env);
+  await run([...engine, "start", "-a", id], env);
+  return id;
+}
+
+const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
+
+/** Measures every way in turn, round after round; the first round warms up and does not count. */
+async function compare(what: string, aim: string, list: readonly Way[], rounds = ROUNDS): Promise<string> {
+  const taken = new Map(list.map(({ name }) => [name, [] as Ran[]]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const { name, measure } of list) {
+      const ran = await measure();
+      if (round > 0 || rounds === 1) taken.get(name)?.push(ran);
+    }
+  }
+  const own = median(taken.get("ctr")?.map(({ ms }) => ms) ?? []);
+  const cells = [...taken].map(([name, runs]) => {
+    const ms = median(runs.map((one) => one.ms));
+    const peak = Math.max(...runs.map(({ peakMb }) => peakMb));
+    console.log(`${what.replaceAll(" ", "-")} ${name} ${ms.toFixed(0)} ms, peak ${peak.toFixed(0)} MB`);
+    const ratio = name === "ctr" ? `, peak ${peak.toFixed(0)} MB` : ` (${(ms / own).toFixed(2)}×)`;
+    return `${name} ${ms.toFixed(0)} ms${ratio}`;
+  });
+  return `| ${what} | ${aim} | ${cells.join("; ")} |`;
+}
+
+const rows: string[] = [];
+rows.push(
+  await compare(
+    "import 187 MB",
+    "docker / 4; podman; tar × 1.2",
+    ways(() => run([CTR, "import", archive, "again"], ctrEnv(fresh("import"))), async () => {
+      const ran = await run(["docker", "import", archive, "again"]);
+      await removed(["docker"], "again");
+      return ran;
+    }, [
+      ...withPodman(async (engine) => {
+        const ran = await run([...engine, "import", archive, "again"]);
+        await removed(engine, "again");
+        return ran;
+      }),
+      tar,
+    ]),
+  ),
+);
+rows.push(
+  await compare(
+    "load 187 MB",
+    "docker / 4; tar × 1.2",
+    ways(() => run([CTR, "load", "-q", "-i", saved], ctrEnv(fresh("load"))), async () => {
+      const ran = await run(["docker", "load", "-q", "-i", saved]);
+      await removed(["docker"], "bench");
+      return ran;
+    }, [
+      ...withPodman(async (engine) => {
+        const ran = await run([...engine, "load", "-q", "-i", saved]);
+        await removed(engine, "bench");
+        return ran;
+      }),
+      tar,
+    ]),
+  ),
+);
+if (hasDocker) await run(["docker", "load", "-q", "-i", saved]);
+rows.push(
+  await compare(
+    "save 187 MB",
+    "docker / 3",
+    ways(
+      () => run([CTR, "save", "-o", fresh("ctr.tar"), "bench"], main),
+      () => run(["docker", "save", "-o", fresh("docker.tar"), "bench"]),
+    ),
+  ),
+);
+
+const container = await changedContainer([CTR], main, "bench");
+const dockers = hasDocker ? await changedContainer(["docker"], {}, "bench") : "";
+rows.push(
+  await compare(
+    "commit 5000 files 200 MB",
+    "docker / 2",
+    ways(
+      () => run([CTR, "commit", container, `committed${count++}`], main),
+      async () => {
+        const ran = await run(["docker", "commit", dockers, "committed"]);
+        await removed(["docker"], "committed");
+        return ran;
+      },
+    ),
+  ),
+);
+await run([CTR, "rm", container], main);
+if (hasDocker) await run(["docker", "rm", dockers]);
+
+// Memory: one layer of 2 GB, half of it one file, half of it many.
+const large = fresh("large");
+mkdirSync(`${large}/many`, { recursive: true });
+await run([
+  "sh",
+  "-c",
+  `head -c 1000M /dev/urandom > ${large}/one; for f in $(seq 1000); do head -c 1000K /dev/urandom > ${large}/many/$f; done`,
+]);
+const largeTar = fresh("large.tar");
+await run(["tar", "-C", large, "-cf", largeTar, "."]);
+const twoGb = ctrEnv(fresh("two-gb"));
+const peaks: (readonly [string, Ran])[] = [["import", await run([CTR, "import", largeTar, "large"], twoGb)]];
+const largeSaved = fresh("large-saved.tar");
+peaks.push(["save", await run([CTR, "save", "-o", largeSaved, "large"], twoGb)]);
+peaks.push(["load", await run([CTR, "load", "-q", "-i", largeSaved], ctrEnv(fresh("two-gb-load")))]);
+await run(["gzip", "-1", largeTar]);
+peaks.push(["import of gzip", await run([CTR, "import", `${largeTar}.gz`, "large"], ctrEnv(fresh("two-gb-gzip")))]);
+await run(["zstd", "-q", "--rm", largeSaved]);
+peaks.push(["load of zstd", await run([CTR, "load", "-q", "-i", `${largeSaved}.zst`], ctrEnv(fresh("two-gb-zstd")))]);
+for (const [what, { ms, peakMb }] of peaks)
+  console.log(`2-GB-${what.replaceAll(" ", "-")} ctr ${ms.toFixed(0)} ms, peak ${peakMb.toFixed(0)} MB`);
+rows.push(
+  `| peak memory, a layer of 2 GB | ≤ 150 MB | ${peaks.map(([what, { peakMb }]) => `${what} ${peakMb.toFixed(0)} MB`).join("; ")} |`,
+);
+
+const table = ["| | aim | measured |", "|---|---|---|", ...rows].join("\n");
+console.log(`\n${table}`);
