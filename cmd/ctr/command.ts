@@ -57,3 +57,17 @@ export interface Command<D extends FlagDefinitions = FlagDefinitions> {
 export function defineCommand<const D extends FlagDefinitions>(command: Command<D>): Command<D> {
   return command;
 }
+
+const REFER =
+  "Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates";
+
+/** What `--help` says of the `--format` of a list. */
+export const FORMAT_HELP =
+  "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n" +
+  "'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n" +
+  `'TEMPLATE':         Print output using the given Go template.\n${REFER}`;
+
+/** What `--help` says of the `--format` of an object. */
+export const INSPECT_HELP =
+  "Format output using a custom template:\n'json':             Print in JSON format\n" +
+  `'TEMPLATE':         Print output using the given Go template.\n${REFER}`;

@@ -169,7 +169,36 @@ function byPrefix(engine: Engine, prefix: string): ContainerRecord | undefined {
 
 /** Every container, newest first, as recorded; `refresh` of collect.ts asks the kernel about one. */
 export function listContainers(engine: Engine): ContainerRecord[] {
-  return engine.db.query<Row, []>(`SELECT ${COLUMNS} FROM container ORDER BY created_at DESC, id`).all().map(toRecord);
+  return engine.db
+    .query<Row, []>(`SELECT ${COLUMNS} FROM container ORDER BY created_at DESC, id`)
+    .all()
+    .map(toListedRecord);
+}
+
+/** As `toRecord`; what a list hardly ever looks at, some kilobytes a row, is parsed when somebody looks. */
+function toListedRecord(row: Row): ContainerRecord {
+  if (!isState(row.state)) throw new CtrError("internal", `container ${row.id} is recorded as ${row.state}`);
+  let hostConfig: HostConfig | undefined;
+  let layers: readonly string[] | undefined;
+  return {
+    id: row.id,
+    name: row.name,
+    imageId: row.image_id,
+    image: row.image,
+    createdAt: row.created_at,
+    config: JSON.parse(row.config) as ContainerConfig,
+    get hostConfig() {
+      hostConfig ??= JSON.parse(row.host_config) as HostConfig;
+      return hostConfig;
+    },
+    get layers() {
+      layers ??= JSON.parse(row.layers) as readonly string[];
+      return layers;
+    },
+    state: row.state,
+    runtime: JSON.parse(row.runtime) as RuntimeRecord,
+    ...driverOf(row),
+  };
 }
 
 /** What a change of a row may be conditioned on: false leaves the row alone. */

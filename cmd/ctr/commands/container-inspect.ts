@@ -1,7 +1,6 @@
 /** `ctr container inspect`: containers as JSON. */
 import { openEngine } from "../../../internal/db/engine.ts";
-import { defineCommand } from "../command.ts";
-import { INSPECT_HELP } from "../format/help-text.ts";
+import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { inspectEach, inspectOneContainer } from "../inspect-each.ts";
 
 export const command = defineCommand({

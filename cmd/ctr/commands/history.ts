@@ -2,8 +2,7 @@
 import { openEngine } from "../../../internal/db/engine.ts";
 import { imageHistory } from "../../../internal/image/history.ts";
 import { requirePlatform } from "../../../internal/image/inspect.ts";
-import { defineCommand } from "../command.ts";
-import { FORMAT_HELP } from "../format/help-text.ts";
+import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { formatHistory } from "../format/history.ts";
 import { print } from "../output.ts";
 

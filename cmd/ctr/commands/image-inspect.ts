@@ -1,8 +1,7 @@
 /** `ctr image inspect`: images as JSON. */
 import { openEngine } from "../../../internal/db/engine.ts";
 import { inspectImage, requirePlatform } from "../../../internal/image/inspect.ts";
-import { defineCommand } from "../command.ts";
-import { INSPECT_HELP } from "../format/help-text.ts";
+import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { inspectEach } from "../inspect-each.ts";
 
 export const command = defineCommand({

@@ -1,9 +1,8 @@
 /** `ctr images`: the images, newest first. */
 import { openEngine } from "../../../internal/db/engine.ts";
 import { listImages } from "../../../internal/image/list.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { humanSize, knownAgo } from "../format/duration.ts";
-import { FORMAT_HELP } from "../format/help-text.ts";
 import { print, printTable } from "../output.ts";
 
 export const command = defineCommand({

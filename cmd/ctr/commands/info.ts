@@ -12,10 +12,9 @@ import { recordedDriver, shownDriver } from "../../../internal/db/storage-driver
 import { ENOENT, isErrno } from "../../../internal/errors/error.ts";
 import { readText, statfs } from "../../../internal/sys/file.ts";
 import { COMMIT, VERSION } from "../build-stamp.ts";
-import { type Directories, defineCommand } from "../command.ts";
+import { type Directories, defineCommand, INSPECT_HELP } from "../command.ts";
 import { harmless } from "../fail.ts";
 import { humanBinarySize } from "../format/duration.ts";
-import { INSPECT_HELP } from "../format/help-text.ts";
 import { print, printLine } from "../output.ts";
 import { kernelVersion } from "./version.ts";
 

@@ -1,8 +1,7 @@
 /** `ctr inspect`: containers, images and whatever else there is, as JSON. */
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
-import { defineCommand } from "../command.ts";
-import { INSPECT_HELP } from "../format/help-text.ts";
+import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { type Inspected, inspectEach, inspectOneContainer, unless } from "../inspect-each.ts";
 
 const TYPES = ["container", "image", "volume"] as const;

@@ -5,10 +5,9 @@ import { notedStarts } from "../../../internal/container/starting.ts";
 import { isLive } from "../../../internal/container/states.ts";
 import { hasKeeper, listContainers } from "../../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { commandText, imageText, shortId, statusText } from "../format/container-text.ts";
 import { humanAgo } from "../format/duration.ts";
-import { FORMAT_HELP } from "../format/help-text.ts";
 import { print, printTable } from "../output.ts";
 
 export const command = defineCommand({

@@ -1,8 +1,7 @@
 /** `ctr version`: one program is the client and the engine. */
 import { readText } from "../../../internal/sys/file.ts";
 import { COMMIT, VERSION } from "../build-stamp.ts";
-import { defineCommand } from "../command.ts";
-import { INSPECT_HELP } from "../format/help-text.ts";
+import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { print, printLine } from "../output.ts";
 
 export const command = defineCommand({
