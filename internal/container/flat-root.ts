@@ -6,6 +6,7 @@ import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { snapshotterOf } from "../snapshot/snapshotter.ts";
 import { makeWritableSnapshot, type WritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
+import { flock, LOCK_EX, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
 import { mkdirAll } from "../sys/file.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -22,6 +23,10 @@ export function makeFlatRoot(engine: Engine, { id, name, driver, layers }: Conta
   if (driver === undefined || isFlat(writableSnapshot(engine.root, id).upper)) return;
   const directory = `${engine.root}/containers/${id}`;
   mkdirAll(directory, 0o710);
+  // A start, a commit and a look at the files may all come first; whoever waited finds it made.
+  using held = open(directory, O_RDONLY | O_DIRECTORY);
+  flock(held.number, LOCK_EX);
+  if (isFlat(writableSnapshot(engine.root, id).upper)) return;
   try {
     snapshotterOf(driver).makeRoot(directory, lowerDirectories(engine, layers)[0], placeholderLayer(engine.root));
   } catch (error) {

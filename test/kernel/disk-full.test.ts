@@ -8,6 +8,7 @@ import { imageArchive, tempEngine } from "../lib/engine.ts";
 import { mountedFileSystem, unmountFileSystems } from "../lib/file-system.ts";
 import { layeredArchive } from "../lib/layered-image.ts";
 import { needs } from "../lib/needs.ts";
+import { startRegistry } from "../lib/registry.ts";
 import { storeProblems, storeShape } from "../lib/store-shape.ts";
 import { test as kernelTest } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -34,6 +35,24 @@ function fill(place: string): void {
 }
 
 const empty = (place: string) => unlinkSync(`${place}/filling`);
+
+const registry = await startRegistry();
+/** Images in the registry, pushed from a store of their own. */
+async function pushed(archive: string, name: string): Promise<string> {
+  const env = { CTR_ROOT: `${engine.scratch}/pushing` };
+  const reference = `${registry.host}/${name}:1`;
+  for (const words of [
+    ["import", archive, reference],
+    ["push", "-q", reference],
+    ["rmi", reference],
+  ]) {
+    const { status, stderr } = await engine.ctrWith({ env, timeoutMs: 60_000 }, ...words);
+    if (status !== 0) throw new Error(`${words.join(" ")}: ${stderr}`);
+  }
+  return reference;
+}
+const remoteSmall = await pushed(minimal, "small");
+const remoteLarge = await pushed(debian, "large");
 
 for (const type of ["ext4", "tmpfs"] as const) {
   const place = mountedFileSystem(engine.scratch, type, 28 << 20);
@@ -71,6 +90,24 @@ for (const type of ["ext4", "tmpfs"] as const) {
     expect(storeProblems(root)).toEqual([]);
     expect(await run("--rm", "small", "cat", "/etc/motd")).toBe("hello from the image");
     await ok("load", "-i", layered);
+  }, 60_000);
+
+  test(`${type}: a pull that does not fit leaves nothing in the way of one that does`, async () => {
+    const before = storeShape(root);
+    const { status, stderr } = await ctr("pull", "-q", remoteLarge);
+    expect([status, stderr.trim().endsWith(NO_SPACE), stderr.trim().split("\n").length]).toEqual([1, true, 1]);
+    expect(storeProblems(root)).toEqual([]);
+    await ok("image", "prune", "-f");
+    const notDownloads = (line: string) => !line.startsWith("downloads");
+    expect(storeShape(root).filter(notDownloads)).toEqual(before.filter(notDownloads));
+    expect(storeShape(root).filter((line) => line.startsWith("downloads/"))).toEqual([]);
+    fill(place);
+    const nothing = await ctr("pull", "-q", remoteSmall);
+    expect([nothing.status, nothing.stderr.trim().endsWith(NO_SPACE)]).toEqual([1, true]);
+    empty(place);
+    await ok("pull", "-q", remoteSmall);
+    expect(await run("--rm", remoteSmall, "cat", "/etc/motd")).toBe("hello from the image");
+    await ok("rmi", remoteSmall);
   }, 60_000);
 
   test(`${type}: nothing can be made on a full disk; what is there can be looked at`, async () => {

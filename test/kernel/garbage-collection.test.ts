@@ -8,6 +8,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { imageArchive, tempEngine } from "../lib/engine.ts";
 import { layeredArchive } from "../lib/layered-image.ts";
 import { binary, needs } from "../lib/needs.ts";
+import { startRegistry } from "../lib/registry.ts";
 import { storeProblems, storeShape } from "../lib/store-shape.ts";
 import { test as kernelTest } from "../lib/test.ts";
 
@@ -221,6 +222,20 @@ traced(
       if ((await ok("images", "-q", "over")) !== "") await ok("rmi", "over");
     });
     await ok("rm", "box");
+  },
+  240_000,
+);
+
+traced(
+  "kill -9 at every step of pull",
+  async () => {
+    await empty();
+    const registry = await startRegistry();
+    const remote = `${registry.host}/layered:1`;
+    await ok("load", "-i", archive);
+    await ok("tag", "layered", remote);
+    await ok("push", "-q", remote);
+    await atEveryStep(["pull", "-q", remote], empty);
   },
   240_000,
 );

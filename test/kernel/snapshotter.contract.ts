@@ -136,6 +136,19 @@ export function snapshotterContract({ title, driver, engine, place }: Contract):
     await ok("rm", "copied");
   });
 
+  test(`${title}: several commands that want a new container's files at once all find them`, async () => {
+    await ok("create", "--network", "none", "--name", "wanted", name, "sh", "-c", "echo z > /z");
+    const looks = [
+      ["diff", "wanted"],
+      ["export", "-o", `${engine.scratch}/wanted-${slug}`, "wanted"],
+      ["start", "-a", "wanted"],
+    ];
+    for (const result of await Promise.all([...looks, ...looks.slice(0, 2)].map((words) => ctr(...words))))
+      expect([result.status, result.stderr]).toEqual([0, ""]);
+    expect(await ok("diff", "wanted")).toBe("A /z");
+    await ok("rm", "wanted");
+  });
+
   test(`${title}: another driver is refused while there is anything`, async () => {
     const other = driver === "vfs" ? "overlay" : "vfs";
     for (const words of [["images"], ["run", "--rm", name, "true"], ["import", imageArchive("minimal"), "x"]]) {

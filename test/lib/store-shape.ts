@@ -17,7 +17,10 @@ export function storeShape(root: string): readonly string[] {
   const files = paths(
     root,
     readdirSync(root).filter((name) => APART.test(name)),
-  ).map((path) => path.replace(/[0-9a-f]{64}/, "ID"));
+  )
+    // Made by the first pull, and kept.
+    .filter((path) => path !== "downloads")
+    .map((path) => path.replace(/[0-9a-f]{64}/, "ID"));
   // Without their times: a directory that no archive names is as old as its making.
   const layers = names(`${root}/layers`).map((name) => {
     const lines = tree(`${root}/layers/${name}`).map((line) => line.replace(/^(\S+ \S+ \S+) -?\d+/, "$1"));
