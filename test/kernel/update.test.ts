@@ -4,6 +4,7 @@ import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
 import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
@@ -168,4 +169,20 @@ test("a limit that this machine cannot give is a warning", async () => {
     );
     expect(await field(id, "BlkioWeight")).toBe(hasWeight ? "300" : "0");
   });
+});
+
+test("--restart of a running container holds from its next end on", async () => {
+  const script = "while [ ! -e /go ]; do sleep 0.05; done; rm /go; exit 3";
+  await engine.ok("run", "-d", "--network", "none", "--name", "again", image, "sh", "-c", script);
+  await engine.ok("update", "--restart", "on-failure:5", "again");
+  await engine.ok("exec", "again", "touch", "/go");
+  await waitFor(
+    "the restart",
+    async () => (await engine.ok("inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "again")) === "1 running",
+  );
+  await engine.ok("update", "--restart", "no", "again");
+  await engine.ok("exec", "again", "touch", "/go");
+  expect(await engine.ok("wait", "again")).toBe("3");
+  expect(await engine.ok("inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "again")).toBe("1 exited");
+  await engine.ok("rm", "again");
 });
