@@ -83,3 +83,26 @@ function childOf(directory: string): string | undefined {
   const child = getdents64(fd.number).find(({ kind }) => kind === S_IFDIR);
   return child === undefined ? undefined : `${directory}/${new TextDecoder().decode(child.name)}`;
 }
+
+/** What Docker's `info` says of each limit that this machine cannot give. */
+export function missingLimits(support: LimitSupport, mode: Layout["mode"]): string[] {
+  const isV1 = mode !== "v2";
+  const lines: readonly (readonly [isThere: boolean, what: string])[] = [
+    [support.memory, "memory limit"],
+    [support.swap, "swap limit"],
+    // v2 has none by design, and Docker does not complain of it.
+    [support.oomKillDisable || !isV1, "oom kill disable"],
+    [support.cpuQuota, "cpu cfs quota"],
+    [support.cpuQuota, "cpu cfs period"],
+    [support.cpuShares, "cpu shares"],
+    [support.cpuset, "cpuset"],
+    [support.pids, "pids limit"],
+    [support.blkioWeight, isV1 ? "blkio weight" : "io.weight"],
+    [support.blkioWeightDevice, isV1 ? "blkio weight_device" : "io.weight (per device)"],
+    [support.blkioThrottle, isV1 ? "blkio throttle.read_bps_device" : "io.max (rbps)"],
+    [support.blkioThrottle, isV1 ? "blkio throttle.write_bps_device" : "io.max (wbps)"],
+    [support.blkioThrottle, isV1 ? "blkio throttle.read_iops_device" : "io.max (riops)"],
+    [support.blkioThrottle, isV1 ? "blkio throttle.write_iops_device" : "io.max (wiops)"],
+  ];
+  return lines.filter(([isThere]) => !isThere).map(([, what]) => `No ${what} support`);
+}

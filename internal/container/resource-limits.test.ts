@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseFlags } from "../../cmd/ctr/flags.ts";
 import { RESOURCE_FLAGS } from "../../cmd/ctr/resource-flags.ts";
-import type { LimitSupport } from "../cgroups/support.ts";
+import { type LimitSupport, missingLimits } from "../cgroups/support.ts";
 import type { ResourceConfig } from "./record.ts";
 import { type ResourceFlags, readResources } from "./resource-flags.ts";
 import { checkResources } from "./resource-limits.ts";
@@ -150,4 +150,15 @@ test("limits: what the machine cannot give is left out, in Docker's words", () =
   expect(checkResources(read({ "oom-kill-disable": true }), { support: ALL }).warnings).toEqual([
     "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
   ]);
+});
+
+test("limits: what `info` says of a machine that lacks some", () => {
+  expect(missingLimits(ALL, "v1")).toEqual([]);
+  expect(missingLimits({ ...ALL, oomKillDisable: false }, "v2")).toEqual([]);
+  expect(missingLimits({ ...ALL, swap: false, oomKillDisable: false, blkioWeight: false }, "hybrid")).toEqual([
+    "No swap limit support",
+    "No oom kill disable support",
+    "No blkio weight support",
+  ]);
+  expect(missingLimits({ ...ALL, blkioThrottle: false }, "v2")[0]).toBe("No io.max (rbps) support");
 });

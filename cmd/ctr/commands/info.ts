@@ -1,7 +1,7 @@
 /** `ctr info`: the engine and the machine it runs on. */
 
 import { cgroupLayout } from "../../../internal/cgroups/layout.ts";
-import { limitSupport } from "../../../internal/cgroups/support.ts";
+import { limitSupport, missingLimits } from "../../../internal/cgroups/support.ts";
 import { cgroupDriver } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
 import { DEFAULT_LOG_CONFIG } from "../../../internal/container/log/default.ts";
@@ -114,7 +114,10 @@ function gather(directories: Directories) {
     Isolation: "",
     InitBinary: "ctr",
     SecurityOptions: ["name=seccomp,profile=builtin", ...(mode === "v2" ? ["name=cgroupns"] : [])],
-    Warnings: problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))),
+    Warnings: [
+      ...missingLimits(support, mode),
+      ...problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))),
+    ].map((text) => `WARNING: ${text}`),
     ClientInfo: {
       Debug: false,
       Version: VERSION,
@@ -210,6 +213,6 @@ function describe(facts: Facts): string {
     ...(facts.NoProxy === "" ? [] : [line("No Proxy", facts.NoProxy)]),
     line("Experimental", facts.ExperimentalBuild),
     line("Live Restore Enabled", facts.LiveRestoreEnabled),
-    ...facts.Warnings.map((warning) => `WARNING: ${harmless(warning)}\n`),
+    ...facts.Warnings.map((warning) => `${harmless(warning)}\n`),
   ].join("");
 }
