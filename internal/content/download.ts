@@ -104,13 +104,9 @@ export class Download implements Disposable {
     this.#unlink();
   }
 
-  /** Lets go of the file; it stays for whoever goes on with it, unless the store has the blob by now. */
+  /** Lets go of the file; it stays for whoever goes on with it, or until `collectDownloads` finds it in the store. */
   [Symbol.dispose](): void {
-    try {
-      if (exists(AT_FDCWD, blobPath(this.#root, this.#blob.digest)) && this.#mayWrite()) this.#unlink();
-    } finally {
-      this.#file.close();
-    }
+    this.#file.close();
   }
 
   /** Opens the file under its name now, and takes the lock if it is free. */

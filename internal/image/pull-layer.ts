@@ -23,8 +23,6 @@ export interface LayerPull {
   readonly repository: Repository;
   readonly signal: AbortSignal;
   readonly onEvent: (event: TransferEvent) => void;
-  /** Open downloads are put here: they end with the pull, when the blobs are published or given up. */
-  readonly downloads: DisposableStack;
 }
 
 /** A layer as manifest and config name it. */
@@ -68,7 +66,7 @@ async function fromStore(pull: LayerPull, wanted: WantedLayer, lower: Lower): Pr
 async function fromRegistry(pull: LayerPull, wanted: WantedLayer, lower: Lower): Promise<PreparedLayer> {
   const { descriptor } = wanted;
   for (;;) {
-    const download = pull.downloads.use(newDownload(pull, descriptor));
+    using download = newDownload(pull, descriptor);
     try {
       const { unpacked, mediaType } = await unpackVerified(pull, wanted, download, lower);
       const blob = { digest: descriptor.digest, size: descriptor.size, path: download.linkInto(pull.workspace) };
@@ -149,7 +147,8 @@ async function unpack(
   return { unpacked, mediaType };
 }
 
-function isDiskFull(error: unknown): boolean {
+/** True if there was no room, or no quota, for something. */
+export function isDiskFull(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) if (isErrno(at, ENOSPC, EDQUOT)) return true;
   return false;
 }

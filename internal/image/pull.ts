@@ -1,4 +1,5 @@
 /** `pull`: images from a registry into the store. */
+import { collectDownloads } from "../content/download.ts";
 import { openWorkspace } from "../content/workspace.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
@@ -15,7 +16,7 @@ import { recordImageEvent } from "./event.ts";
 import { writeIndex } from "./layout-index.ts";
 import { hostPlatform, type Platform, parsePlatform, platformRank } from "./platform.ts";
 import { nameImage, type PreparedImage, type PreparedLayer, prepareBlob, publishImages } from "./publish.ts";
-import { isLayerHere, type LayerPull, presentLayer, pullLayer, type WantedLayer } from "./pull-layer.ts";
+import { isDiskFull, isLayerHere, type LayerPull, presentLayer, pullLayer, type WantedLayer } from "./pull-layer.ts";
 import { chooseImage, fetchConfig, type RemoteConfig, type RemoteImage } from "./pull-manifest.ts";
 import {
   familiarName,
@@ -183,13 +184,13 @@ async function pullDocument(pulling: Pulling, remote: Remote): Promise<string> {
   if (nameKnownImage(engine, descriptor.digest, names, record)) return descriptor.digest;
   const config = await fetchConfig(repository, image.manifest);
   using workspace = openWorkspace(engine.root);
-  using downloads = new DisposableStack();
-  const layers = await pullLayers({ ...pulling, workspace, downloads }, image, config);
+  const layers = await pullLayers({ ...pulling, workspace }, image, config);
   const { document } = image;
   const manifest = { ...prepareBlob(workspace, document.bytes), mediaType: document.mediaType };
   const blob = prepareBlob(workspace, config.bytes);
   const prepared: PreparedImage = { config: blob, configText: config.text, manifest, layers, ...names };
   publishImages(engine, workspace, [prepared], record);
+  collectDownloads(engine.root); // those that the store has now
   return descriptor.digest;
 }
 
@@ -209,7 +210,7 @@ function nameKnownImage(
   });
 }
 
-interface LayersPull extends Pulling, Pick<LayerPull, "workspace" | "downloads"> {}
+interface LayersPull extends Pulling, Pick<LayerPull, "workspace"> {}
 
 /** All layers, several at a time. They are unpacked at once too: what lies below is only waited for at a layer's end. */
 async function pullLayers(pulling: LayersPull, image: RemoteImage, config: RemoteConfig): Promise<PreparedLayer[]> {
@@ -249,6 +250,8 @@ async function pullLayers(pulling: LayersPull, image: RemoteImage, config: Remot
     pending.push(job);
   }
   const results = await Promise.allSettled(pending);
+  // What is only kept for another attempt must not stand in its way.
+  if (isDiskFull(abort.signal.reason)) collectDownloads(engine.root, true);
   if (abort.signal.aborted) throw abort.signal.reason;
   return results.map((result) => {
     if (result.status === "rejected") throw withContext("pull", result.reason);

@@ -15,7 +15,7 @@ import {
   startImageServer,
   tarOf,
 } from "../lib/image-server.ts";
-import { needs } from "../lib/needs.ts";
+import { binary, needs } from "../lib/needs.ts";
 import { createAuthority, scratchDirectory, startRegistry } from "../lib/registry.ts";
 import { test } from "../lib/test.ts";
 import { tree } from "../lib/tree.ts";
@@ -412,6 +412,18 @@ PY`,
     expect((await engine.ctrWith({ env }, "pull", "-q", `${server.host}/limits:many`)).status).toBe(0);
     expect(most).toBe(1);
     await engine.ok("rmi", `${server.host}/limits:many`);
+  });
+
+  test("pull: 200 layers where a process may have few descriptors", async () => {
+    const layers = Array.from({ length: 200 }, (_, at) => fileLayer(server, `few-${at}`, `few ${at}`));
+    server.image("few", layers);
+    const command = `ulimit -n 1024 && exec "$0" pull -q ${server.host}/few:few`;
+    const child = Bun.spawn(["bash", "-c", command, binary()], {
+      env: { ...process.env, ...engine.env },
+      stderr: "pipe",
+    });
+    expect([await child.exited, await child.stderr.text()]).toEqual([0, ""]);
+    await engine.ok("rmi", `${server.host}/few:few`);
   });
 
   test("pull: an image of 300 layers; one of more than 500 is refused", async () => {
@@ -869,7 +881,7 @@ describe("a full disk", () => {
       expect(result.status).toBe(1);
       expect(result.stderr).toContain("no space left on device");
       expect(lines(result.stderr).length).toBe(1);
-      expect(readdirSync(`${small}/root/downloads`).filter((file) => layer.digest.endsWith(file))).toEqual([]);
+      expect(readdirSync(`${small}/root/downloads`)).toEqual([]);
       expect(readdirSync(`${small}/root/ingest`)).toEqual([]);
       tool("mount", "-o", "remount,size=40m", small);
       expect((await engine.ctrWith({ env }, "pull", "-q", `${server.host}/full:large`)).status).toBe(0);
