@@ -36,6 +36,9 @@ const V2_FILES: { readonly [K in Kind]: string } = {
 };
 const KINDS: readonly Kind[] = ["cpu", "memory", "memoryLimit", "memoryStat", "pids", "io"];
 
+/** How many descriptors one has. */
+export const FILES_OF_GAUGE = KINDS.length;
+
 // memory.stat has about sixty lines; io.stat one for each device.
 const buffer = new Uint8Array(64 << 10);
 const decoder = new TextDecoder();

@@ -1,9 +1,10 @@
 /** What containers use, looked at from outside: their cgroups' files and their network's counters, for all at once. */
-import { Gauge, type Usage } from "../cgroups/gauge.ts";
+import { FILES_OF_GAUGE, Gauge, type Usage } from "../cgroups/gauge.ts";
 import type { Engine } from "../db/engine.ts";
 import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
 import { type Fd, O_RDONLY, open, read } from "../sys/fd.ts";
 import { readText } from "../sys/file.ts";
+import { prlimit, RLIMITS } from "../sys/process.ts";
 import { cgroupPathOf } from "./cgroup-place.ts";
 import { refresh } from "./collect.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -38,10 +39,14 @@ export interface StatsRequest {
 interface Watched {
   record: ContainerRecord;
   readonly container: string;
-  gauge: Gauge | undefined;
+  /** Kept open; one that there are no descriptors left for is opened for each look. */
+  readonly gauge: Gauge | undefined;
   lastCpuNs: number | undefined;
   lastTimeNs: number;
 }
+
+/** What else needs descriptors. */
+const SPARE_FILES = 100;
 
 /** Looks at the containers as often as it is asked. Which there are is asked of the database when it has changed. */
 export class StatsReader implements Disposable {
@@ -49,6 +54,7 @@ export class StatsReader implements Disposable {
   readonly #request: StatsRequest;
   readonly #watched = new Map<string, Watched>();
   readonly #hostMemoryBytes = memoryTotal();
+  readonly #mostGauges = (fileLimit() - SPARE_FILES) / FILES_OF_GAUGE;
   #version = -1;
 
   constructor(engine: Engine, request: StatsRequest) {
@@ -83,7 +89,8 @@ export class StatsReader implements Disposable {
         continue;
       }
       old?.gauge?.[Symbol.dispose]();
-      const gauge = hasProgram(record) ? new Gauge(cgroupPathOf(record)) : undefined;
+      const keeps = hasProgram(record) && this.#watched.size < this.#mostGauges;
+      const gauge = keeps ? new Gauge(cgroupPathOf(record)) : undefined;
       this.#watched.set(record.id, { record, container, gauge, lastCpuNs: undefined, lastTimeNs: 0 });
     }
     for (const [id, { gauge }] of this.#watched) {
@@ -109,9 +116,9 @@ export class StatsReader implements Disposable {
   }
 
   #lookAt(watched: Watched): ContainerStats {
-    const { record, container, gauge } = watched;
+    const { record, container } = watched;
     const timeNs = Bun.nanoseconds();
-    const usage = gauge?.read();
+    const usage = usageOf(watched);
     const cpuPercent = percent(watched, usage, timeNs);
     watched.lastCpuNs = usage?.cpuNs;
     watched.lastTimeNs = timeNs;
@@ -121,7 +128,7 @@ export class StatsReader implements Disposable {
       name: record.name,
       container,
       isRunning: usage !== undefined,
-      cpuPercent: gauge === undefined ? 0 : cpuPercent,
+      cpuPercent: hasProgram(record) ? cpuPercent : 0,
       memoryBytes: usage?.memoryBytes ?? 0,
       memoryLimitBytes: usage === undefined ? 0 : Math.min(usage.memoryLimitBytes, this.#hostMemoryBytes),
       ...network,
@@ -130,6 +137,18 @@ export class StatsReader implements Disposable {
       pids: usage?.pids ?? 0,
     };
   }
+}
+
+function usageOf({ gauge, record }: Watched): Usage | undefined {
+  if (gauge !== undefined) return gauge.read();
+  if (!hasProgram(record)) return undefined;
+  using passing = new Gauge(cgroupPathOf(record));
+  return passing.read();
+}
+
+/** RLIMIT_NOFILE of getrlimit(2). */
+function fileLimit(): number {
+  return Number(prlimit(0, RLIMITS.indexOf("NOFILE")).soft);
 }
 
 function hasProgram(record: ContainerRecord): boolean {

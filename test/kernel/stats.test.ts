@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
-import { isDocker, needs } from "../lib/needs.ts";
+import { binary, isDocker, needs } from "../lib/needs.ts";
 import { openSession } from "../lib/terminal.ts";
 import { test } from "../lib/test.ts";
 
@@ -162,4 +162,15 @@ test("NO_COLOR: not a colour", async () => {
   session.kill("SIGTERM");
   expect(await session.exited).toBe(0);
   expect(session.output()).toContain("\x1b[?25h");
+});
+
+test("with fewer descriptors than containers need, all are shown", async () => {
+  if (isDocker()) return;
+  const names = ["first", "second", "third"];
+  for (const name of names) await engine.ok("run", "-d", "--name", name, "--network", "none", image, "sleep", "1000");
+  const command = `ulimit -Sn 108; ulimit -Hn 108; exec '${binary()}' stats --no-stream --format '{{.Name}} {{.PIDs}}'`;
+  const child = Bun.spawn(["bash", "-c", command], { env: { ...process.env, ...engine.env }, stdout: "pipe" });
+  expect((await child.stdout.text()).trim().split("\n").toSorted()).toEqual(names.map((name) => `${name} 1`));
+  expect(await child.exited).toBe(0);
+  await engine.ok("rm", "-f", ...names);
 });
