@@ -26,7 +26,7 @@ import {
 } from "../sys/file.ts";
 import type { PathBytes } from "../sys/lib.ts";
 import { mount as mountFileSystem } from "../sys/mount.ts";
-import { isRunning, pidfdOpen, processStartTime, unshare } from "../sys/process.ts";
+import { fchdir, isRunning, joinMounts, pidfdOpen, processStartTime, unshare } from "../sys/process.ts";
 import { CLONE_NEWNS } from "../sys/spawn.ts";
 import { currentContainer } from "./control.ts";
 import { endsInDot } from "./copy-path.ts";
@@ -81,12 +81,11 @@ async function openResting(engine: Engine, record: ContainerRecord, isWritable: 
   if (record.state !== "created" && record.state !== "exited" && (isWritable || record.state !== "restarting")) {
     throw new CtrError("conflict", `container ${record.name} is ${record.state}: its files cannot be copied`);
   }
-  using claim = isWritable ? keepAtRest(engine, record) : new DisposableStack();
+  using stack = new DisposableStack();
+  if (isWritable) stack.use(keepAtRest(engine, record));
   if (record.driver !== undefined) makeFlatRoot(engine, record);
   const { place, root: rootMount, mounts, scratch } = restingMounts(engine, await withServers(record), isWritable);
-  // Of this thread only, which is the one that makes the system calls. It ends with the process, and the mounts with it.
-  unshare(CLONE_NEWNS);
-  isolateMounts(undefined);
+  stack.use(ownMounts());
   if (scratch !== undefined) {
     mountFileSystem("tmpfs", scratch, "tmpfs", 0, "size=16m,mode=700");
     for (const name of ["upper", "work"]) mkdirat(AT_FDCWD, `${scratch}/${name}`, 0o755);
@@ -96,13 +95,31 @@ async function openResting(engine: Engine, record: ContainerRecord, isWritable: 
     fchmodat(AT_FDCWD, `${scratch}/upper`, mode & 0o7777);
     utimensat(AT_FDCWD, `${scratch}/upper`, atimeNs, mtimeNs);
   }
-  using root = mountRoot(place, rootMount);
+  const root = stack.use(mountRoot(place, rootMount));
   const prepared = new PreparedMounts();
   for (const mount of mounts) mountInRoot(root.number, mount, prepared);
-  const owned = new DisposableStack();
-  owned.use(claim.move());
-  const view = owned.use(new Fd(root.take()));
-  return { root: view, isLive: false, record, [Symbol.dispose]: () => owned.dispose() };
+  const owned = stack.move();
+  return { root, isLive: false, record, [Symbol.dispose]: () => owned.dispose() };
+}
+
+/**
+ * A mount namespace for this thread, which is the one that makes the system calls; left again when disposed, and the mounts
+ * end with it, as they do with the process.
+ */
+function ownMounts(): Disposable {
+  const before = open("/proc/self/ns/mnt", O_RDONLY);
+  const directory = open(".", O_PATH | O_DIRECTORY);
+  unshare(CLONE_NEWNS);
+  isolateMounts(undefined);
+  return {
+    [Symbol.dispose]: () => {
+      using namespace = before;
+      using here = directory;
+      joinMounts(namespace.number);
+      // setns(2) leaves the thread in the namespace's root.
+      fchdir(here.number);
+    },
+  };
 }
 
 /** How often, for a second each, another command that works on the container is waited for. */

@@ -6,8 +6,7 @@ import { ENOENT, ESRCH, isErrno } from "../errors/error.ts";
 import { AT_EMPTY_PATH, type Fd, O_DIRECTORY, O_PATH, O_RDONLY, open } from "../sys/fd.ts";
 import { fstat, fstatfsType } from "../sys/file.ts";
 import { OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
-import { processStartTime, setns, unshare } from "../sys/process.ts";
-import { CLONE_FS, CLONE_NEWNS } from "../sys/spawn.ts";
+import { joinMounts, processStartTime } from "../sys/process.ts";
 import { openInRoot } from "./resolve.ts";
 
 /** statfs(2) */
@@ -24,9 +23,7 @@ export function cloneFromProcess(pid: number, startTime: number, destination: st
     using namespace = open(`/proc/${pid}/ns/mnt`, O_RDONLY);
     if (processStartTime(pid) !== startTime) return undefined;
     using own = open("/proc/self/ns/mnt", O_RDONLY);
-    // A thread changes its mount namespace only if it shares root and directory with no other (setns(2)).
-    unshare(CLONE_FS);
-    setns(namespace.number, CLONE_NEWNS);
+    joinMounts(namespace.number);
     try {
       using root = open("/", O_PATH | O_DIRECTORY);
       using place = openInRoot(root.number, destination);
@@ -34,7 +31,7 @@ export function cloneFromProcess(pid: number, startTime: number, destination: st
       if (!fstat(place.number).isMountRoot || (type !== TMPFS_MAGIC && type !== RAMFS_MAGIC)) return undefined;
       return openTree(place.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
     } finally {
-      setns(own.number, CLONE_NEWNS);
+      joinMounts(own.number);
     }
   } catch (error) {
     if (isErrno(error, ENOENT, ESRCH)) return undefined;

@@ -161,6 +161,18 @@ export function setns(fd: number, kind: number): void {
   check("setns", lib.ctr_setns(fd, kind));
 }
 
+const CLONE_FS = 0x200;
+const CLONE_NEWNS = 0x20000;
+
+/**
+ * setns(2) of the calling thread into a mount namespace, in whose root it is then. That is allowed only to a thread that
+ * shares root and directory with no other: they are its own from here on, until it starts another thread.
+ */
+export function joinMounts(fd: number): void {
+  unshare(CLONE_FS);
+  setns(fd, CLONE_NEWNS);
+}
+
 /** unshare(2) of the calling thread. */
 export function unshare(flags: number): void {
   check("unshare", lib.ctr_unshare(flags));

@@ -20,7 +20,6 @@ import {
 import { cstr, lib } from "./lib.ts";
 import { MOUNT_ATTR_RDONLY, mountSetattr, OPEN_TREE_CLONE, openTree } from "./mount.ts";
 
-export const CLONE_FS = 0x200;
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWCGROUP = 0x2000000;
