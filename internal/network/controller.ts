@@ -13,6 +13,7 @@ import type { Driver } from "./drivers/driver.ts";
 import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
 import { createFilter } from "./filter.ts";
 import { randomId } from "./id.ts";
+import type { DnsChanged, NamedEndpoint } from "./names.ts";
 import { noPorts } from "./ports.ts";
 import { isAlive, readBootId } from "./sandbox.ts";
 import {
@@ -35,6 +36,8 @@ export interface Controller extends Disposable {
   rename(containerId: string, name: string): void;
   endpoints(containerId?: string): Endpoint[];
   networks(): NetworkRecord[];
+  /** Everybody who has names, for a name server. */
+  namesOnNetworks(): readonly NamedEndpoint[];
   /** For `dozeWhenIdle`: our timers, and the processes whose end is the end of a sandbox. */
   readonly watched: Watched;
 }
@@ -43,7 +46,11 @@ export interface Controller extends Disposable {
  * Opens the store, and brings store and kernel together: endpoints whose sandbox is gone are released, those that are
  * alive keep their address, their ports and their rules. From then on it follows the kernel's own news of links.
  */
-export async function openController(root: string, log: (line: string) => void): Promise<Controller> {
+export async function openController(
+  root: string,
+  log: (line: string) => void,
+  dnsChanged: DnsChanged = () => {},
+): Promise<Controller> {
   const config = readConfig(root);
   using undo = new DisposableStack();
   const store = undo.use(openStore(root));
@@ -140,7 +147,10 @@ export async function openController(root: string, log: (line: string) => void):
           await detachEndpoint(endpoint).catch((error: unknown) => failures.push(error));
         if (failures.length > 0) throw failures[0];
       }),
-    rename: (containerId, name) => renameEndpoints(store, containerId, name),
+    rename: (containerId, name) => {
+      renameEndpoints(store, containerId, name);
+      void dnsChanged();
+    },
     endpoints: (containerId) =>
       (containerId === undefined ? listEndpoints(store) : endpointsOf(store, containerId))
         .filter(({ state }) => state === "attached")
@@ -149,6 +159,30 @@ export async function openController(root: string, log: (line: string) => void):
           return driver.describe(network, endpoint);
         }),
     networks: () => listNetworks(store).map(describeNetwork),
+    namesOnNetworks: () =>
+      listEndpoints(store).flatMap((endpoint) => {
+        const network = findNetwork(store, endpoint.networkId);
+        if (network === undefined || endpoint.state !== "attached" || hasNoNames(network)) return [];
+        return [
+          {
+            endpointId: endpoint.id,
+            containerId: endpoint.containerId,
+            containerName: endpoint.name,
+            shortId: endpoint.containerId.slice(0, 12),
+            hostname: endpoint.settings.hostname ?? "",
+            aliases: endpoint.settings.aliases ?? [],
+            networkId: network.id,
+            networkName: network.name,
+            addresses: [
+              ...(endpoint.address === undefined ? [] : [formatIpv4(endpoint.address)]),
+              ...(endpoint.settings.address6 === undefined ? [] : [endpoint.settings.address6]),
+            ],
+            isInternal: network.settings.internal === true,
+            sandbox: endpoint.sandbox,
+            servers: endpoint.settings.servers ?? [],
+          },
+        ];
+      }),
     watched: {
       untilNextTimer: () => ([...drivers.values()].some((driver) => driver.isWaiting()) ? 0 : undefined),
       descriptors: ends.descriptors,
@@ -266,6 +300,11 @@ async function watchLinks(
       end();
     },
   };
+}
+
+/** The default bridge has links only, and the others no endpoints. */
+function hasNoNames({ name }: NetworkRow): boolean {
+  return PREDEFINED.some((network) => network.name === name);
 }
 
 function describeNetwork(network: NetworkRow): NetworkRecord {

@@ -54,7 +54,47 @@ const MIGRATIONS: readonly string[] = [
     UNIQUE (protocol, host_ip, host_port)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- What users asked for, JSON: see NetworkSettings and EndpointSettings.
+  ALTER TABLE network ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE endpoint ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+  `,
 ];
+
+/** One \`--subnet\` with what belongs to it, as it was given or chosen. */
+export interface IpamPool {
+  readonly subnet: string;
+  readonly ipRange?: string;
+  readonly gateway?: string;
+  /** name → address: not to be leased. */
+  readonly auxAddresses?: { readonly [name: string]: string };
+}
+
+/** What a network was made with. */
+export interface NetworkSettings {
+  readonly internal?: boolean;
+  readonly attachable?: boolean;
+  readonly ipv6?: boolean;
+  readonly labels?: { readonly [name: string]: string };
+  readonly options?: { readonly [name: string]: string };
+  readonly ipamOptions?: { readonly [name: string]: string };
+  /** IPv4 and IPv6 pools; those of the default bridge are in the columns. */
+  readonly pools?: readonly IpamPool[];
+  /** True if the user chose a subnet: only then addresses may be asked for. */
+  readonly hasUserSubnet?: boolean;
+}
+
+/** What an endpoint was asked for, and what it got besides its columns. */
+export interface EndpointSettings {
+  /** \`eth0\` unless given. */
+  readonly interfaceName?: string;
+  readonly aliases?: readonly string[];
+  readonly hostname?: string;
+  /** Of \`--dns\`. */
+  readonly servers?: readonly string[];
+  readonly address6?: string;
+  readonly gwPriority?: number;
+}
 
 /** A network's row; `device` and what follows are there for networks with addresses. */
 export interface NetworkRow {
@@ -68,6 +108,7 @@ export interface NetworkRow {
   readonly gateway: number | null;
   readonly mac: string | null;
   readonly mtu: number | null;
+  readonly settings: NetworkSettings;
 }
 
 export type EndpointState = "reserved" | "attached" | "released";
@@ -85,6 +126,7 @@ export interface EndpointRecord {
   /** Absent when released. */
   readonly address: number | undefined;
   readonly ports: readonly PortBinding[];
+  readonly settings: EndpointSettings;
 }
 
 /** The open store; its owner is the one netd of its root directory. */
@@ -100,16 +142,22 @@ export function openStore(root: string): Store {
   return { db, [Symbol.dispose]: () => db.close() };
 }
 
+type StoredNetwork = Omit<NetworkRow, "settings"> & { readonly settings: string };
+
+function networkOfRow(row: StoredNetwork): NetworkRow {
+  return { ...row, settings: JSON.parse(row.settings) };
+}
+
 export function listNetworks({ db }: Store): NetworkRow[] {
-  return db.query<NetworkRow, []>("SELECT * FROM network ORDER BY created_at, name").all();
+  return db.query<StoredNetwork, []>("SELECT * FROM network ORDER BY created_at, name").all().map(networkOfRow);
 }
 
 /** The network with this name or id. */
 export function findNetwork({ db }: Store, nameOrId: string): NetworkRow | undefined {
-  return (
-    db.query<NetworkRow, [string, string]>("SELECT * FROM network WHERE name = ? OR id = ?").get(nameOrId, nameOrId) ??
-    undefined
-  );
+  const row = db
+    .query<StoredNetwork, [string, string]>("SELECT * FROM network WHERE name = ? OR id = ?")
+    .get(nameOrId, nameOrId);
+  return row === null ? undefined : networkOfRow(row);
 }
 
 /** Adds a network unless one with its name exists. */
@@ -141,6 +189,7 @@ interface EndpointRow {
   readonly interface_index: number;
   readonly mac: string;
   readonly address: number | null;
+  readonly settings: string;
 }
 
 interface PortRow {
@@ -177,7 +226,7 @@ export function endpointOfInterface(store: Store, hostInterface: string): Endpoi
 /** Writes a new endpoint with its ports. Throws when its address, a port or its interface is another row's. */
 export function reserveEndpoint({ db }: Store, endpoint: EndpointRecord): void {
   transaction(db, () => {
-    db.query("INSERT INTO endpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)").run(
+    db.query("INSERT INTO endpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)").run(
       endpoint.id,
       endpoint.networkId,
       endpoint.containerId,
@@ -188,6 +237,7 @@ export function reserveEndpoint({ db }: Store, endpoint: EndpointRecord): void {
       endpoint.interfaceIndex,
       endpoint.macAddress,
       endpoint.address ?? null,
+      JSON.stringify(endpoint.settings),
     );
     const insert = db.query("INSERT INTO port_binding VALUES (?, ?, ?, ?, ?, ?)");
     for (const [position, port] of endpoint.ports.entries()) {
@@ -236,6 +286,7 @@ function endpointOf({ db }: Store, row: EndpointRow): EndpointRecord {
     interfaceIndex: row.interface_index,
     macAddress: row.mac,
     address: row.address ?? undefined,
+    settings: JSON.parse(row.settings),
     ports: ports.map((port) => ({
       containerPort: port.container_port,
       protocol: known(PROTOCOLS, port.protocol),

@@ -202,6 +202,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
       macAddress: formatMac(macAddress),
       address,
       ports: bindings,
+      settings: {},
     };
     reserveEndpoint(store, reserved);
     undo.defer(() => forgetEndpoint(store, id));
