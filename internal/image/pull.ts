@@ -242,8 +242,11 @@ async function pullLayers(pulling: LayersPull, image: RemoteImage, config: Remot
     const id = shortDigest(layer.descriptor.digest);
     const onWait = () => options.onEvent({ status: "Waiting", layer: id });
     // In this order they get their turn, so whoever waits for the layers below waits for one that is being pulled.
+    // The same blob twice in an image is fetched by the first; the other one finds it on the disk.
+    const twin = pending[wanted.findIndex(({ descriptor }) => descriptor.digest === layer.descriptor.digest)];
     const job = slots.run(async () => {
       abort.signal.throwIfAborted();
+      await twin;
       return await pullLayer(pull, layer, lower);
     }, onWait);
     job.catch((error: unknown) => abort.abort(error)); // what comes of it is told below
