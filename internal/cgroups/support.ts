@@ -1,7 +1,7 @@
 /** Which limits this machine can give: which of the kernel's files are there. Asked only where a limit is wanted. */
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
 import { exists, getdents64, S_IFDIR } from "../sys/file.ts";
-import { readControl } from "./file.ts";
+import { readControlIfAny } from "./file.ts";
 import { cgroupLayout, type Layout } from "./layout.ts";
 
 /** Docker's names (`docker info`), as far as a flag depends on them. */
@@ -51,13 +51,15 @@ function v1Support(layout: Layout): LimitSupport {
 
 function v2Support({ hierarchies }: Layout): LimitSupport {
   const mountPoint = hierarchies.find(({ version }) => version === 2)?.mountPoint ?? "";
-  const controllers = new Set(readControl(mountPoint, "cgroup.controllers").trim().split(" "));
-  // The root lacks most files: some cgroup below it has them, if its controllers are switched on there.
-  const child = childOf(mountPoint);
-  const isMissing = (controller: string, file: string) =>
-    child !== undefined &&
-    readControl(child, "cgroup.controllers").trim().split(" ").includes(controller) &&
-    !exists(AT_FDCWD, `${child}/${file}`);
+  const controllersOf = (directory: string) =>
+    new Set((readControlIfAny(directory, "cgroup.controllers") ?? "").trim().split(" "));
+  const controllers = controllersOf(mountPoint);
+  // The root lacks most files. A cgroup below it that has the controller has its files, or this kernel has not.
+  const children = childrenOf(mountPoint);
+  const isMissing = (controller: string, file: string) => {
+    const child = children.find((directory) => controllersOf(directory).has(controller));
+    return child !== undefined && !exists(AT_FDCWD, `${child}/${file}`);
+  };
   const has = (controller: string, file: string) => controllers.has(controller) && !isMissing(controller, file);
   const hasWeight = has("io", "io.weight") || has("io", "io.bfq.weight");
   return {
@@ -78,10 +80,11 @@ function v2Support({ hierarchies }: Layout): LimitSupport {
   };
 }
 
-function childOf(directory: string): string | undefined {
+function childrenOf(directory: string): readonly string[] {
   using fd = open(directory, O_RDONLY | O_DIRECTORY);
-  const child = getdents64(fd.number).find(({ kind }) => kind === S_IFDIR);
-  return child === undefined ? undefined : `${directory}/${new TextDecoder().decode(child.name)}`;
+  return getdents64(fd.number)
+    .filter(({ kind }) => kind === S_IFDIR)
+    .map(({ name }) => `${directory}/${new TextDecoder().decode(name)}`);
 }
 
 /** What Docker's `info` says of each limit that this machine cannot give. */
