@@ -56,6 +56,9 @@ test("what a container of it changed is committed, saved, removed, loaded and ru
     "-c",
     `echo new > /many/new; rm /many/${last}`,
   );
+  expect(await engine.ok("diff", "changed")).toBe(`C /many\nD /many/${last}\nA /many/new`);
+  await engine.ok("cp", `changed:/many/${last - 1}`, `${engine.scratch}/copied`);
+  expect(await Bun.file(`${engine.scratch}/copied`).text()).toBe(`layer ${last - 1}\n`);
   const id = await engine.ok("commit", "changed", "more");
   expect((await lowerOf("more")).length).toBe(LAYERS + 1);
   const seen = ["sh", "-c", "ls /many | sort; cat /many/new"];
