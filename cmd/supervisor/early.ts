@@ -3,7 +3,8 @@
  * line, so that the two interpreters start side by side. `ctr supervisor ID CGROUP-PARENT [stdin]`, with descriptors as
  * `spawnWithInit` (internal/container/spawn-supervisor.ts) gives them. Init ends by itself when its socket closes.
  */
-import { cgroupsPath, openCgroup } from "../../internal/cgroups/cgroup.ts";
+import { cgroupsPath } from "../../internal/cgroups/birth.ts";
+import { openCgroup } from "../../internal/cgroups/cgroup.ts";
 import { forgetStart } from "../../internal/container/starting.ts";
 import { adoptInit, type WaitingInit } from "../../internal/runtime/waiting-init.ts";
 import { Fd } from "../../internal/sys/fd.ts";

@@ -2,7 +2,9 @@
 import { afterAll, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Resources } from "../spec/runtime.ts";
-import { cgroupsPath, createCgroup, listCgroups, openCgroup } from "./cgroup.ts";
+import { ALWAYS_MADE, cgroupsPath, makeUsualPlaces, removePlaces } from "./birth.ts";
+import { createCgroup, listCgroups, openCgroup } from "./cgroup.ts";
+import { V1_CONTROLLERS } from "./controllers.ts";
 import { compileDeviceProgram, devicePolicy } from "./device-program.ts";
 import type { Layout } from "./layout.ts";
 import { cpu as cpuV1 } from "./v1/cpu.ts";
@@ -227,4 +229,18 @@ test("a limit that fails leaves nothing, and a controller that is missing is nam
 
 test.each(["/", "", "/a/../b", "/./a", "/a\nb"])("cgroup path %p is refused", (path) => {
   expect(() => createCgroup(path, {}, layout())).toThrow("is not usable");
+});
+
+test("a birth makes what a creation without limits makes, and takes it back", () => {
+  const born = makeUsualPlaces(cgroupsPath("born"), layout()).map(({ directory }) => directory.replace("born", "made"));
+  const made = createCgroup(cgroupsPath("made"), {}, layout());
+  expect(born.toSorted()).toEqual(made.directories.map(({ directory }) => directory).toSorted());
+  removePlaces(makeUsualPlaces(cgroupsPath("other"), layout()));
+  expect(openCgroup(cgroupsPath("other"), layout()).directories).toEqual([]);
+});
+
+test("what every container has is the same in both tables", () => {
+  expect(ALWAYS_MADE.toSorted()).toEqual(
+    V1_CONTROLLERS.flatMap((row) => (row.isAlwaysMade ? [row.name] : [])).toSorted(),
+  );
 });

@@ -2,24 +2,33 @@
  * A container's cgroup: one directory in each v1 hierarchy that is needed, or one in v2's. Everything a container
  * starts is inside, because its first process enters before it does anything else (see `entrance`).
  */
-import { CtrError, EBUSY, EEXIST, ENODEV, ENOENT, ENOTEMPTY, ESRCH, isErrno, withContext } from "../errors/error.ts";
+import { CtrError, EBUSY, ESRCH, isErrno, withContext } from "../errors/error.ts";
 import type { Resources } from "../spec/runtime.ts";
+import { AT_FDCWD, type Fd } from "../sys/fd.ts";
+import { exists } from "../sys/file.ts";
+import { pidfdSendSignal } from "../sys/process.ts";
 import {
-  AT_FDCWD,
-  AT_REMOVEDIR,
-  type Fd,
-  O_DIRECTORY,
-  O_PATH,
-  O_RDONLY,
-  O_WRONLY,
-  open,
-  POLLIN,
-  poll,
-} from "../sys/fd.ts";
-import { exists, getdents64, mkdirat, S_IFDIR, unlinkat } from "../sys/file.ts";
-import { pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
+  cgroupsPath,
+  DEFAULT_PARENT,
+  type Entrance,
+  entranceOf,
+  isTracking,
+  isUsual,
+  type Place,
+  v2Hierarchy,
+} from "./birth.ts";
 import type { Controller, Stats } from "./controller.ts";
 import { V1_CONTROLLERS, V2_CONTROLLERS, V2_DEVICES } from "./controllers.ts";
+import {
+  childNames,
+  makeDirectory,
+  normalPath,
+  openPidfd,
+  removeDirectory,
+  treePids,
+  tryRemove,
+  waitForProcesses,
+} from "./directories.ts";
 import { readControl, writeControl } from "./file.ts";
 import { cgroupLayout, type Hierarchy, type Layout } from "./layout.ts";
 import * as v1Freezer from "./v1/freezer.ts";
@@ -29,8 +38,6 @@ import { oomKills as v2OomKills } from "./v2/memory.ts";
 
 export type { Stats } from "./controller.ts";
 
-/** Docker has "docker"; below it one directory for each container. */
-export const DEFAULT_PARENT = "ctr";
 const SIGKILL = 9;
 const FREEZE_TIMEOUT_MS = 2000;
 /** Worth it, so that nothing forks away; a process that cannot be stopped is killed all the same. */
@@ -39,25 +46,6 @@ const FREEZE_TO_KILL_MS = 500;
 const LONGEST_LOOK_MS = 100;
 // Each round leaves only what was forked during the one before.
 const MOVE_ROUNDS = 50;
-
-/** A directory of the cgroup in one hierarchy. */
-interface Place {
-  readonly hierarchy: Hierarchy;
-  readonly directory: string;
-}
-
-/** What `spawnRole` and its like need to start a process inside; the descriptors live until it is disposed. */
-export interface Entrance extends Disposable {
-  /** v1: `tasks` files for `SpawnOptions.taskFds`. */
-  readonly taskFds: readonly number[];
-  /** v2: the directory for `SpawnOptions.cgroupFd`. */
-  readonly cgroupFd?: number;
-}
-
-/** Where a container's cgroup lies in each hierarchy: what goes into `linux.cgroupsPath`. No parent is the default one. */
-export function cgroupsPath(id: string, parent = ""): string {
-  return normalPath(`/${parent === "" ? DEFAULT_PARENT : parent}/${id}`);
-}
 
 /**
  * Makes the cgroup `path` (absolute from each hierarchy's root) and applies the limits; nothing is left if that fails.
@@ -137,25 +125,7 @@ export class Cgroup {
 
   /** The way in for a process that is started now. */
   entrance(): Entrance {
-    const opened: Fd[] = [];
-    const dispose = () => {
-      for (const fd of opened) fd.close();
-    };
-    try {
-      const taskFds: number[] = [];
-      let cgroupFd: number | undefined;
-      for (const { hierarchy, directory } of this.#places) {
-        const isV2 = hierarchy.version === 2;
-        const fd = isV2 ? open(directory, O_PATH | O_DIRECTORY) : open(`${directory}/tasks`, O_WRONLY);
-        opened.push(fd);
-        if (isV2) cgroupFd = fd.number;
-        else taskFds.push(fd.number);
-      }
-      return { taskFds, ...(cgroupFd === undefined ? {} : { cgroupFd }), [Symbol.dispose]: dispose };
-    } catch (error) {
-      dispose();
-      throw error;
-    }
+    return entranceOf(this.#places);
   }
 
   /** Moves a process that runs already. Slower than `entrance`: up to some milliseconds for the first hierarchy. */
@@ -398,7 +368,7 @@ function createV1(path: string, resources: Resources, layout: Layout): Cgroup {
   const made: Place[] = [];
   try {
     for (const hierarchy of layout.hierarchies) {
-      if (!isNeeded(hierarchy, resources)) continue;
+      if (!isUsual(hierarchy) && (isTracking(hierarchy) || !isAskedOf(hierarchy, resources))) continue;
       const directory = `${hierarchy.mountPoint}${path}`;
       makeDirectory(hierarchy.mountPoint, path);
       made.push({ hierarchy, directory });
@@ -410,15 +380,6 @@ function createV1(path: string, resources: Resources, layout: Layout): Cgroup {
   }
 }
 
-const ALWAYS_MADE = new Set<string>(V1_CONTROLLERS.filter((row) => row.isAlwaysMade).map((row) => row.name));
-
-function isNeeded(hierarchy: Hierarchy, resources: Resources): boolean {
-  // By these systemd tracks services and sessions: the container would end with the one that `ctr` was called from.
-  const isTracking = hierarchy.version === 2 || hierarchy.controllers.includes("name=systemd");
-  if (isTracking) return hierarchy.own !== undefined && hierarchy.own !== "/";
-  return hierarchy.controllers.some((name) => ALWAYS_MADE.has(name)) || isAskedOf(hierarchy, resources);
-}
-
 function isAskedOf(hierarchy: Hierarchy, resources: Resources): boolean {
   return V1_CONTROLLERS.some(
     (controller) => hierarchy.controllers.includes(controller.name) && controller.isAsked(resources),
@@ -426,8 +387,7 @@ function isAskedOf(hierarchy: Hierarchy, resources: Resources): boolean {
 }
 
 function createV2(path: string, layout: Layout): Cgroup {
-  const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
-  if (hierarchy === undefined) throw new CtrError("unsupported", "no cgroup v2 hierarchy is mounted");
+  const hierarchy = v2Hierarchy(layout);
   try {
     makeDirectory(hierarchy.mountPoint, path);
   } catch (error) {
@@ -494,104 +454,6 @@ function missing(name: string): CtrError {
   return new CtrError("unsupported", why);
 }
 
-/** One path, checked: nothing may climb out of the hierarchy. */
-function normalPath(path: string): string {
-  const parts = path.split("/").filter((part) => part !== "");
-  const isBad =
-    parts.length === 0 ||
-    parts.some((part) => part === "." || part === ".." || part.includes("\0") || part.includes("\n"));
-  if (isBad) throw new CtrError("invalid", `cgroup path ${JSON.stringify(path)} is not usable`);
-  return `/${parts.join("/")}`;
-}
-
-function makeDirectory(mountPoint: string, path: string): void {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      mkdirat(AT_FDCWD, `${mountPoint}${path}`, 0o755);
-      return;
-    } catch (error) {
-      if (isErrno(error, EEXIST) && attempt < 2) {
-        // Left by a container that is gone: its limits must not be ours. Fails if a process is inside.
-        removeDirectory(`${mountPoint}${path}`, 0);
-      } else if (isErrno(error, ENOENT) && attempt < 2) {
-        makeParents(mountPoint, path);
-      } else {
-        throw error;
-      }
-    }
-  }
-}
-
-function makeParents(mountPoint: string, path: string): void {
-  for (let end = path.indexOf("/", 1); end > 0; end = path.indexOf("/", end + 1)) {
-    try {
-      mkdirat(AT_FDCWD, `${mountPoint}${path.slice(0, end)}`, 0o755);
-    } catch (error) {
-      if (!isErrno(error, EEXIST)) throw error;
-    }
-  }
-}
-
-/** rmdir(2) from the leaves up; waits for ending processes until `deadline` (Bun.nanoseconds). */
-function removeDirectory(directory: string, deadline: number): void {
-  for (;;) {
-    try {
-      unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
-      return;
-    } catch (error) {
-      if (isErrno(error, ENOENT, ENODEV)) return;
-      if (!isErrno(error, EBUSY, ENOTEMPTY)) throw error;
-      for (const name of childNames(directory)) removeDirectory(`${directory}/${name}`, deadline);
-      const leftMs = (deadline - Bun.nanoseconds()) / 1e6;
-      const pids = treePids(directory);
-      if (leftMs <= 0) {
-        // Emptied meanwhile (its children were in the way): once more, and then the kernel's word counts.
-        if (pids.length === 0 && tryRemove(directory)) return;
-        throw new CtrError("conflict", `process ${pids[0] ?? "(ending)"} is still inside`, { cause: error });
-      }
-      // Without a listed process one is between its exit and the end of its accounting, for which there is no event.
-      if (pids.length > 0) waitForProcesses(pids, Math.min(leftMs, 100));
-      else if (!tryRemove(directory)) poll(-1, 0, 1);
-    }
-  }
-}
-
-function tryRemove(directory: string): boolean {
-  try {
-    unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
-    return true;
-  } catch (error) {
-    if (isErrno(error, ENOENT)) return true;
-    if (isErrno(error, EBUSY, ENOTEMPTY)) return false;
-    throw error;
-  }
-}
-
-function childNames(directory: string): string[] {
-  try {
-    using fd = open(directory, O_RDONLY | O_DIRECTORY);
-    return getdents64(fd.number)
-      .filter(({ kind }) => kind === S_IFDIR)
-      .map(({ name }) => new TextDecoder().decode(name));
-  } catch (error) {
-    if (isErrno(error, ENOENT)) return [];
-    throw error;
-  }
-}
-
-function treePids(directory: string): number[] {
-  let text: string;
-  try {
-    text = readControl(directory, "cgroup.procs");
-  } catch (error) {
-    // Removed meanwhile (ENODEV: while it was open), so nobody is inside.
-    if (isErrno(error, ENOENT, ENODEV)) return [];
-    throw error;
-  }
-  const pids = text.split("\n").filter((line) => line !== "" && line !== "0");
-  return [...pids.map(Number), ...childNames(directory).flatMap((name) => treePids(`${directory}/${name}`))];
-}
-
 /**
  * Signals what is listed both before and after its pidfd was opened: then the pidfd is of a process of ours, even if a
  * number was given to another process in between.
@@ -611,25 +473,5 @@ function signalAll(list: () => readonly number[], signal: number): void {
     } catch (error) {
       if (!isErrno(error, ESRCH)) throw error;
     }
-  }
-}
-
-/** Waits for the end of each in turn, at most `timeoutMs` in all. */
-function waitForProcesses(pids: readonly number[], timeoutMs: number): void {
-  const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
-  for (const pid of pids) {
-    const leftMs = Math.ceil((deadline - Bun.nanoseconds()) / 1e6);
-    if (leftMs <= 0) return;
-    using pidfd = openPidfd(pid);
-    if (pidfd !== undefined) poll(pidfd.number, POLLIN, leftMs);
-  }
-}
-
-function openPidfd(pid: number): Fd | undefined {
-  try {
-    return pidfdOpen(pid);
-  } catch (error) {
-    if (isErrno(error, ESRCH)) return undefined;
-    throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** Where a container's cgroup is, and who makes it: this engine, or systemd for it. */
-import { cgroupsPath } from "../cgroups/cgroup.ts";
+import { cgroupsPath } from "../cgroups/birth.ts";
 import { cgroupLayout } from "../cgroups/layout.ts";
 import { checkSlice, type ScopePlace, scopePath, scopePlace, systemdCgroupsPath } from "../cgroups/systemd/place.ts";
 import { loadEngineConfig } from "../db/engine-config.ts";

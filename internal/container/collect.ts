@@ -11,7 +11,8 @@
  *
  * A machine that lost its power may have lost the newest rows and kept their directories: those go after the reboot.
  */
-import { cgroupsPath, openCgroup } from "../cgroups/cgroup.ts";
+import { cgroupsPath } from "../cgroups/birth.ts";
+import { openCgroup } from "../cgroups/cgroup.ts";
 import type { Engine } from "../db/engine.ts";
 import { ENOENT, ENOSPC, ESRCH, isErrno } from "../errors/error.ts";
 import { wakeNetd } from "../ipc/netd-client.ts";

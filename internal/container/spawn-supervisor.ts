@@ -1,5 +1,5 @@
 /** The birth of a supervisor. On the path of every start, before anything else: it loads next to nothing. */
-import { type Cgroup, cgroupsPath, createCgroup } from "../cgroups/cgroup.ts";
+import { cgroupsPath, entranceOf, makeUsualPlaces, type Place, removePlaces } from "../cgroups/birth.ts";
 import { cgroupLayout } from "../cgroups/layout.ts";
 import { streamPipe } from "../runtime/stream-pipe.ts";
 import { type InitStart, initStart } from "../runtime/waiting-init.ts";
@@ -46,17 +46,18 @@ export function spawnWithInit(directories: Directories, early: EarlyContainer): 
   const { id, cgroupParent, hasNetwork, hasInput } = early;
   const keeper = { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
   noteStart(directories.state, { id, cgroupParent, keeper });
-  let cgroup: Cgroup | undefined;
+  let places: readonly Place[] = [];
   let init: InitStart | undefined;
   try {
-    cgroup = createCgroup(cgroupsPath(id, cgroupParent), {});
+    places = makeUsualPlaces(cgroupsPath(id, cgroupParent));
     using opened = new DisposableStack();
     const stdout = opened.use(streamPipe());
     const stderr = opened.use(streamPipe());
     const stdin = hasInput ? opened.use(streamPipe()) : undefined;
     const input = stdin?.read ?? opened.use(open("/dev/null", O_RDONLY));
+    const entrance = opened.use(entranceOf(places));
     init = opened.use(
-      initStart(earlyNamespaces(hasNetwork), cgroup, [input.number, stdout.write.number, stderr.write.number]),
+      initStart(earlyNamespaces(hasNetwork), entrance, [input.number, stdout.write.number, stderr.write.number]),
     );
     const kept = [init.control, stdout.read, stderr.read, ...(stdin === undefined ? [] : [stdin.write])];
     const fds = [FIRST_PIDFD, ...kept.map(({ number }) => number)];
@@ -64,7 +65,8 @@ export function spawnWithInit(directories: Directories, early: EarlyContainer): 
     return { ...spawn(directories, words, { fds, first: init.start }), init: init.control };
   } catch (error) {
     init?.control.close();
-    cgroup?.destroy();
+    // A child that could not become what it was to be is gone again: nobody is inside.
+    removePlaces(places);
     forgetStart(directories.state, id);
     throw error;
   }

@@ -3,6 +3,7 @@
  * as soon as the namespaces are: the interpreter's start is then over when the spec arrives. This file is loaded before
  * anything else on that path and imports accordingly little.
  */
+import type { Entrance } from "../cgroups/birth.ts";
 import type { Cgroup } from "../cgroups/cgroup.ts";
 import { NAMESPACES } from "../spec/namespaces.ts";
 import type { Namespace } from "../spec/runtime.ts";
@@ -34,10 +35,9 @@ export interface InitStart extends Disposable {
   readonly control: Fd;
 }
 
-/** How init is started in new and joined namespaces, in the cgroup from its first instruction on. */
-export function initStart(namespaces: readonly Namespace[], cgroup: Cgroup, stdio: StandardFds): InitStart {
+/** How init is started in new and joined namespaces, in the cgroup of `entrance` from its first instruction on. */
+export function initStart(namespaces: readonly Namespace[], entrance: Entrance, stdio: StandardFds): InitStart {
   using opened = new DisposableStack();
-  const entrance = opened.use(cgroup.entrance());
   let made = 0;
   let pidNamespaceFd: number | undefined;
   const joins: { fd: number; kind: number }[] = [];
@@ -70,7 +70,8 @@ export function initStart(namespaces: readonly Namespace[], cgroup: Cgroup, stdi
 
 /** Starts init as our child. */
 export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdio: StandardFds): WaitingInit {
-  using init = initStart(namespaces, cgroup, stdio);
+  using entrance = cgroup.entrance();
+  using init = initStart(namespaces, entrance, stdio);
   const { role, args, options } = init.start;
   try {
     const { pid, pidfd } = spawnRole(role, args, {}, options);
