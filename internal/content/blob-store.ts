@@ -100,14 +100,19 @@ export function openBlob(root: string, digest: Digest): { readonly fd: Fd; reado
 }
 
 const CHUNK = 512 * 1024;
+const LEAST_READ = 64 * 1024;
 
 /** The bytes of an open descriptor from where it stands to its end. The caller keeps the descriptor. */
 export async function* readChunks(fd: number): AsyncGenerator<Uint8Array, void, undefined> {
-  for (;;) {
-    const buffer = new Uint8Array(CHUNK);
-    const size = read(fd, buffer);
+  // A pipe gives little at a time: what a read left of the memory is for the next one.
+  for (let buffer = new Uint8Array(CHUNK), at = 0; ; ) {
+    const size = read(fd, buffer.subarray(at));
     if (size === 0) return;
-    yield buffer.subarray(0, size);
+    yield buffer.subarray(at, at + size);
+    at += size;
+    if (buffer.length - at >= LEAST_READ) continue;
+    buffer = new Uint8Array(CHUNK);
+    at = 0;
   }
 }
 

@@ -263,7 +263,11 @@ async function prepareOne(
   const isThere = known !== undefined || hasLayer(engine, chainId);
   const fresh = isThere
     ? undefined
-    : await unpackBlob(file.chunks(), workspace, lower, { keep: writer, limits: loading.limits });
+    : await unpackBlob(file.chunks(), workspace, lower, {
+        keep: writer,
+        limits: loading.limits,
+        digest: file.spooled?.digest,
+      });
   const foundDiffId = fresh?.diffId ?? before?.diffId ?? (await diffIdOf(file.chunks(), writer));
   const blob = before?.blob ?? blobOf(file, writer);
   kept.set(file, { diffId: foundDiffId, blob });

@@ -19,6 +19,8 @@ export interface UnpackOptions {
   /** The stream is written there too, as it came; `finish` may be called afterwards. */
   readonly keep?: BlobWriter | undefined;
   readonly limits?: LayerLimits | undefined;
+  /** The digest of the stream as it comes, where somebody has computed it before. */
+  readonly digest?: Digest | undefined;
 }
 
 /** Unpacks a layer's tar stream into `workspace`. */
@@ -29,14 +31,14 @@ export async function unpackBlob(
   options: UnpackOptions = {},
 ): Promise<UnpackedBlob> {
   const { keep, limits = DEFAULT_LIMITS } = options;
-  const stream = plainStream(source, keep);
+  const stream = plainStream(source, keep, options.digest);
   const layer = await prepareLayer(workspace.path, readTarEvents(stream.chunks, limits), lower, limits);
   return { layer, diffId: stream.diffId(), compression: stream.compression() };
 }
 
 /** The diff id of a layer's tar stream, without unpacking it; `keep` as `unpackBlob` has it. */
 export async function diffIdOf(source: AsyncIterable<Uint8Array>, keep?: BlobWriter): Promise<Digest> {
-  const stream = plainStream(source, keep);
+  const stream = plainStream(source, keep, undefined);
   for await (const _ of stream.chunks);
   return stream.diffId();
 }
@@ -63,13 +65,17 @@ interface PlainStream {
 }
 
 /** The stream without its compression, hashed on the way; once, where the blob is what is unpacked. */
-function plainStream(source: AsyncIterable<Uint8Array>, keep: BlobWriter | undefined): PlainStream {
+function plainStream(
+  source: AsyncIterable<Uint8Array>,
+  keep: BlobWriter | undefined,
+  digest: Digest | undefined,
+): PlainStream {
   const hasher = new Bun.CryptoHasher("sha256");
   let compression: Compression = "none";
   const chunks = decompress(keep === undefined ? source : keep.tee(source), (detected) => {
     compression = detected;
   });
-  const isHashed = () => keep !== undefined && compression === "none";
+  const isHashed = () => (keep ?? digest) !== undefined && compression === "none";
   async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of chunks) {
       if (!isHashed()) hasher.update(chunk);
@@ -79,7 +85,8 @@ function plainStream(source: AsyncIterable<Uint8Array>, keep: BlobWriter | undef
   }
   return {
     chunks: hashed(),
-    diffId: () => (keep !== undefined && isHashed() ? keep.digest() : parseDigest(`sha256:${hasher.digest("hex")}`)),
+    diffId: () =>
+      (isHashed() ? (keep?.digest() ?? digest) : undefined) ?? parseDigest(`sha256:${hasher.digest("hex")}`),
     compression: () => compression,
   };
 }
