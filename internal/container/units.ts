@@ -1,4 +1,5 @@
 /** Numbers with units, as Docker's flags take them. */
+import { durationFault, parseGoDuration } from "../image/go-duration.ts";
 import { OptionError } from "./option-error.ts";
 
 const SHIFT: { readonly [unit: string]: number } = { "": 0, b: 0, k: 10, m: 20, g: 30, t: 40, p: 50 };
@@ -29,28 +30,11 @@ export function parseCpus(flag: string, text: string): number {
   return Math.round(nano);
 }
 
-const NS: { readonly [unit: string]: number } = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
-};
-
-/** A Go duration in nanoseconds: `1m30s`, `500ms`, `-1.5h`. */
+/** A Go duration in nanoseconds. */
 export function parseDuration(flag: string, text: string): number {
-  const [, sign = "", parts] = /^([+-]?)((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text) ?? [];
-  if (parts === undefined) {
-    const why = /^[+-]?[\d.]+$/.test(text) ? "missing unit in duration" : "invalid duration";
-    throw new OptionError(`time: ${why} ${JSON.stringify(text)}`, flag, text);
-  }
-  let total = 0;
-  for (const [, count, unit = ""] of parts.matchAll(/([\d.]+)(ns|us|µs|μs|ms|s|m|h)/g))
-    total += Number(count) * (NS[unit] ?? 0);
-  return Math.round(sign === "-" ? -total : total);
+  const ns = parseGoDuration(text);
+  if (ns === undefined) throw new OptionError(durationFault(text), flag, text);
+  return ns;
 }
 
 /** A whole number; the command line has checked its digits already. */

@@ -61,7 +61,7 @@ test.each([
   ["EXPOSE 80/xyz", "invalid proto: xyz"],
   ["HEALTHCHECK curl", 'Unknown type "curl" in HEALTHCHECK (try CMD)'],
   ["HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"],
-  ["HEALTHCHECK --interval=5 CMD x", 'invalid duration "5"'],
+  ["HEALTHCHECK --interval=5 CMD x", 'missing unit in duration "5"'],
   ["HEALTHCHECK --interval=1us CMD x", "cannot be less than 1ms"],
   ["ONBUILD ONBUILD RUN x", "isn't allowed"],
 ])("%s is refused: %s", (change, message) => expect(() => applyChanges({}, [change])).toThrow(message));

@@ -1,6 +1,7 @@
 /** `commit -c` and `import -c`: the Dockerfile instructions that only change the configuration. */
 import { CtrError } from "../errors/error.ts";
 import type { Healthcheck, RunConfig } from "./config.ts";
+import { durationFault, parseGoDuration } from "./go-duration.ts";
 import { expandWord, splitWords } from "./shell-word.ts";
 
 type Draft = { -readonly [Key in keyof RunConfig]: RunConfig[Key] };
@@ -182,18 +183,13 @@ function leadingOptions(text: string): {
 
 const OPTION = /^--([a-z-]+)=(\S*)\s*/;
 
-const UNITS: { readonly [unit: string]: number } = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
-
-/** A Go duration (`1m30s`) in nanoseconds; Docker's minimum is one millisecond. */
+/** In nanoseconds; Docker's minimum is one millisecond. */
 function durationNs(name: string, text: string): number {
-  const isWellFormed = /^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+$|^0$/.test(text);
-  if (!isWellFormed) throw new CtrError("invalid", `time: invalid duration ${JSON.stringify(text)}`);
-  let total = 0;
-  for (const [, count = "0", unit = ""] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g))
-    total += Number(count) * (UNITS[unit] ?? 0);
+  const total = parseGoDuration(text);
+  if (total === undefined) throw new CtrError("invalid", durationFault(text));
   if (total !== 0 && total < 1e6)
     throw new CtrError("invalid", `Interval ${JSON.stringify(name)} cannot be less than 1ms`);
-  return Math.round(total);
+  return total;
 }
 
 function onBuild(draft: Draft, rest: string): void {
