@@ -109,6 +109,8 @@ function publish(host: string, name: string, layers: readonly string[]): string 
 const rootfs = `${home}/rootfs`;
 mkdirSync(rootfs);
 tool("tar", "-C", rootfs, "-xf", imageArchive("debian"));
+const marker = `${home}/marker`;
+mkdirSync(marker);
 
 /**
  * Debian, and its parts once more in layers above it, as an application's would be. Each round has layers of its own:
@@ -118,9 +120,9 @@ tool("tar", "-C", rootfs, "-xf", imageArchive("debian"));
 function applicationLayers(round: number): string[] {
   const parts = [["."], ["usr/bin", "usr/sbin"], ["var/lib"], ["usr/share"]];
   return parts.map((paths, at) => {
-    writeFileSync(`${rootfs}/round`, `${round}`);
+    writeFileSync(`${marker}/round`, `${round}`);
     const archive = `${home}/part-${at}.tar`;
-    tool("tar", "-C", rootfs, "--numeric-owner", "-cf", archive, "round", ...paths);
+    tool("tar", "--numeric-owner", "-cf", archive, "-C", marker, "round", "-C", rootfs, ...paths);
     return archive;
   });
 }
