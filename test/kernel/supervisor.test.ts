@@ -119,9 +119,10 @@ test("a slow reader of much output loses nothing, to the last byte", async () =>
 
 test("a reader that has stopped gets the rest when it goes on, though the container ended meanwhile", async () => {
   await engine.ok(...RUN, "-i", "--name", "late", image, "sh", "-c", "read go; head -c 1500000 /dev/zero; exit 5");
-  const supervisor = await supervisorOf("late");
   const reader = engine.spawn("attach", "--no-stdin", "late");
-  await waitFor("the reader", () => descriptorsOfSockets(supervisor) >= 2);
+  // Its connection alone would not be enough: stopped before it has asked, it would find the container ended.
+  const events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=late", "--filter", "event=attach"];
+  await waitFor("the reader", async () => (await engine.ok(...events)) !== "");
   reader.kill("SIGSTOP");
   const starter = engine.spawn("attach", "late");
   starter.stdin.write("go\n");
