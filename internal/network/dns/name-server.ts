@@ -1,0 +1,235 @@
+/**
+ * The name server of containers on networks that users made (Docker's embedded DNS): names of containers are answered
+ * from what is attached now, every other name is asked of the servers of `--dns` or of the host. One process and one event
+ * loop serve all containers; each has sockets in its own network namespace, so that who asks is known without a doubt.
+ */
+import { CtrError, withContext } from "../../errors/error.ts";
+import type { Fd } from "../../sys/fd.ts";
+import type { NamesOnNetworks } from "../names.ts";
+import { isAlive, openSandbox, type SandboxRecord } from "../sandbox.ts";
+import { createDeadlines } from "./deadlines.ts";
+import { limitOf, listenInside } from "./listener.ts";
+import {
+  answer,
+  badVersion,
+  CLASS_IN,
+  NOERROR,
+  parseQuery,
+  type Query,
+  REFUSED,
+  refusal,
+  relay,
+  SERVFAIL,
+  TYPE_ANY,
+  TYPE_AXFR,
+  TYPE_IXFR,
+  TYPE_PTR,
+} from "./message.ts";
+import { createHostServers } from "./resolv-conf.ts";
+import { createUpstream, type Server, type Upstream } from "./upstream.ts";
+import { buildZones, type Found, findAddress, findAny, findName, type View, type Zones } from "./zone.ts";
+
+/** Seconds; Docker's. */
+const TTL = 600;
+/** Questions of one container that wait for other servers, at a time. */
+const MAX_PENDING = 256;
+/** Ourselves, as a container sees us: asking there would ask us again. */
+const OWN_ADDRESS = "127.0.0.11";
+
+export interface NameServer extends Disposable {
+  /** What `names` gives has changed: settled when every container on a network with names can ask. Never rejects. */
+  changed(): Promise<void>;
+  /** Milliseconds until a timer is due: for `dozeWhenIdle`. */
+  untilNextTimer(): number | undefined;
+}
+
+export interface NameServerChoices {
+  readonly names: NamesOnNetworks;
+  readonly bootId: string;
+  readonly log: (line: string) => void;
+  /** For tests: the host's resolv.conf. */
+  readonly resolvConf?: string;
+}
+
+/** A container that is served. */
+interface Client {
+  readonly sandbox: string;
+  readonly containerId: string;
+  readonly owned: DisposableStack;
+  readonly ready: Promise<void>;
+  namespace: Fd | undefined;
+  pending: number;
+}
+
+export function createNameServer({ names, bootId, log, resolvConf }: NameServerChoices): NameServer {
+  const deadlines = createDeadlines();
+  const upstream = createUpstream(deadlines);
+  const hostServers = createHostServers(resolvConf);
+  const clients = new Map<string, Client>();
+  /** Built when the next question comes: many changes in a row cost one look. */
+  let zones: Zones | undefined;
+
+  const answerFor = (client: Client, packet: Buffer, overTcp: boolean) => {
+    zones ??= buildZones(names());
+    const view = zones.get(client.containerId);
+    if (view === undefined) return undefined; // on its way out
+    return answerQuery(packet, overTcp, { view, client, upstream, hostServers, log });
+  };
+
+  const close = (client: Client): void => {
+    clients.delete(client.containerId);
+    client.owned.dispose();
+  };
+
+  const open = (containerId: string, sandbox: SandboxRecord): Client => {
+    const owned = new DisposableStack();
+    const start = async (): Promise<void> => {
+      try {
+        const opened = openRecorded(sandbox, bootId);
+        if (opened === undefined) return; // its end is told next
+        client.namespace = owned.use(opened);
+        const answerer = (packet: Buffer, overTcp: boolean) => answerFor(client, packet, overTcp);
+        const listening = await listenInside(opened, answerer, { deadlines, log });
+        if (owned.disposed) listening[Symbol.dispose]();
+        else owned.use(listening);
+      } catch (error) {
+        if (owned.disposed) return; // it ended meanwhile
+        log(withContext(`container DNS of ${containerId.slice(0, 12)}`, error).message);
+        close(client); // tried again at the next change
+      }
+    };
+    const client: Client = {
+      sandbox: sandboxKey(sandbox),
+      containerId,
+      owned,
+      namespace: undefined,
+      pending: 0,
+      // Not before `client` is there.
+      ready: Promise.resolve().then(start),
+    };
+    clients.set(containerId, client);
+    return client;
+  };
+
+  const changed = async (): Promise<void> => {
+    zones = undefined;
+    const wanted = new Map<string, SandboxRecord>();
+    for (const { containerId, sandbox } of names()) wanted.set(containerId, sandbox);
+    for (const client of [...clients.values()]) {
+      const sandbox = wanted.get(client.containerId);
+      if (sandbox === undefined || sandboxKey(sandbox) !== client.sandbox) close(client);
+    }
+    const opened = [...wanted].map(([id, sandbox]) => clients.get(id) ?? open(id, sandbox));
+    await Promise.all(opened.map(({ ready }) => ready));
+  };
+
+  return {
+    changed: () => changed().catch((error: unknown) => log(withContext("container DNS", error).message)),
+    untilNextTimer: deadlines.untilNext,
+    [Symbol.dispose]: () => {
+      for (const client of [...clients.values()]) close(client);
+      deadlines[Symbol.dispose]();
+    },
+  };
+}
+
+/** What makes a sandbox this one and no later one of the same container. */
+function sandboxKey({ pid, startTime, path, inode, bootId }: SandboxRecord): string {
+  return [pid, startTime, path, inode, bootId].join(" ");
+}
+
+/** The namespace of a sandbox that is known already; undefined when it has gone. */
+function openRecorded(sandbox: SandboxRecord, bootId: string): Fd | undefined {
+  const { pid, path } = sandbox;
+  if (!isAlive(sandbox, bootId)) return undefined;
+  try {
+    const opened = openSandbox(pid === undefined ? { path: path ?? "" } : { pid }, bootId);
+    if (opened.record.inode === sandbox.inode && opened.record.startTime === sandbox.startTime) return opened.namespace;
+    opened.namespace.close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof CtrError && error.kind === "not-found") return undefined;
+    throw error;
+  }
+}
+
+interface Asked {
+  readonly view: View;
+  readonly client: Client;
+  readonly upstream: Upstream;
+  readonly hostServers: () => readonly string[];
+  readonly log: (line: string) => void;
+}
+
+/** The answer to a packet: ours at once, another server's later. */
+function answerQuery(packet: Buffer, overTcp: boolean, asked: Asked): Buffer | Promise<Buffer | undefined> | undefined {
+  const received = parseQuery(packet);
+  if (received === undefined) return undefined;
+  if (received.kind === "refused") return refusal(packet, received.code);
+  const { query } = received;
+  if (query.ednsVersion !== 0) return badVersion(packet, query);
+  const limit = limitOf(query.udpBytes, overTcp);
+  if (query.class !== CLASS_IN || query.type === TYPE_AXFR || query.type === TYPE_IXFR)
+    return answer(packet, query, REFUSED, [], { limit, ttl: 0 });
+  const found = find(asked.view, query);
+  if (found !== undefined)
+    return answer(packet, query, NOERROR, found.records, { limit, ttl: TTL, first: found.first });
+  return forward(packet, query, { ...asked, limit, overTcp });
+}
+
+function find(view: View, { name, type }: Query): Found | undefined {
+  if (type === TYPE_PTR || name.endsWith("\x04arpa")) {
+    const found = findAddress(view, name);
+    return found === undefined || type === TYPE_PTR || type === TYPE_ANY ? found : { records: [], first: 0 };
+  }
+  return type === TYPE_ANY ? findAny(view, name) : findName(view, name, type);
+}
+
+/** Asks the servers of the container, or the host's. */
+async function forward(
+  packet: Buffer,
+  query: Query,
+  {
+    view,
+    client,
+    upstream,
+    hostServers,
+    log,
+    limit,
+    overTcp,
+  }: Asked & { readonly limit: number; readonly overTcp: boolean },
+): Promise<Buffer | undefined> {
+  const fail = (question: Buffer) => Buffer.from(answer(question, query, SERVFAIL, [], { limit, ttl: 0 }));
+  // The packet's memory is the event loop's.
+  const question = Buffer.from(packet);
+  if (client.pending >= MAX_PENDING) return fail(question);
+  client.pending += 1;
+  try {
+    const reply = await upstream.ask({ packet: question, query, ...serversFor(view, client, hostServers), overTcp });
+    if (reply === undefined) return fail(question);
+    return Buffer.from(relay(reply, question, query, limit));
+  } catch (error) {
+    log(withContext("ask another name server", error).message);
+    return fail(question);
+  } finally {
+    client.pending -= 1;
+  }
+}
+
+/**
+ * Servers of `--dns` are asked from inside the container, as it would ask them itself: so a network without a way out
+ * keeps its promise. The host's are asked from the host, where 127.0.0.53 is somebody; not for a container that has no
+ * way out (CVE-2024-29018).
+ */
+function serversFor(
+  { servers, mayAskHost }: View,
+  client: Client,
+  hostServers: () => readonly string[],
+): { readonly servers: readonly Server[]; readonly group: string } {
+  if (servers.length === 0) {
+    return { group: "host", servers: mayAskHost ? hostServers().map((address) => ({ address })) : [] };
+  }
+  const { namespace, containerId } = client;
+  const inside = namespace === undefined ? [] : servers.filter((address) => address !== OWN_ADDRESS);
+  return { group: containerId, servers: inside.map((address) => ({ address, ...(namespace && { namespace }) })) };
+}
