@@ -1,7 +1,7 @@
 /**
  * Speed and memory of what is done with images beside the engines that are installed: import, load, save, commit of the
  * same files, and `tar` as the floor. Rounds alternate, a number is their median. Runs inside scripts/private-host
- * (`scripts/bench images` does that, with /tmp in memory); dockerd is there if DOCKER_HOST is set.
+ * (`scripts/bench images` does that, in memory); dockerd is there if DOCKER_HOST is set.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { imageArchive } from "../lib/engine.ts";
