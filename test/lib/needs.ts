@@ -23,6 +23,7 @@ const NEEDS = {
   zsh: () => Bun.which("zsh") !== null || "no zsh",
   fish: () => Bun.which("fish") !== null || "no fish",
   btrfs: () => Bun.which("mkfs.btrfs", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` }) !== null || "no mkfs.btrfs",
+  dig: () => Bun.which("dig") !== null || "no dig (bind9-dnsutils)",
   strace: () => Bun.which("strace") !== null || "no strace",
   sanitizers: () =>
     ["libasan.so", "libubsan.so"].every((name) =>
