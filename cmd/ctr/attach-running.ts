@@ -1,7 +1,7 @@
 /** Attaching to a container that runs. */
 
+import { connectRunning } from "../../internal/container/connect.ts";
 import type { ContainerRecord } from "../../internal/container/record.ts";
-import { connectRunning } from "../../internal/container/start.ts";
 import type { Engine } from "../../internal/db/engine.ts";
 import { attachedSession, type Session } from "./stream.ts";
 import { terminalSize } from "./terminal.ts";

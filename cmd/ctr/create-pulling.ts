@@ -1,6 +1,8 @@
 /** Creating a container with its image pulled first, as `--pull` says. What pulls is only loaded when it has to. */
 import { type Created, type CreateOptions, createContainer } from "../../internal/container/create.ts";
+import { tidyUp } from "../../internal/container/leftovers.ts";
 import type { Engine } from "../../internal/db/engine.ts";
+import { CtrError } from "../../internal/errors/error.ts";
 import { UsageError } from "./flags.ts";
 import { printError } from "./output.ts";
 
@@ -37,13 +39,23 @@ export async function createPulling(
   const onImageMissing = (name: string) => {
     missing = name;
   };
+  const create = async (more: Pick<CreateOptions, "onImageMissing"> = {}) => {
+    try {
+      return createContainer(engine, { ...wanted, ...more });
+    } catch (error) {
+      // Nothing has been recorded. A name may belong to what a crash left behind.
+      if (!(error instanceof CtrError) || error.kind !== "conflict") throw error;
+      await tidyUp(engine);
+      return createContainer(engine, { ...wanted, ...more });
+    }
+  };
   try {
-    return createContainer(engine, { ...wanted, onImageMissing });
+    return await create({ onImageMissing });
   } catch (error) {
     // Nothing has been done yet: the image is looked up before the first effect.
     if (missing === undefined || (flags.pull !== "missing" && flags.pull !== "")) throw error;
   }
   if (!flags.quiet) printError(`Unable to find image '${missing}' locally`);
   await pull();
-  return createContainer(engine, wanted);
+  return await create();
 }

@@ -1,8 +1,9 @@
 /** The second half of `ctr run`, loaded while the container's interpreters start. */
-import { collect } from "../../internal/container/collect.ts";
+import { whenStarted } from "../../internal/container/connect.ts";
+import { tidyUp } from "../../internal/container/leftovers.ts";
 import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts";
 import { runtimeSpec, withServers } from "../../internal/container/spec.ts";
-import { sendStart, whenStarted } from "../../internal/container/start.ts";
+import { sendStart } from "../../internal/container/start.ts";
 import { openEngine } from "../../internal/db/engine.ts";
 import { checkLog } from "./check-log.ts";
 import { checkCidFile, writeCidFile } from "./cid-file.ts";
@@ -50,9 +51,10 @@ export async function runContainer(
   if (!isAttached) {
     for (const warning of await whenStarted(connection)) printError(`WARNING: ${warning}`);
     connection.end();
-    collect(engine);
+    await tidyUp(engine);
     return 0;
   }
+  let tidied: Promise<void> | undefined;
   const ending = await attachedSession(connection, {
     streams: attached,
     isTty,
@@ -61,8 +63,9 @@ export async function runContainer(
     onStarted(more) {
       for (const warning of more) printError(`WARNING: ${warning}`);
       // The container runs: now is the time to look after what others left behind.
-      collect(engine);
+      tidied = tidyUp(engine);
     },
   });
+  await tidied;
   return ending.kind === "exited" ? ending.status : 0;
 }

@@ -3,8 +3,8 @@
  * the terminal's size, signals, and the keys that detach.
  */
 
-import type { ToContainer } from "../../internal/container/start.ts";
-import { startFailure } from "../../internal/container/start.ts";
+import type { ToContainer } from "../../internal/container/connect.ts";
+import { startFailure } from "../../internal/container/connect.ts";
 import { CtrError } from "../../internal/errors/error.ts";
 import { STDIN_WINDOW, type Streams } from "../../internal/ipc/supervisor.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";

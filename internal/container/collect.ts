@@ -33,6 +33,7 @@ import { exists, getdents64, removeTree } from "../sys/file.ts";
 import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
 import { cgroupPathOf } from "./cgroup-place.ts";
 import { nowRfc3339 } from "./clock.ts";
+import { collectedMark } from "./leftovers.ts";
 import { isId } from "./names.ts";
 import type { ContainerRecord, RuntimeRecord } from "./record.ts";
 import { releaseContainer } from "./release.ts";
@@ -97,7 +98,7 @@ export function collectStarts(engine: Engine): unknown[] {
 
 /** Once after each boot, which the state directory does not survive: containers' directories that no row speaks of. */
 function collectAfterBoot(engine: Engine): void {
-  const done = `${engine.state}/collected`;
+  const done = collectedMark(engine.state);
   if (exists(AT_FDCWD, done)) return;
   // Listed before the rows are asked for: a row is there before its directory, and goes after it.
   for (const id of namesIn(`${engine.root}/containers`)) {

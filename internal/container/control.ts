@@ -6,8 +6,9 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { FromSupervisor, ToSupervisor } from "../ipc/supervisor.ts";
 import { afterSupervisor, refresh } from "./collect.ts";
+import { connectSupervisor, type ToContainer } from "./connect.ts";
 import type { ContainerRecord } from "./record.ts";
-import { connectSupervisor, startContainer, type ToContainer } from "./start.ts";
+import { startContainer } from "./start.ts";
 import { isLive } from "./states.ts";
 import { findContainer } from "./store.ts";
 

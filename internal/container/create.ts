@@ -16,7 +16,6 @@ import type { MountPoint } from "../volume/mount-point.ts";
 import { parseImageVolume, type WantedMount } from "../volume/mount-spec.ts";
 import { inheritMounts, reserveMounts } from "../volume/store.ts";
 import { nowRfc3339 } from "./clock.ts";
-import { collect } from "./collect.ts";
 import { mergeEnv } from "./env.ts";
 import { mergeHealthcheck } from "./health.ts";
 import { generateId, parseName } from "./names.ts";
@@ -25,7 +24,7 @@ import { checkResources, checkUlimits } from "./resource-limits.ts";
 import { withId } from "./shared-namespaces.ts";
 import { type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
 import { forgetStart } from "./starting.ts";
-import { containerById, findContainer, idOfName, insertContainer, type Keeper, keeperFields } from "./store.ts";
+import { containerById, findContainer, insertContainer, type Keeper, keeperFields } from "./store.ts";
 
 export interface CreateOptions {
   /** As the user named it. */
@@ -80,10 +79,6 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   }
   const inherited = donors(engine, flags.hostConfig.VolumesFrom ?? []);
   const wanted = allMounts(flags, Object.keys(config.Volumes ?? {}), inherited);
-  if (flags.name !== undefined && idOfName(engine, parseName(flags.name)) !== undefined) {
-    // The name may belong to what a crash left behind.
-    collect(engine);
-  }
   const record = transaction(engine.db, () => {
     // In the transaction: from here on a removal of the image leaves its layers to this container.
     lowerDirectories(engine, image.layers);

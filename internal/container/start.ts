@@ -1,23 +1,19 @@
 /** The client's half of a start: a supervisor, the container claimed for it, and the conversation with it. */
 import type { Engine } from "../db/engine.ts";
-import { CtrError } from "../errors/error.ts";
-import { type Connection, connectFd, connectUnix } from "../ipc/connection.ts";
+import { connectFd } from "../ipc/connection.ts";
 import {
   type FromSupervisor,
   type Streams,
   SUPERVISOR_CLIENT,
-  supervisorSocket,
   type TerminalSize,
   type ToSupervisor,
 } from "../ipc/supervisor.ts";
 import { handOver } from "../runtime/hand-over.ts";
 import type { Spec } from "../spec/runtime.ts";
+import { type ToContainer, whenStarted } from "./connect.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type NewSupervisor, spawnSupervisor } from "./spawn-supervisor.ts";
 import { claim } from "./store.ts";
-
-/** The client's end of a conversation with a supervisor. */
-export type ToContainer = Connection<FromSupervisor, ToSupervisor>;
 
 export interface StartOptions {
   /** What the client wants to be attached to from the first byte on; without it the connection ends once it runs. */
@@ -75,33 +71,4 @@ export async function startContainer(engine: Engine, record: ContainerRecord): P
   } finally {
     connection.end();
   }
-}
-
-/** Waits for the answer to `start` or `exec`; the warnings that came with it. Throws the failure. */
-export async function whenStarted(connection: ToContainer): Promise<readonly string[]> {
-  const message = await connection.receive();
-  if (message?.type === "started") return message.warnings ?? [];
-  throw startFailure(message);
-}
-
-/** What a message that is not `started` means. */
-export function startFailure(message: FromSupervisor | undefined): CtrError {
-  if (message === undefined) return new CtrError("unavailable", "the supervisor ended before the container ran");
-  if (message.type !== "failed") return new CtrError("internal", `the supervisor said ${message.type} to a start`);
-  return new CtrError("invalid", message.message, { exitStatus: message.exitStatus });
-}
-
-/** A conversation with the supervisor of a running container. Throws `conflict` when that came to its end meanwhile. */
-export async function connectRunning(engine: Engine, record: ContainerRecord): Promise<ToContainer> {
-  try {
-    return await connectSupervisor(engine, record);
-  } catch (error) {
-    if (!(error instanceof CtrError) || error.kind !== "unavailable") throw error;
-    throw new CtrError("conflict", `container ${record.id} is not running`, { cause: error });
-  }
-}
-
-/** A conversation with the supervisor of a container. Throws `unavailable` if nobody answers. */
-export async function connectSupervisor(engine: Engine, record: ContainerRecord): Promise<ToContainer> {
-  return await connectUnix<FromSupervisor, ToSupervisor>(supervisorSocket(engine.state, record.id), SUPERVISOR_CLIENT);
 }

@@ -1,8 +1,8 @@
 /** `ctr exec`: another program in a running container. */
-import { refresh } from "../../../internal/container/collect.ts";
+import { connectRunning, whenStarted } from "../../../internal/container/connect.ts";
 import { environmentFromFlags } from "../../../internal/container/env-flags.ts";
+import { currentRecord } from "../../../internal/container/leftovers.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
-import { connectRunning, whenStarted } from "../../../internal/container/start.ts";
 import { findContainer } from "../../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
@@ -45,7 +45,7 @@ export const command = defineCommand({
       throw new CtrError("invalid", `the working directory '${workdir}' is invalid, it needs to be an absolute path`);
     }
     using engine = openEngine(directories);
-    const connection = await connectRunning(engine, findRunning(engine, name));
+    const connection = await connectRunning(engine, await findRunning(engine, name));
     const streams = { stdin: flags.interactive, stdout: true, stderr: true };
     const size = tty ? terminalSize() : undefined;
     connection.send({
@@ -80,8 +80,8 @@ async function startDetached(connection: Parameters<typeof whenStarted>[0]): Pro
   }
 }
 
-function findRunning(engine: Engine, name: string): ContainerRecord {
-  const record = refresh(engine, findContainer(engine, name));
+async function findRunning(engine: Engine, name: string): Promise<ContainerRecord> {
+  const record = await currentRecord(engine, findContainer(engine, name));
   if (record === undefined) throw new CtrError("not-found", `No such container: ${name}`);
   switch (record.state) {
     case "running":
