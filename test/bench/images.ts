@@ -6,6 +6,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { imageArchive } from "../lib/engine.ts";
 import { requirePrivateHost } from "../lib/host.ts";
+import { keepTable, versionOf } from "./page.ts";
 
 requirePrivateHost();
 const ROUNDS = process.argv.includes("--quick") ? 3 : 5;
@@ -219,3 +220,8 @@ rows.push(
 
 const table = ["| | aim | measured |", "|---|---|---|", ...rows].join("\n");
 console.log(`\n${table}`);
+keepTable(
+  "images",
+  table,
+  [CTR, ...(hasDocker ? ["docker"] : []), ...(podman === undefined ? [] : ["podman"])].map(versionOf),
+);

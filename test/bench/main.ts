@@ -4,11 +4,11 @@
  * Prints one number per line, then the table; `--write` keeps the table in docs/performance.md.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
 import { imageArchive } from "../lib/engine.ts";
 import { kernelFile, processes, requirePrivateHost } from "../lib/host.ts";
 import { waitFor } from "../lib/wait.ts";
 import { writeManyImages } from "./many-images.ts";
+import { keepTable, versionOf } from "./page.ts";
 
 requirePrivateHost();
 const isQuick = process.argv.includes("--quick");
@@ -405,34 +405,8 @@ const table = [
 ].join("\n");
 console.log(`\n${table}`);
 
-function versionOf(peer: Peer): string {
-  const shown =
-    Bun.spawnSync([peer.command[0] ?? "", "--version"])
-      .stdout.toString()
-      .split("\n")[0] ?? "";
-  return shown.replace(/,.*/, "");
-}
-
-if (process.argv.includes("--write")) {
-  const processor = cpus();
-  writeFileSync(
-    `${import.meta.dir}/../../docs/performance.md`,
-    `# Speed and memory
-
-\`npm run bench\` prints this table; \`scripts/bench --write\` keeps it here. Every engine runs the same root file system
-(busybox and a probe, 2.7 MB) in one pretend host: private mount, network and PID namespaces, dockerd and containerd with
-stores of their own on the same disk. Rounds alternate between the engines; a number is the median of ${ROUNDS} rounds (3 for
-rates and logs) of the whole command, from spawn to exit. In brackets: how many times better ctr is.
-
-${table}
-
-Measured ${new Date().toISOString().slice(0, 10)} at commit ${Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"]).stdout.toString().trim()}: ${processor.length} × ${processor[0]?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB,
-Linux ${release()}, cgroup v1. ${[...engines, ...runtimes].map(versionOf).join("; ")}.
-
-* \`runc\` and \`crun\` run a bundle: no image, no log, no record, no supervisor; the floor under any engine.
-* Private memory is \`Private_Clean + Private_Dirty\` of \`smaps_rollup\`; beside a supervisor stand containerd's shim and
-  conmon, beside netd stands dockerd.
-* A wake-up is any context switch of any thread while nothing happens.
-`,
-  );
-}
+keepTable(
+  "run",
+  table,
+  [...engines, ...runtimes].map(({ command }) => versionOf(command[0] ?? "")),
+);

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { imageArchive } from "../lib/engine.ts";
 import { requirePrivateHost } from "../lib/host.ts";
 import { waitFor } from "../lib/wait.ts";
+import { keepTable, versionOf } from "./page.ts";
 
 requirePrivateHost();
 const isQuick = process.argv.includes("--quick");
@@ -168,6 +169,19 @@ try {
   const measured = await call(ctr, "pull", large);
   console.log(`pull-of-${isQuick ? "512MB" : "2GB"}-layer ctr ${(measured.ms / 1000).toFixed(1)} s`);
   console.log(`pull-of-${isQuick ? "512MB" : "2GB"}-layer-peak-memory ctr ${measured.peak.toFixed(0)} MB`);
+  const ratio = taken.has("docker") ? `${ms("docker").toFixed(0)} ms (${(ms("docker") / ms("ctr")).toFixed(1)}×)` : "–";
+  const peak = Math.max(...(taken.get("ctr") ?? []).map((one) => one.peak));
+  const table = [
+    "| | aim | ctr | docker |",
+    "|---|---|---:|---:|",
+    `| pull of 4 layers, gzip | docker / 3; ≤ 150 MB | ${ms("ctr").toFixed(0)} ms, peak ${peak.toFixed(0)} MB | ${ratio} |`,
+    `| pull of one layer of ${isQuick ? "512 MB" : "2 GB"} | ≤ 150 MB | ${(measured.ms / 1000).toFixed(1)} s, peak ${measured.peak.toFixed(0)} MB | – |`,
+  ].join("\n");
+  keepTable(
+    "pull",
+    table,
+    peers.map(({ command }) => versionOf(command[0] ?? "")),
+  );
 } finally {
   await registry.end();
   rmSync(home, { recursive: true, force: true });
