@@ -1,5 +1,5 @@
 /** Names in a file system: stat, make, link, remove, attributes. All relative to a directory descriptor. */
-import { EEXIST, ENODATA, EOPNOTSUPP, ERANGE, isErrno } from "../errors/error.ts";
+import { EEXIST, ELOOP, ENODATA, ENOENT, ENOTDIR, EOPNOTSUPP, ERANGE, isErrno } from "../errors/error.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -350,7 +350,8 @@ export function replaceFile(path: string, content: string | Uint8Array, mode = 0
 
 /**
  * Removes a directory tree below descriptors, never through a link and never into another mount; `path` itself may lead
- * through both. Missing is fine. However deep the tree is, few descriptors are open at a time.
+ * through both. Missing is fine, and so are others who remove it at the
+ * same time. However deep the tree is, few descriptors are open at a time.
  */
 export function removeTree(dirfd: number, path: PathBytes): void {
   const bytes = typeof path === "string" ? new TextEncoder().encode(path) : path;
@@ -371,7 +372,7 @@ const MAX_OPEN_DEPTH = 64;
 function removeBelow(dirfd: number, name: PathBytes, top: Fd | undefined, depth: number): void {
   using directory = openDirectory(dirfd, name, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
   if (directory !== undefined) {
-    let entries = getdents64(directory.number);
+    let entries = entriesLeft(directory);
     while (entries.length > 0) {
       for (const entry of entries) {
         const mayBeDirectory = entry.kind === S_IFDIR || entry.kind === 0;
@@ -381,21 +382,35 @@ function removeBelow(dirfd: number, name: PathBytes, top: Fd | undefined, depth:
       }
       if (top !== undefined) break;
       lseek(directory.number, 0, 0);
-      entries = getdents64(directory.number);
+      entries = entriesLeft(directory);
     }
   }
   unlinkQuietly(dirfd, name, directory === undefined ? 0 : AT_REMOVEDIR);
 }
 
+/** Of a directory that another process has removed since it was opened, the kernel says ENOENT: nothing is left. */
+function entriesLeft(directory: Fd): DirectoryEntry[] {
+  try {
+    return getdents64(directory.number);
+  } catch (error) {
+    if (!isErrno(error, ENOENT)) throw error;
+    return [];
+  }
+}
+
 function moveUp(from: Fd, name: Uint8Array, top: Fd): void {
-  renameat2(from.number, name, top.number, `.removing-${crypto.randomUUID()}`);
+  try {
+    renameat2(from.number, name, top.number, `.removing-${crypto.randomUUID()}`);
+  } catch (error) {
+    // Another process was faster.
+    if (!isErrno(error, ENOENT)) throw error;
+  }
 }
 
 function openDirectory(dirfd: number, path: PathBytes, resolve: number): Fd | undefined {
   const how = new BigUint64Array([BigInt(O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0n, BigInt(resolve)]);
   const result = Number(lib.ctr_openat2(dirfd, cstr(path), how, 24));
   if (result >= 0) return new Fd(result);
-  const [ENOENT, ENOTDIR, ELOOP] = [2, 20, 40];
   if (-result !== ENOENT && -result !== ENOTDIR && -result !== ELOOP) check("open", result, path);
   return undefined;
 }

@@ -47,3 +47,19 @@ test("a tree deeper than descriptors last goes too", () => {
   removeTree(AT_FDCWD, `${directory}/d`);
   expect(readdirSync(directory)).toEqual([]);
 });
+
+test("several processes may remove the same tree at once", async () => {
+  for (let at = 0; at < 400; at++) mkdirSync(`${directory}/tree/${at}/a/b`, { recursive: true });
+  const source = `import { removeTree } from ${JSON.stringify(`${import.meta.dir}/file.ts`)};
+    await Bun.stdin.text();
+    removeTree(-100, ${JSON.stringify(`${directory}/tree`)});`;
+  const command = [process.execPath, "-e", source];
+  const removers = Array.from({ length: 4 }, () => Bun.spawn(command, { stdin: "pipe", stderr: "pipe" }));
+  // All of them wait for the end of their input, so that none has done it before the others begin.
+  for (const { stdin } of removers) await stdin.end();
+  const ends = await Promise.all(
+    removers.map(async (one) => [await one.exited, await new Response(one.stderr).text()]),
+  );
+  expect(ends).toEqual(removers.map(() => [0, ""]));
+  expect(readdirSync(directory)).toEqual([]);
+}, 30_000);
