@@ -1,8 +1,8 @@
 /** What is done with images and shown of them: history, export, the filters and formats of images, inspect. */
 import { describe, expect } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { imageArchive, tempEngine } from "../lib/engine.ts";
-import { isDocker, needs } from "../lib/needs.ts";
+import { binary, isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { tree } from "../lib/tree.ts";
 
@@ -379,6 +379,24 @@ describe("tag and rmi", () => {
       /refusing to create a tag with a digest/,
     );
     expect(await engine.fails(1, "tag", "nosuch", "x")).toContain("No such image: nosuch:latest");
+  });
+
+  test.if(needs("ctr", "strace"))("save and export: killed just before the end, no file is there", async () => {
+    const id = await engine.ok("create", image, "true");
+    for (const words of [
+      ["save", "-o"],
+      ["export", "-o"],
+    ] as const) {
+      const directory = fresh("killed");
+      mkdirSync(directory);
+      const subject = words[0] === "save" ? image : id;
+      const kill = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=linkat", "-e", "inject=linkat:signal=KILL"];
+      const command = [...kill, binary(), ...words, `${directory}/out.tar`, subject];
+      const child = Bun.spawn(command, { env: { ...process.env, ...engine.env }, stdout: "ignore", stderr: "ignore" });
+      expect(await child.exited).toBe(137);
+      expect(readdirSync(directory)).toEqual([]);
+    }
+    await engine.ok("rm", id);
   });
 
   test("save and load: several images in one archive, by name and by id; what loads is told", async () => {
