@@ -40,7 +40,7 @@ export async function pushImages(engine: Engine, options: PushOptions): Promise<
     throw new CtrError("invalid", "tag can't be used with --all-tags/-a");
   }
   const reference = options.allTags === true ? parsed : { ...parsed, tag: parsed.tag ?? "latest" };
-  options.onEvent({ status: `The push refers to repository [${familiarName(reference)}]` });
+  options.onEvent({ status: `The push refers to repository [${reference.domain}/${reference.path}]` });
   const images = imagesToPush(engine, reference);
   const abort = new AbortController();
   await using repository = await openRepository(reference, {

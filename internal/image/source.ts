@@ -42,7 +42,7 @@ async function* download(url: string): AsyncGenerator<Uint8Array, void, undefine
   const abort = new AbortController();
   let timer = setTimeout(() => abort.abort(), SILENCE_MS);
   try {
-    const response = await fetch(url, { signal: abort.signal });
+    const response = await ask(url, abort.signal);
     if (!response.ok) throw new CtrError("not-found", `the server answered ${response.status} ${response.statusText}`);
     if (response.body === null) throw new CtrError("invalid", "the server sent nothing");
     for await (const chunk of response.body) {
@@ -56,5 +56,16 @@ async function* download(url: string): AsyncGenerator<Uint8Array, void, undefine
     throw error;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+async function ask(url: string, signal: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(url, { signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    // Only where it failed: what registries need is not loaded for an import.
+    const { fetchFailure } = await import("../registry/transport.ts");
+    throw fetchFailure("get", error);
   }
 }

@@ -2,7 +2,7 @@
 
 import { Authorization, type AuthorizationOptions } from "./authorization.ts";
 import type { Authority } from "./credentials.ts";
-import { RegistryError } from "./registry-error.ts";
+import { RegistryError, shown } from "./registry-error.ts";
 import { type RetryOptions, withRetries } from "./retry.ts";
 import type { Endpoint } from "./settings.ts";
 import { type Answer, describe, type Method, type Request, type Transport } from "./transport.ts";
@@ -85,7 +85,11 @@ export class Session {
   async url(target: string | URL): Promise<URL> {
     if (target instanceof URL) return target;
     this.#scheme ??= this.#findScheme();
-    return new URL(`${await this.#scheme}://${this.endpoint.host}${this.endpoint.prefix}${target}`);
+    const url = `${await this.#scheme}://${this.endpoint.host}${this.endpoint.prefix}${target}`;
+    const parsed = URL.parse(url);
+    // A reference's host is checked where it is parsed, but for the number of its port.
+    if (parsed === null) throw new RegistryError("invalid", `${shown(url, 200)}: invalid port`);
+    return parsed;
   }
 
   /** The identity token for the password we were given, where there is a token server that gives one. */

@@ -231,16 +231,20 @@ class Watch {
 
   /** What an error of fetch means; our own reasons come through as they are. */
   explain(error: unknown): unknown {
-    if (error instanceof CtrError) return error;
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const found = FETCH_ERRORS.find(({ codes }) => codes.includes(code));
-    const why = found?.why ?? `the request failed${code === "" ? "" : `: ${shown(code, 60)}`}`;
-    return new RegistryError(found?.kind ?? "unavailable", `${this.#context}: ${why}`, {
-      isTransient: found?.isTransient ?? false,
-      ...(found?.isUnreached === true ? { code: UNREACHED } : {}),
-      cause: error,
-    });
+    return error instanceof CtrError ? error : fetchFailure(this.#context, error);
   }
+}
+
+/** What an error thrown by fetch means; `context` is what was asked. */
+export function fetchFailure(context: string, error: unknown): RegistryError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const found = FETCH_ERRORS.find(({ codes }) => codes.includes(code));
+  const why = found?.why ?? `the request failed${code === "" ? "" : `: ${shown(code, 60)}`}`;
+  return new RegistryError(found?.kind ?? "unavailable", `${context}: ${why}`, {
+    isTransient: found?.isTransient ?? false,
+    ...(found?.isUnreached === true ? { code: UNREACHED } : {}),
+    cause: error,
+  });
 }
 
 /** The `code` of the error when a host was not even reached. */

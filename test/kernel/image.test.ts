@@ -229,6 +229,9 @@ describe("import", () => {
     expect(await refused("import", "--platform", "windows", archive)).toContain("not supported");
     using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("gone", { status: 404 }) });
     expect(await refused("import", `http://127.0.0.1:${server.port}/x.tar`)).toContain("the server answered 404");
+    const nobody = `http://127.0.0.1:${server.port}/x.tar`;
+    await server.stop(true);
+    expect(await refused("import", nobody)).toContain("connection refused");
   });
 
   test.if(needs("ctr"))("import: a full disk is told, and nothing stays", async () => {

@@ -124,6 +124,8 @@ describe("docker-registry", () => {
       "does not match the specified platform: wanted linux/s390x, actual: linux/",
     );
     expect(await engine.fails(1, "push", `127.0.0.1:1/${minimal}`)).toContain("An image does not exist locally");
+    const hub = await engine.ctr("push", "nosuch");
+    expect(hub.stdout).toBe("Using default tag: latest\nThe push refers to repository [docker.io/library/nosuch]\n");
     await engine.ok("tag", minimal, "127.0.0.1:1/min");
     expect(await engine.fails(1, "push", "127.0.0.1:1/min")).toContain("connection refused");
     await engine.ok("rmi", "127.0.0.1:1/min");

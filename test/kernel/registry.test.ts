@@ -609,6 +609,10 @@ describe("faults", () => {
       'Get "http://127.0.0.1:1/v2/public/app/manifests/v1": connection refused',
     );
     expect(performance.now() - started).toBeLessThan(1000);
+    await using impossible = await open("127.0.0.1:99999");
+    expect((await failureOf(impossible.manifest("v1"))).message).toBe(
+      "http://127.0.0.1:99999/v2/public/app/manifests/v1: invalid port",
+    );
   });
 
   test("a connection on which nothing comes is given up, before and in the middle of a body", async () => {
