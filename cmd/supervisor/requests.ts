@@ -4,7 +4,6 @@ import { STDIN_WINDOW, type Streams, type ToSupervisor } from "../../internal/ip
 import type { Fd } from "../../internal/sys/fd.ts";
 import { pidfdSendSignal } from "../../internal/sys/process.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
-import { startExec } from "./exec.ts";
 import { failure } from "./failure.ts";
 import type { Input } from "./input.ts";
 import type { Client } from "./output.ts";
@@ -61,8 +60,11 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
       if (request.size !== undefined) resize(program, request.size.rows, request.size.columns);
       return await follow(client, () => supervision.program(), request.streams);
     }
-    case "exec":
+    case "exec": {
+      // Most containers never see one.
+      const { startExec } = await import("./exec.ts");
       return await startExec(supervision, client, request);
+    }
     case "stop":
       await supervision.stop(request.signal, request.timeoutMs, request.isShutdown);
       return done(client);

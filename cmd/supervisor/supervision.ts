@@ -3,6 +3,7 @@
  * recorded here.
  */
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
+import { type Confinement, confinementOf } from "../../internal/container/confinement.ts";
 import { recordContainerEvent } from "../../internal/container/event.ts";
 import { healthPlan, STARTING } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
@@ -10,7 +11,6 @@ import type { LogSink } from "../../internal/container/log/sink.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import { releaseContainer } from "../../internal/container/release.ts";
 import { wantsRestart } from "../../internal/container/restart-rule.ts";
-import { type Confinement, confinementOf, runtimeSpec, withServers } from "../../internal/container/spec.ts";
 import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
 import { endingTransaction, transaction } from "../../internal/db/database.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
@@ -18,8 +18,7 @@ import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
-import { seccompProgram } from "../../internal/security/seccomp.ts";
-import type { Process } from "../../internal/spec/runtime.ts";
+import type { Process, Spec } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
@@ -190,7 +189,9 @@ export class Supervision {
 
   /** The filter for a further program with these capabilities. */
   async seccomp(process: Process): Promise<Uint8Array | undefined> {
-    return this.#run === undefined ? undefined : await seccompProgram({ ...this.#run.confinement, process });
+    if (this.#run === undefined) return undefined;
+    const { seccompProgram } = await import("../../internal/security/seccomp.ts");
+    return await seccompProgram({ ...this.#run.confinement, process });
   }
 
   /**
@@ -400,14 +401,7 @@ export class Supervision {
     try {
       started =
         early === undefined
-          ? await launch(
-              runtimeSpec(
-                this.#engine,
-                await withServers(this.#record),
-                size === undefined ? {} : { consoleSize: size },
-              ),
-              ends.fds,
-            )
+          ? await launch(await this.#spec(size), ends.fds)
           : await launchWaiting(early.init, confinement);
       const pid = started.pid;
       const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
@@ -440,6 +434,13 @@ export class Supervision {
       await detachNetwork(this.#engine, this.#record).catch(ignore);
       throw error;
     }
+  }
+
+  /** For a start that no client has made the spec of: loaded when there is one. */
+  async #spec(size: TerminalSize | undefined): Promise<Spec> {
+    const { runtimeSpec, withServers } = await import("../../internal/container/spec.ts");
+    const record = await withServers(this.#record);
+    return runtimeSpec(this.#engine, record, size === undefined ? {} : { consoleSize: size });
   }
 
   /** Asks netd for the endpoint. When init is dead, its own last words say why, not netd's about a namespace that is gone. */

@@ -13,7 +13,6 @@ import {
   READONLY_PATHS,
   thermalThrottlePaths,
 } from "../security/paths.ts";
-import { DEFAULT_SECCOMP, profileSeccomp } from "../security/seccomp.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { makeWritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
@@ -26,6 +25,7 @@ import type { MountPoint } from "../volume/mount-point.ts";
 import { checkPropagation } from "../volume/propagation.ts";
 import { makeSources, usersOf } from "../volume/store.ts";
 import { specCgroupsPath } from "./cgroup-place.ts";
+import { annotationsOf } from "./confinement.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
@@ -33,16 +33,6 @@ import type { ContainerRecord, HostConfig } from "./record.ts";
 import { resourcesOf } from "./resources.ts";
 import { type Donors, donorsOf, ipcMounts, namespacesOf } from "./shared-namespaces.ts";
 import { containerById } from "./store.ts";
-
-/** What init is told beside the runtime-spec: annotations of the spec, which no other tool's bundle has. */
-export const ANNOTATIONS = {
-  /** "true": the reaper of `--init` is PID 1. */
-  init: "ctr.init",
-  /** Names and numbers of `--group-add`, separated by commas. */
-  groupAdd: "ctr.group-add",
-  /** "true": a volume is a block device, so the list of devices holds only once init has mounted it. */
-  devicesWhenReady: "ctr.devices-when-ready",
-} as const;
 
 export interface StartContext {
   readonly consoleSize?: TerminalSize | undefined;
@@ -242,37 +232,6 @@ export function execProcess(record: ContainerRecord, exec: ExecProcess): Process
   };
 }
 
-/** What of the runtime-spec a supervisor enforces itself, or on further programs: the same at every start of the record. */
-export type Confinement = Pick<Spec, "annotations"> & { readonly linux: Pick<Linux, "cgroupsPath" | "resources"> };
-
-/** The part of `runtimeSpec` that needs nothing made. */
-export function confinementOf(record: ContainerRecord): Confinement {
-  const linux = { cgroupsPath: specCgroupsPath(record), resources: resourcesOf(record.hostConfig) };
-  return { annotations: annotationsOf(record), linux };
-}
-
-function annotationsOf(record: ContainerRecord): { readonly [name: string]: string } {
-  const { hostConfig, config } = record;
-  const groupAdd = hostConfig.GroupAdd ?? [];
-  return {
-    ...hostConfig.Annotations,
-    ...seccompOf(hostConfig),
-    ...(mountsDevice(record) ? { [ANNOTATIONS.devicesWhenReady]: "true" } : {}),
-    ...(hostConfig.Init === true ? { [ANNOTATIONS.init]: "true" } : {}),
-    ...(groupAdd.length === 0 ? {} : { [ANNOTATIONS.groupAdd]: groupAdd.join(",") }),
-    ...(config.StopSignal === undefined ? {} : { "org.opencontainers.image.stopSignal": config.StopSignal }),
-  };
-}
-
-/** True if a volume is what its driver's options call a device, and not a directory. */
-function mountsDevice({ runtime }: ContainerRecord): boolean {
-  return runtime.mounts.some(({ options }) => {
-    if (options === undefined) return false;
-    const { type, source } = localMount(options);
-    return type !== "bind" && source.startsWith("/");
-  });
-}
-
 /** The engine's mounts, then its files, then the user's, those nearer to the root first (moby sortMounts). */
 function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Mount[] {
   const ipc = ipcMounts(record.hostConfig, donors);
@@ -396,11 +355,4 @@ function devicesOf({ Privileged, Devices = [] }: HostConfig): Pick<Linux, "devic
 function thermalPaths(): readonly string[] {
   const paths = thermalThrottlePaths(navigator.hardwareConcurrency);
   return paths[0] !== undefined && exists(AT_FDCWD, paths[0]) ? paths : [];
-}
-
-/** The last word counts. A profile of the user's is applied to privileged containers too (moby daemon/seccomp_linux.go). */
-function seccompOf({ Privileged, SecurityOpt }: HostConfig): { readonly [name: string]: string } {
-  const profile = SecurityOpt?.findLast((option) => option.startsWith("seccomp="))?.slice("seccomp=".length);
-  if (profile?.startsWith("{") === true) return profileSeccomp(profile);
-  return Privileged || profile === "unconfined" ? {} : DEFAULT_SECCOMP;
 }

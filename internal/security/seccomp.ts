@@ -7,18 +7,7 @@
 import defaultPrograms from "../../build/seccomp-default.b64" with { type: "text" };
 import { CtrError } from "../errors/error.ts";
 import type { Seccomp, Spec } from "../spec/runtime.ts";
-
-/** The annotation that names a filter which ctr carries itself. */
-export const SECCOMP_ANNOTATION = "ctr.seccomp";
-const DEFAULT = "default";
-
-/** The annotations of a container with the default filter. */
-export const DEFAULT_SECCOMP: { readonly [name: string]: string } = { [SECCOMP_ANNOTATION]: DEFAULT };
-
-/** The annotations of a container with a profile of the user's: the text of a JSON object. */
-export function profileSeccomp(profile: string): { readonly [name: string]: string } {
-  return { [SECCOMP_ANNOTATION]: profile };
-}
+import { DEFAULT, SECCOMP_ANNOTATION } from "./seccomp-annotation.ts";
 
 /**
  * The BPF program (struct sock_filter[]) of a container's processes, or undefined for one without a filter. Throws for a
