@@ -66,6 +66,8 @@ const login: Entry = { load: () => import("./commands/login.ts"), isForEverybody
 const logout: Entry = { load: () => import("./commands/logout.ts"), isForEverybody: true };
 const logs: Entry = { load: () => import("./commands/logs.ts") };
 const netd: Entry = { load: () => import("./commands/netd.ts") };
+const networkLs: Entry = { load: () => import("./commands/network/ls.ts") };
+const networkRm: Entry = { load: () => import("./commands/network/rm.ts") };
 const pause: Entry = { load: () => import("./commands/pause.ts") };
 const port: Entry = { load: () => import("./commands/port.ts") };
 const ps: Entry = { load: () => import("./commands/ps.ts") };
@@ -150,6 +152,21 @@ const image: Group = {
   }),
 };
 
+const network: Group = {
+  description: "Manage networks",
+  commands: table({
+    connect: { load: () => import("./commands/network/connect.ts") },
+    create: { load: () => import("./commands/network/create.ts") },
+    disconnect: { load: () => import("./commands/network/disconnect.ts") },
+    inspect: { load: () => import("./commands/network/inspect.ts") },
+    list: networkLs,
+    ls: networkLs,
+    prune: { load: () => import("./commands/network/prune.ts") },
+    remove: networkRm,
+    rm: networkRm,
+  }),
+};
+
 const volume: Group = {
   description: "Manage volumes",
   commands: table({
@@ -201,6 +218,7 @@ export const COMMANDS: Table = table({
   logs,
   manifest,
   netd,
+  network,
   pause,
   port,
   ps,

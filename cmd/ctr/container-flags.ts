@@ -76,6 +76,8 @@ export const CONTAINER_FLAGS = {
   },
   hostname: { type: "string", alias: "h", description: "Container host name" },
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
+  ip: { type: "string", description: "IPv4 address (e.g., 172.30.100.104)" },
+  ip6: { type: "string", description: "IPv6 address (e.g., 2001:db8::33)" },
   ipc: { type: "string", description: "IPC mode to use" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
   label: {
@@ -91,6 +93,7 @@ export const CONTAINER_FLAGS = {
     repeatable: true,
     description: "Read in a line delimited file of labels",
   },
+  link: { type: "string", valueHint: "list", repeatable: true, description: "Add link to another container" },
   "log-driver": { type: "string", description: "Logging driver for the container" },
   "log-opt": { type: "string", valueHint: "list", repeatable: true, description: "Log driver options" },
   "mac-address": { type: "string", description: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },
@@ -101,7 +104,20 @@ export const CONTAINER_FLAGS = {
     description: "Attach a filesystem mount to the container",
   },
   name: { type: "string", description: "Assign a name to the container" },
-  network: { type: "string", alias: "net", valueHint: "network", description: "Connect a container to a network" },
+  network: {
+    type: "string",
+    alias: "net",
+    valueHint: "network",
+    repeatable: true,
+    description: "Connect a container to a network",
+  },
+  "network-alias": {
+    type: "string",
+    alias: "net-alias",
+    valueHint: "list",
+    repeatable: true,
+    description: "Add network-scoped alias for the container",
+  },
   "no-healthcheck": { type: "boolean", description: "Disable any container-specified HEALTHCHECK" },
   "oom-score-adj": {
     type: "string",

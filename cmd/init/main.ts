@@ -88,8 +88,8 @@ async function main(): Promise<void> {
   run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
   if (spec.root.readonly === true) run("read-only root", () => makeRootReadonly(root.number));
   run("pivot_root", () => enterRoot(root.number));
-  const { interface: endpoint } = run("network", () => expect("network"));
-  run("network", () => setUpNetwork(spec, endpoint === undefined ? [] : [endpoint]));
+  const { interface: first, others = [] } = run("network", () => expect("network"));
+  run("network", () => setUpNetwork(spec, first === undefined ? [] : [first, ...others]));
   const image = await run("process", () => imageOf(spec, user));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
   run("start", () => expect("start"));

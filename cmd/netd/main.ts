@@ -106,7 +106,7 @@ async function answer(message: ToNetd, controller: Controller, bySystemd: boolea
       case "attach":
         return { type: "attached", endpoint: await controller.attach(message) };
       case "detach":
-        await controller.detach(message.containerId);
+        await controller.detach(message.containerId, message);
         return { type: "detached" };
       case "rename":
         controller.rename(message.containerId, message.name);
@@ -115,6 +115,12 @@ async function answer(message: ToNetd, controller: Controller, bySystemd: boolea
         return { type: "endpoints", endpoints: controller.endpoints(message.containerId) };
       case "networks":
         return { type: "networks", networks: controller.networks() };
+      case "createNetwork":
+        return { type: "networkCreated", network: await controller.createNetwork(message) };
+      case "removeNetwork":
+        return { type: "networkRemoved", network: await controller.removeNetwork(message.network) };
+      case "check":
+        return { type: "checked", differences: await controller.check(message.fix) };
       case "status": {
         const endpoints = controller.endpoints().length;
         return {

@@ -28,7 +28,7 @@ import { BackOff } from "./back-off.ts";
 import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
 import { failure } from "./failure.ts";
-import { attachNetwork, detachNetwork } from "./network.ts";
+import { attachNetworks, detachNetworks } from "./network.ts";
 import { Audience, type Client, delivered, endLog, endStreams, nowNs, writeLog } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
@@ -409,13 +409,13 @@ export class Supervision {
       // Looked at below, or by #attach; not reported a second time when the log cannot be opened.
       ready.catch(ignore);
       const log = await this.#openLog();
-      const endpoint = await this.#attach(started, ready);
+      const endpoints = await this.#attach(started, ready);
       const { terminal } = await ready;
       if (terminal !== undefined) streams = terminalStreams(terminal);
       if (streams === undefined) throw new CtrError("internal", "init made no terminal");
       // Recorded once the program runs: a start that fails leaves the container in the state it had.
       await started.start();
-      this.#recordRunning(started, endpoint);
+      this.#recordRunning(started, endpoints);
       const drained = streams.pump((stream, data) => {
         const logged = writeLog(log, stream, data);
         if (logged !== undefined) return logged.then(() => this.audience.tell(stream, data));
@@ -431,7 +431,7 @@ export class Supervision {
       const launched = started;
       attempt(() => launched?.abort(), ignore);
       await streams?.close().catch(ignore);
-      await detachNetwork(this.#engine, this.#record).catch(ignore);
+      await detachNetworks(this.#engine, this.#record).catch(ignore);
       throw error;
     }
   }
@@ -443,12 +443,12 @@ export class Supervision {
     return runtimeSpec(this.#engine, record, size === undefined ? {} : { consoleSize: size });
   }
 
-  /** Asks netd for the endpoint. When init is dead, its own last words say why, not netd's about a namespace that is gone. */
-  async #attach(started: Launch, ready: Promise<unknown>): Promise<EndpointRecord | undefined> {
+  /** Asks netd for the endpoints. When init is dead, its own last words say why, not netd's about a namespace that is gone. */
+  async #attach(started: Launch, ready: Promise<unknown>): Promise<readonly EndpointRecord[]> {
     // Looked at below, or by the caller; not reported a second time.
     ready.catch(() => {});
     try {
-      return await attachNetwork(this.#engine, this.#record, started);
+      return await attachNetworks(this.#engine, this.#record, started);
     } catch (error) {
       if (!isRunning(started.pid, started.startTime)) await ready;
       throw error;
@@ -471,7 +471,7 @@ export class Supervision {
     return this.#log;
   }
 
-  #recordRunning(started: Launch, endpoint: EndpointRecord | undefined): void {
+  #recordRunning(started: Launch, [endpoint, ...otherEndpoints]: readonly EndpointRecord[]): void {
     const hasHealth = healthPlan(this.#record.config) !== undefined;
     this.#record = move(this.#engine, this.#record.id, "running", {
       pid: started.pid,
@@ -481,6 +481,7 @@ export class Supervision {
       error: "",
       startedAt: timestamp(),
       endpoint,
+      otherEndpoints,
       restartCount: this.#restartCount,
       wasStoppedByHand: false,
       ...(hasHealth ? { health: STARTING } : {}),
@@ -561,7 +562,7 @@ export class Supervision {
     this.#health?.[Symbol.dispose]();
     this.#health = undefined;
     // netd sees by itself that the network namespace is gone: a netd that does not answer takes nothing from the record.
-    await detachNetwork(this.#engine, this.#record).catch(ignore);
+    await detachNetworks(this.#engine, this.#record).catch(ignore);
     let problem: unknown;
     // PID 1 took its namespace with it; what a joined process left is killed with the cgroup.
     await run.launch.cgroup.destroyWith(sleep).catch((error: unknown) => {

@@ -18,6 +18,7 @@ import { inheritMounts, reserveMounts } from "../volume/store.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { mergeEnv } from "./env.ts";
 import { mergeHealthcheck } from "./health.ts";
+import { resolveLinks } from "./links.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
 import { checkResources, checkUlimits } from "./resource-limits.ts";
@@ -59,6 +60,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     ...limits.config,
     Ulimits: ulimits,
     NetworkMode: withId(engine, flags.hostConfig.NetworkMode),
+    ...(flags.hostConfig.Links === undefined ? {} : { Links: resolveLinks(engine, flags.hostConfig.Links ?? []) }),
     ...(PidMode === undefined ? {} : { PidMode: withId(engine, PidMode) }),
     ...(IpcMode === undefined ? {} : { IpcMode: withId(engine, IpcMode) }),
   };

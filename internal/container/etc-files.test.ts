@@ -16,14 +16,14 @@ test.each([
   ["foo", "d", "172.17.0.2\tfoo.d foo"],
   ["foo.example.com", "d", "172.17.0.2\tfoo.example.com.d foo"],
 ])("etc-files: hosts of %s in %p", (hostname, domainname, line) => {
-  expect(hostsText({ hostname, domainname, extraHosts: [], address: "172.17.0.2" })).toBe(`${LOCAL}${line}\n`);
+  expect(hostsText({ hostname, domainname, extraHosts: [], addresses: ["172.17.0.2"] })).toBe(`${LOCAL}${line}\n`);
 });
 
 test("etc-files: extra hosts come before the own line, and host-gateway is the gateway", () => {
   const extraHosts = ["db:10.0.0.1", "six:2001:db8::1", "up:host-gateway"];
-  expect(hostsText({ hostname: "abc", domainname: "", extraHosts, address: "172.17.0.2", gateway: "172.17.0.1" })).toBe(
-    `${LOCAL}10.0.0.1\tdb\n2001:db8::1\tsix\n172.17.0.1\tup\n172.17.0.2\tabc\n`,
-  );
+  expect(
+    hostsText({ hostname: "abc", domainname: "", extraHosts, addresses: ["172.17.0.2"], gateway: "172.17.0.1" }),
+  ).toBe(`${LOCAL}10.0.0.1\tdb\n2001:db8::1\tsix\n172.17.0.1\tup\n172.17.0.2\tabc\n`);
 });
 
 test("etc-files: resolv.conf keeps the host's lines without servers that cannot be reached", () => {

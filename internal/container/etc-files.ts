@@ -29,8 +29,10 @@ export interface HostsChoices {
   readonly domainname: string;
   /** `name:address` of `--add-host`; an address may be `host-gateway`. */
   readonly extraHosts: readonly string[];
-  /** The container's own, when it has one. */
-  readonly address?: string | undefined;
+  /** The container's own, when it has any. */
+  readonly addresses?: readonly string[] | undefined;
+  /** `address names` of `--link`. */
+  readonly links?: readonly string[] | undefined;
   /** What `host-gateway` means. */
   readonly gateway?: string | undefined;
 }
@@ -48,8 +50,9 @@ const DEFAULT_GATEWAY = "172.17.0.1";
 
 /** The text of /etc/hosts. */
 export function hostsText(choices: HostsChoices): string {
-  const lines = [...LOCAL_LINES, ...extraLines(choices)];
-  if (choices.address !== undefined) lines.push(`${choices.address}\t${ownNames(choices)}`);
+  const { addresses = [], links = [] } = choices;
+  const own = addresses.map((address) => `${address}\t${ownNames(choices)}`);
+  const lines = [...LOCAL_LINES, ...extraLines(choices), ...links, ...own];
   return `${lines.join("\n")}\n`;
 }
 
@@ -123,9 +126,13 @@ export function writeEtcFiles(root: string, record: ContainerRecord, hostname: s
   writeInPlace(paths.resolvConf, isHost && isPlain ? host : resolvConfText(host, { servers, search, options }));
 }
 
-/** Writes /etc/hosts, with the container's own line once its address is known. */
-export function writeHostsFile(root: string, record: ContainerRecord, address?: string, gateway?: string): void {
+/** What is known once the container is on its networks. */
+export type HostsKnown = Pick<HostsChoices, "addresses" | "gateway" | "links">;
+
+/** Writes /etc/hosts, with the container's own lines once its addresses are known. */
+export function writeHostsFile(root: string, record: ContainerRecord, known: HostsKnown = {}): void {
   const { config, hostConfig } = record;
+  const { gateway } = known;
   const extraHosts = hostConfig.ExtraHosts ?? [];
   const text =
     hostConfig.NetworkMode === "host"
@@ -133,7 +140,7 @@ export function writeHostsFile(root: string, record: ContainerRecord, address?: 
         extraLines({ extraHosts, gateway })
           .map((line) => `${line}\n`)
           .join("")
-      : hostsText({ hostname: config.Hostname, domainname: config.Domainname, extraHosts, address, gateway });
+      : hostsText({ hostname: config.Hostname, domainname: config.Domainname, extraHosts, ...known });
   writeInPlace(etcPaths(root, record.id).hosts, text);
 }
 
@@ -166,4 +173,19 @@ function writeInPlace(path: string, text: string): void {
   using fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644);
   fchmod(fd.number, 0o644);
   writeAll(fd.number, new TextEncoder().encode(text));
+}
+
+/** Own lines of further addresses in the hosts file of a container that runs; the rest of it is the container's by now. */
+export function addHostsLines(root: string, { id, config }: ContainerRecord, addresses: readonly string[]): void {
+  const choices = { hostname: config.Hostname, domainname: config.Domainname };
+  const path = etcPaths(root, id).hosts;
+  const lines = addresses.map((address) => `${address}\t${ownNames(choices)}\n`);
+  writeInPlace(path, withNewline(readText(path)) + lines.join(""));
+}
+
+/** Takes the lines of these addresses away again. */
+export function removeHostsLines(root: string, { id }: ContainerRecord, addresses: readonly string[]): void {
+  const path = etcPaths(root, id).hosts;
+  const lines = readText(path).split("\n");
+  writeInPlace(path, lines.filter((line) => !addresses.includes(line.trim().split(/\s+/)[0] ?? "")).join("\n"));
 }

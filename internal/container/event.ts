@@ -1,7 +1,8 @@
 /** What happens to a container, as `ctr events` tells it. */
 import type { Engine } from "../db/engine.ts";
 import { recordEvent } from "../db/events.ts";
-import type { ContainerRecord, ContainerState } from "./record.ts";
+import { endpointsOf } from "./networks.ts";
+import type { ContainerRecord, ContainerState, EndpointRecord } from "./record.ts";
 
 /**
  * Records an event of a container, with Docker's attributes: its labels, image and name, and what the action has of its
@@ -37,8 +38,8 @@ export function recordMove(engine: Engine, before: ContainerRecord, after: Conta
 }
 
 function recordStart(engine: Engine, record: ContainerRecord): void {
-  const { endpoint, mounts } = record.runtime;
-  if (endpoint !== undefined) recordNetwork(engine, record, "connect", endpoint.network);
+  const { mounts } = record.runtime;
+  for (const one of endpointsOf(record)) recordNetwork(engine, record, "connect", one);
   for (const mount of mounts) {
     if (mount.Type !== "volume" || mount.Name === undefined) continue;
     recordEvent(engine, {
@@ -63,8 +64,8 @@ export function recordEnd(engine: Engine, before: ContainerRecord, after: Contai
   if (oomKilled) recordContainerEvent(engine, after, "oom");
   const seconds = startedAt === undefined ? 0 : Math.max(0, Math.floor((Date.now() - Date.parse(startedAt)) / 1000));
   recordContainerEvent(engine, after, "die", { execDuration: String(seconds), exitCode: String(exitCode) });
-  const { endpoint, mounts } = before.runtime;
-  if (endpoint !== undefined) recordNetwork(engine, before, "disconnect", endpoint.network);
+  const { mounts } = before.runtime;
+  for (const one of endpointsOf(before)) recordNetwork(engine, before, "disconnect", one);
   for (const mount of mounts) {
     if (mount.Type !== "volume" || mount.Name === undefined) continue;
     const attributes = { container: before.id, driver: "local" };
@@ -72,9 +73,8 @@ export function recordEnd(engine: Engine, before: ContainerRecord, after: Contai
   }
 }
 
-function recordNetwork(engine: Engine, record: ContainerRecord, action: string, network: string): void {
-  const { NetworkMode } = record.hostConfig;
-  const name = NetworkMode === "default" ? "bridge" : NetworkMode;
-  const attributes = { container: record.id, name, type: "bridge" };
-  recordEvent(engine, { type: "network", action, id: network, attributes });
+function recordNetwork(engine: Engine, record: ContainerRecord, action: string, endpoint: EndpointRecord): void {
+  const { network, networkId = network } = endpoint;
+  const attributes = { container: record.id, name: network, type: "bridge" };
+  recordEvent(engine, { type: "network", action, id: networkId, attributes });
 }

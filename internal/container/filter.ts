@@ -4,6 +4,7 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { resolveImageId } from "../image/resolve.ts";
 import { healthPlan } from "./health.ts";
+import { endpointsOf, networkNames } from "./networks.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isState } from "./states.ts";
 import { findContainer } from "./store.ts";
@@ -96,8 +97,10 @@ function check(engine: Engine, key: Key, value: string): Accepts {
     case "ancestor":
       return ancestorCheck(engine, value);
     case "network":
-      return ({ hostConfig, runtime }) =>
-        networkName(hostConfig.NetworkMode) === value || runtime.endpoint?.network === value;
+      return (record) =>
+        networkNames(record).includes(value) ||
+        networkName(record.hostConfig.NetworkMode) === value ||
+        endpointsOf(record).some(({ networkId }) => networkId === value);
     case "volume":
       return ({ runtime }) =>
         runtime.mounts.some((mount) => mount.Name === value || mount.Destination === value || mount.Source === value);

@@ -4,9 +4,13 @@ import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
 import { commandOf } from "./command.ts";
+import { networkName } from "./filter.ts";
+import { linkNames } from "./links.ts";
 import { jsonLogPath } from "./log/record.ts";
+import { isUserNetwork } from "./network-flags.ts";
+import { endpointsOf, networkNames } from "./networks.ts";
 import { portsOf } from "./port-list.ts";
-import type { ContainerRecord, HostConfig } from "./record.ts";
+import type { ContainerRecord, EndpointRecord, HostConfig } from "./record.ts";
 import { hasOwnCgroupNamespace } from "./resources.ts";
 
 /** What Docker shows for a time that never was. */
@@ -36,7 +40,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: null,
-    HostConfig: hostConfigOf(hostConfig),
+    HostConfig: hostConfigOf(hostConfig, engine, record),
     GraphDriver: graphDriver(engine, record),
     Mounts: runtime.mounts.map((mount) => ({
       Type: mount.Type,
@@ -101,7 +105,7 @@ function systemPaths(config: HostConfig, paths: readonly string[]): readonly str
   return config.AreSystemPathsHidden ? paths : [];
 }
 
-function hostConfigOf(config: HostConfig): object {
+function hostConfigOf(config: HostConfig, engine: Engine, record: ContainerRecord): object {
   return {
     Binds: config.Binds,
     ContainerIDFile: config.ContainerIDFile,
@@ -123,7 +127,7 @@ function hostConfigOf(config: HostConfig): object {
     GroupAdd: config.GroupAdd,
     IpcMode: config.IpcMode ?? "private",
     Cgroup: "",
-    Links: null,
+    Links: linkNames(engine, record),
     OomScoreAdj: config.OomScoreAdj ?? 0,
     PidMode: config.PidMode ?? "",
     Privileged: config.Privileged,
@@ -192,20 +196,11 @@ function graphDriver(engine: Engine, record: ContainerRecord): object {
 
 function networkSettings(record: ContainerRecord): object {
   const { endpoint, pid } = record.runtime;
-  const [address = "", prefix = "0"] = endpoint?.address.split("/") ?? [];
-  const common = {
-    Gateway: endpoint?.gateway ?? "",
-    IPAddress: address,
-    IPPrefixLen: Number(prefix),
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    MacAddress: endpoint?.macAddress ?? "",
-    EndpointID: endpoint?.endpointId ?? "",
-  };
   const mode = record.hostConfig.NetworkMode;
-  const name = mode === "default" ? "bridge" : mode;
   const isShared = mode.startsWith("container:");
+  const attached = endpointsOf(record);
+  const onDefault = attached.find(({ network }) => network === "bridge");
+  const names = isShared ? [] : networkNames(record).map(networkName);
   return {
     Bridge: "",
     SandboxID: endpoint?.endpointId ?? "",
@@ -217,20 +212,53 @@ function networkSettings(record: ContainerRecord): object {
     SecondaryIPAddresses: null,
     SecondaryIPv6Addresses: null,
     // Of the default bridge: API below 1.52.
-    ...common,
-    Networks: isShared
-      ? {}
-      : {
-          [name]: {
-            IPAMConfig: null,
-            Links: null,
-            Aliases: null,
-            DriverOpts: null,
-            GwPriority: 0,
-            NetworkID: endpoint?.network ?? "",
-            ...common,
-            DNSNames: null,
-          },
-        },
+    ...addressFields(onDefault),
+    Networks: Object.fromEntries(
+      names.map((name) => [
+        name,
+        networkFields(
+          record,
+          name,
+          attached.find(({ network }) => network === name),
+        ),
+      ]),
+    ),
+  };
+}
+
+function addressFields(endpoint: EndpointRecord | undefined): object {
+  const [address = "", prefix = "0"] = endpoint?.address.split("/") ?? [];
+  const [address6 = "", prefix6 = "0"] = endpoint?.address6?.split("/") ?? [];
+  return {
+    Gateway: endpoint?.gateway ?? "",
+    IPAddress: address,
+    IPPrefixLen: Number(prefix),
+    IPv6Gateway: endpoint?.gateway6 ?? "",
+    GlobalIPv6Address: address6,
+    GlobalIPv6PrefixLen: Number(prefix6),
+    MacAddress: endpoint?.macAddress ?? "",
+    EndpointID: endpoint?.endpointId ?? "",
+  };
+}
+
+function networkFields(record: ContainerRecord, name: string, endpoint: EndpointRecord | undefined): object {
+  const { Networks, Links } = record.hostConfig;
+  const { Aliases, IPv4Address, IPv6Address, DriverOpts, GwPriority } = Networks?.[name] ?? {};
+  const hasAddress = IPv4Address !== undefined || IPv6Address !== undefined;
+  const names = [record.name, ...(Aliases ?? []), record.id.slice(0, 12), record.config.Hostname];
+  return {
+    IPAMConfig: hasAddress
+      ? {
+          ...(IPv4Address === undefined ? {} : { IPv4Address }),
+          ...(IPv6Address === undefined ? {} : { IPv6Address }),
+        }
+      : null,
+    Links: isUserNetwork(name) && Links !== undefined ? Links : null,
+    Aliases: Aliases ?? null,
+    DriverOpts: DriverOpts ?? null,
+    GwPriority: GwPriority ?? 0,
+    NetworkID: endpoint?.networkId ?? "",
+    ...addressFields(endpoint),
+    DNSNames: isUserNetwork(name) ? [...new Set(names)] : null,
   };
 }

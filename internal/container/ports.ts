@@ -48,13 +48,12 @@ function splitSpec(spec: string): { ip: string; hostPort: string; containerPort:
   return { ip: parts.join(":"), hostPort, containerPort };
 }
 
-const PROTOCOLS = ["tcp", "udp"];
+const PROTOCOLS = ["tcp", "udp", "sctp"];
 
 function splitProtocol(text: string): { protocol: string; port: string } {
   const slash = text.indexOf("/");
   const port = slash < 0 ? text : text.slice(0, slash);
   const protocol = (slash < 0 ? "" : text.slice(slash + 1)).toLowerCase() || "tcp";
-  if (protocol === "sctp") throw new OptionError(`sctp ports cannot be published: ${text}`);
   if (!PROTOCOLS.includes(protocol)) throw new OptionError(`invalid proto: ${protocol}`);
   return { protocol, port };
 }
@@ -136,7 +135,7 @@ function portRequest(port: string, binding: PortBinding): PortRequest {
   const [first, last] = parseRange(binding.HostPort, 1) ?? [];
   return {
     containerPort: Number(number),
-    protocol: protocol === "udp" ? "udp" : "tcp",
+    protocol: protocol === "udp" || protocol === "sctp" ? protocol : "tcp",
     ...(binding.HostIp === "" ? {} : { hostIp: binding.HostIp }),
     ...(first === undefined ? {} : { hostPort: first }),
     ...(last === undefined || last === first ? {} : { hostPortLast: last }),

@@ -115,6 +115,17 @@ export interface ResourceConfig {
   readonly DeviceCgroupRules?: readonly string[] | null;
 }
 
+/** Docker's EndpointSettings, as far as a user asks for them. */
+export interface NetworkAttachment {
+  readonly Aliases?: readonly string[];
+  readonly IPv4Address?: string;
+  readonly IPv6Address?: string;
+  readonly MacAddress?: string;
+  readonly GwPriority?: number;
+  readonly DriverOpts?: { readonly [name: string]: string };
+  readonly Links?: readonly string[];
+}
+
 /** Docker's HostConfig. Sizes are bytes, NanoCpus is 1e9 per CPU, CpuPeriod and CpuQuota are microseconds. */
 export interface HostConfig extends ResourceConfig {
   /** `host:destination[:options]` or `volume:destination[:options]`. */
@@ -129,6 +140,13 @@ export interface HostConfig extends ResourceConfig {
   readonly LogConfig: { readonly Type: string; readonly Config: { readonly [name: string]: string } };
   /** `bridge` (also `default`), `host`, `none`, `container:<id>`. */
   readonly NetworkMode: string;
+  /**
+   * What was asked for on each network, by its name; NetworkMode is the first. Absent: nothing, on NetworkMode alone.
+   * Not Docker's, which has it in NetworkSettings.
+   */
+  readonly Networks?: { readonly [network: string]: NetworkAttachment };
+  /** `<id>:alias` of `--link`. */
+  readonly Links?: readonly string[] | null;
   readonly PortBindings: { readonly [port: string]: readonly PortBinding[] };
   readonly PublishAllPorts: boolean;
   readonly RestartPolicy: { readonly Name: string; readonly MaximumRetryCount: number };
@@ -180,20 +198,26 @@ export type ContainerState = "created" | "running" | "paused" | "restarting" | "
 /** A published port as it was really bound. */
 export interface BoundPort {
   readonly containerPort: number;
-  readonly protocol: "tcp" | "udp";
+  readonly protocol: "tcp" | "udp" | "sctp";
   readonly hostIp: string;
   readonly hostPort: number;
 }
 
-/** The endpoint on the bridge, as netd answered. */
+/** An endpoint, as netd answered. `network` is the network's name. */
 export interface EndpointRecord {
   readonly network: string;
   readonly endpointId: string;
   readonly macAddress: string;
   /** `172.17.0.2/16`. */
   readonly address: string;
+  /** Empty on a network without a way out. */
   readonly gateway: string;
   readonly ports: readonly BoundPort[];
+  readonly networkId?: string;
+  /** `fd00::2/64`. */
+  readonly address6?: string;
+  readonly gateway6?: string;
+  readonly gwPriority?: number;
 }
 
 /** What the supervisor wrote. Times are RFC 3339 with nanoseconds, or absent for never. */
@@ -216,6 +240,8 @@ export interface RuntimeRecord {
   /** Of a container with a health check, since it was started. */
   readonly health?: Health;
   readonly endpoint?: EndpointRecord;
+  /** On further networks; the first has the published ports. */
+  readonly otherEndpoints?: readonly EndpointRecord[];
   readonly mounts: readonly MountPoint[];
 }
 

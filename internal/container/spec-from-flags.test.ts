@@ -49,9 +49,9 @@ test.each<[Partial<ContainerFlags>, object]>([
   [{ "cpu-shares": "512" }, { CpuShares: 512 }],
   [{ "pids-limit": "20" }, { PidsLimit: 20 }],
   [{ "shm-size": "1g" }, { ShmSize: 2 ** 30 }],
-  [{ network: "none" }, { NetworkMode: "none" }],
-  [{ network: "default" }, { NetworkMode: "bridge" }],
-  [{ network: "container:web" }, { NetworkMode: "container:web" }],
+  [{ network: ["none"] }, { NetworkMode: "none" }],
+  [{ network: ["default"] }, { NetworkMode: "bridge" }],
+  [{ network: ["container:web"] }, { NetworkMode: "container:web" }],
   [{ "cap-add": ["net_admin"] }, { CapAdd: ["net_admin"] }],
   [{ volume: ["./x:/data:ro", "/anon"] }, { Binds: ["/home/me/x:/data:ro"] }],
   [{ volume: ["/anon"] }, { Binds: null }],
@@ -132,24 +132,24 @@ test.each<[Partial<ContainerFlags>, string, string | undefined]>([
 test.each<[Partial<ContainerFlags>, string]>([
   [{ workdir: "rel" }, "the working directory 'rel' is invalid, it needs to be an absolute path"],
   [{ "stop-signal": "FOO" }, "invalid signal: FOO"],
-  [{ network: "nosuch" }, "network nosuch not found"],
+  [{ network: ["nosuch"] }, "network nosuch not found"],
   [{ volume: ["/a:/x"], tmpfs: ["/x"] }, "Duplicate mount point: /x"],
   [{ "security-opt": ["bogus=1"] }, 'invalid --security-opt 2: "bogus=1"'],
-  [{ network: "container:x", hostname: "h" }, "conflicting options: hostname and the network mode"],
-  [{ network: "container:x", dns: ["1.1.1.1"] }, "conflicting options: dns and the network mode"],
+  [{ network: ["container:x"], hostname: "h" }, "conflicting options: hostname and the network mode"],
+  [{ network: ["container:x"], dns: ["1.1.1.1"] }, "conflicting options: dns and the network mode"],
   [
-    { network: "container:x", publish: ["80"] },
+    { network: ["container:x"], publish: ["80"] },
     "conflicting options: port publishing and the container type network mode",
   ],
   [
-    { network: "container:x", expose: ["80"] },
+    { network: ["container:x"], expose: ["80"] },
     "conflicting options: port exposing and the container type network mode",
   ],
   [
-    { network: "container:x", "add-host": ["a:1.1.1.1"] },
+    { network: ["container:x"], "add-host": ["a:1.1.1.1"] },
     "conflicting options: custom host-to-IP mapping and the network mode",
   ],
-  [{ network: "host", "mac-address": "92:d0:c6:0a:29:33" }, "conflicting options: mac-address and the network mode"],
+  [{ network: ["host"], "mac-address": "92:d0:c6:0a:29:33" }, "conflicting options: mac-address and the network mode"],
 ])("spec-from-flags: %j is refused by the engine", (flags, why) => {
   expect(() => read(flags)).toThrow(why);
 });

@@ -10,8 +10,10 @@ import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts
 import { newCgroupPlace } from "./cgroup-place.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
+import { parseLink } from "./links.ts";
 import { logConfigFromFlags } from "./log-flags.ts";
 import { type NamespaceFlags, readNamespaces } from "./namespace-flags.ts";
+import { isUserNetwork, type NetworkFlags, readNetworks } from "./network-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
@@ -20,7 +22,7 @@ import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
 import { parseDuration, parseInteger, parseSize } from "./units.ts";
 
 /** The flags' values, by their long names. */
-export interface ContainerFlags extends NamespaceFlags, ResourceFlags {
+export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFlags {
   readonly "add-host": readonly string[];
   readonly attach: readonly string[];
   readonly "cap-add": readonly string[];
@@ -52,7 +54,6 @@ export interface ContainerFlags extends NamespaceFlags, ResourceFlags {
   readonly "mac-address": string | undefined;
   readonly mount: readonly string[];
   readonly name: string | undefined;
-  readonly network: string | undefined;
   readonly "no-healthcheck": boolean;
   readonly privileged: boolean;
   readonly publish: readonly string[];
@@ -143,6 +144,8 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     volumes: binds.filter(isAnonymous).map((mount) => mount.destination),
     healthcheck: healthcheck(flags),
   };
+  const { mode, networks } = readNetworks(flags);
+  for (const link of flags.link) parseLink(link);
   const hostConfig: HostConfig = {
     Binds: flags.volume.length === 0 ? null : bindTexts(binds),
     ...(requests.length === 0 ? {} : { Mounts: requests }),
@@ -150,7 +153,9 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...(flags["volume-driver"] === undefined ? {} : { VolumeDriver: flags["volume-driver"] }),
     ContainerIDFile: flags.cidfile ?? "",
     LogConfig: logConfigFromFlags(flags, caller.variables),
-    NetworkMode: networkMode(flags.network),
+    NetworkMode: mode,
+    ...(networks === undefined ? {} : { Networks: networks }),
+    ...(flags.link.length === 0 ? {} : { Links: flags.link }),
     PortBindings: publish,
     PublishAllPorts: flags["publish-all"],
     RestartPolicy: restartPolicy(flags),
@@ -172,7 +177,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
     ...newCgroupPlace(flags["cgroup-parent"], caller.variables),
-    ...readNamespaces(flags, networkMode(flags.network)),
+    ...readNamespaces(flags, mode),
     Ulimits: flags.ulimit.map(parseUlimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
@@ -344,20 +349,16 @@ function parseMacAddress(text: string): string {
   return address;
 }
 
-const NETWORKS = ["bridge", "host", "none"];
-
-function networkMode(network: string | undefined): string {
-  if (network === undefined || network === "" || network === "default") return "bridge";
-  if (NETWORKS.includes(network) || /^container:./.test(network)) return network;
-  if (network === "container:") throw new CtrError("invalid", "invalid container format container:<name|id>");
-  throw new CtrError("not-found", `network ${network} not found`);
-}
-
 /** Everything the other container decides cannot be given too. */
 function checkNetworkConflicts(hostConfig: HostConfig, config: UserConfig, flags: ContainerFlags): void {
   const { NetworkMode } = hostConfig;
   const conflict = (what: string) => new CtrError("invalid", `conflicting options: ${what}`);
   if (NetworkMode === "host" && config.macAddress !== undefined) throw conflict("mac-address and the network mode");
+  const hasLinks = flags.link.length > 0;
+  if (hasLinks && NetworkMode === "host")
+    throw conflict("host type networking can't be used with links. This would result in undefined behavior");
+  if (hasLinks && NetworkMode !== "bridge" && !isUserNetwork(NetworkMode))
+    throw conflict("container type network can't be used with links. This would result in undefined behavior");
   if (!NetworkMode.startsWith("container:")) return;
   if (config.hostname !== undefined) throw conflict("hostname and the network mode");
   if (hostConfig.Dns.length > 0) throw conflict("dns and the network mode");

@@ -29,6 +29,7 @@ import { annotationsOf } from "./confinement.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
+import { linkEnvironment } from "./links.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 import { resourcesOf } from "./resources.ts";
 import { type Donors, donorsOf, ipcMounts, namespacesOf } from "./shared-namespaces.ts";
@@ -53,7 +54,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
   checkPropagation(record.runtime.mounts);
   return {
     ociVersion: "1.2.0",
-    process: mainProcess(record, hostname, context),
+    process: mainProcess(record, hostname, context, linkVariables(engine, record)),
     root: { path: place, readonly: hostConfig.ReadonlyRootfs },
     ...(hostConfig.UTSMode === "host" ? {} : { hostname }),
     ...(config.Domainname === "" ? {} : { domainname: config.Domainname }),
@@ -134,7 +135,16 @@ function escapeLayer(path: string): string {
   return path.replace(/[\\:]/g, (character) => `\\${character}`);
 }
 
-function mainProcess(record: ContainerRecord, hostname: string, context: StartContext): Process {
+function linkVariables(engine: Engine, record: ContainerRecord): readonly string[] {
+  return (record.hostConfig.Links ?? []).length === 0 ? [] : linkEnvironment(engine, record);
+}
+
+function mainProcess(
+  record: ContainerRecord,
+  hostname: string,
+  context: StartContext,
+  links: readonly string[] = [],
+): Process {
   const { config } = record;
   const size = context.consoleSize;
   return {
@@ -142,7 +152,7 @@ function mainProcess(record: ContainerRecord, hostname: string, context: StartCo
     terminal: config.Tty,
     ...(size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } }),
     args: commandLine(record),
-    env: environment(record, hostname, config.Tty),
+    env: environment(record, hostname, config.Tty, links),
     cwd: config.WorkingDir === "" ? "/" : config.WorkingDir,
     user: userOf(record, config.User),
     capabilities: capabilitySets(capabilities(record.hostConfig)),
@@ -180,8 +190,13 @@ function hasNoNewPrivileges(hostConfig: HostConfig): boolean {
   );
 }
 
-function environment(record: ContainerRecord, hostname: string, isTty: boolean): string[] {
-  const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(isTty ? ["TERM=xterm"] : [])];
+function environment(
+  record: ContainerRecord,
+  hostname: string,
+  isTty: boolean,
+  links: readonly string[] = [],
+): string[] {
+  const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(isTty ? ["TERM=xterm"] : []), ...links];
   return overlayEnv(defaults, record.config.Env);
 }
 

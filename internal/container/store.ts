@@ -205,10 +205,14 @@ function toListedRecord(row: Row): ContainerRecord {
 export type Condition = (record: ContainerRecord) => boolean;
 
 /** `supervisorPid` and `supervisorStartTime` are set by `keeper`, so that no change forgets them. */
-export type RuntimePatch = Partial<Omit<RuntimeRecord, "supervisorPid" | "supervisorStartTime" | "endpoint">> & {
+export type RuntimePatch = Partial<
+  Omit<RuntimeRecord, "supervisorPid" | "supervisorStartTime" | "endpoint" | "otherEndpoints">
+> & {
   readonly keeper?: Keeper;
   /** Given as undefined: the container has none any more. */
   readonly endpoint?: RuntimeRecord["endpoint"] | undefined;
+  /** As `endpoint`, with which they go. */
+  readonly otherEndpoints?: RuntimeRecord["otherEndpoints"] | undefined;
 };
 
 /**
@@ -263,13 +267,15 @@ export function patchRuntime(
 export const NOBODY: Keeper = { pid: 0, startTime: 0 };
 
 function patched(runtime: RuntimeRecord, patch: RuntimePatch): RuntimeRecord {
-  const { keeper, endpoint = runtime.endpoint, ...rest } = patch;
-  const { endpoint: _, ...old } = runtime;
+  const { keeper, endpoint = runtime.endpoint, otherEndpoints = runtime.otherEndpoints, ...rest } = patch;
+  const { endpoint: _, otherEndpoints: __, ...old } = runtime;
   const isCleared = "endpoint" in patch && patch.endpoint === undefined;
+  const hasOthers = otherEndpoints !== undefined && otherEndpoints.length > 0 && !isCleared;
   return {
     ...old,
     ...rest,
     ...(endpoint === undefined || isCleared ? {} : { endpoint }),
+    ...(hasOthers ? { otherEndpoints } : {}),
     ...(keeper === undefined ? {} : keeperFields(keeper)),
   };
 }
@@ -327,6 +333,21 @@ export function reconfigure(
     const changed = { ...record, hostConfig: change(record) };
     engine.db.query("UPDATE container SET host_config = ? WHERE id = ?").run(JSON.stringify(changed.hostConfig), id);
     recordContainerEvent(engine, changed, "update");
+    return changed;
+  });
+}
+
+/** As `reconfigure`, for its networks: what happens there are events of the networks. */
+export function reconfigureNetworks(
+  engine: Engine,
+  id: string,
+  change: (record: ContainerRecord) => HostConfig,
+): ContainerRecord {
+  return transaction(engine.db, () => {
+    const record = containerById(engine, id);
+    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+    const changed = { ...record, hostConfig: change(record) };
+    engine.db.query("UPDATE container SET host_config = ? WHERE id = ?").run(JSON.stringify(changed.hostConfig), id);
     return changed;
   });
 }

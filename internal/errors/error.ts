@@ -130,6 +130,7 @@ export const ENODATA = 61;
 export const EPROTO = 71;
 export const EOVERFLOW = 75;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
 export const EAFNOSUPPORT = 97;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;

@@ -5,7 +5,7 @@
  *   supervisor                         init
  *     │ create {config} ────────────────▶ │   by whoever has the spec: the client of a new container, or the supervisor
  *     │                                   │   mounts, devices, terminal …
- *     │ network {interface?} ───────────▶ │   eth0 up (or only lo)
+ *     │ network {interface?, others?} ──▶ │   eth0 up (or only lo), and those of further networks
  *     │ ◀── ready {terminalFd?}           │   the supervisor takes the terminal with pidfd_getfd(2)
  *     │ start ──────────────────────────▶ │   pivot_root, credentials, seccomp, execve
  *     │ ◀── end of stream                 │   the descriptor is close-on-exec: the program runs
@@ -14,7 +14,7 @@
 import { CtrError, ProtocolError } from "../errors/error.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
 import type { Spec } from "../spec/runtime.ts";
-import { asFields, type Fields, optionalInteger, text } from "./fields.ts";
+import { asFields, type Fields, list, optionalInteger, text } from "./fields.ts";
 import type { InterfaceSetup } from "./netd.ts";
 import { decodeInterfaceSetup } from "./netd.ts";
 
@@ -32,7 +32,7 @@ export const OWN_NETWORK = "own-network";
  */
 export type ToInit =
   | { readonly type: "create"; readonly config: string }
-  | { readonly type: "network"; readonly interface?: InterfaceSetup }
+  | { readonly type: "network"; readonly interface?: InterfaceSetup; readonly others?: readonly InterfaceSetup[] }
   | { readonly type: "start" };
 
 /** The same as init acts on it, the spec checked. */
@@ -65,7 +65,11 @@ export function decodeToInit(value: unknown): ToldInit {
     case "network":
       return fields["interface"] === undefined
         ? { type }
-        : { type, interface: decodeInterfaceSetup(fields["interface"]) };
+        : {
+            type,
+            interface: decodeInterfaceSetup(fields["interface"]),
+            ...(fields["others"] === undefined ? {} : { others: list(fields, "others", decodeInterfaceSetup) }),
+          };
     case "start":
       return { type };
     default:

@@ -16,6 +16,7 @@ import {
   NETD_CLIENT,
   type NetdStatus,
   type NetworkRecord,
+  type NetworkRequest,
   netdSocket,
   type ToNetd,
 } from "./netd.ts";
@@ -38,6 +39,13 @@ export interface NetdClient extends Disposable {
   attach(request: AttachRequest): Promise<Endpoint>;
   /** Takes a container out of its networks; one that is in none is fine. */
   detach(containerId: string): Promise<void>;
+  /** Takes a container, whose program runs on, out of one network. */
+  disconnect(containerId: string, network: string): Promise<void>;
+  createNetwork(request: NetworkRequest): Promise<NetworkRecord>;
+  /** The network as it was. Throws `conflict` while somebody is on it. */
+  removeNetwork(network: string): Promise<NetworkRecord>;
+  /** What differs between the records and the kernel; with `fix` it is put right. */
+  check(fix: boolean): Promise<readonly string[]>;
   /** Another name for a container; one that is in no network is fine. */
   rename(containerId: string, name: string): Promise<void>;
   /** The endpoints of one container, or all. */
@@ -184,6 +192,11 @@ function clientOver(
   return {
     attach: async (request) => (await ask({ type: "attach", ...request }, "attached")).endpoint,
     detach: async (containerId) => void (await ask({ type: "detach", containerId }, "detached")),
+    disconnect: async (containerId, network) =>
+      void (await ask({ type: "detach", containerId, network, isLive: true }, "detached")),
+    createNetwork: async (request) => (await ask({ type: "createNetwork", ...request }, "networkCreated")).network,
+    removeNetwork: async (network) => (await ask({ type: "removeNetwork", network }, "networkRemoved")).network,
+    check: async (fix) => (await ask({ type: "check", fix }, "checked")).differences,
     rename: async (containerId, name) => void (await ask({ type: "rename", containerId, name }, "renamed")),
     endpoints: async (containerId) =>
       (await ask({ type: "endpoints", ...(containerId === undefined ? {} : { containerId }) }, "endpoints")).endpoints,

@@ -8,6 +8,7 @@ const ENDPOINT = {
   containerId: "c",
   networkId: "n",
   network: "bridge",
+  name: "web",
   interface: {
     name: "eth0",
     index: 2,
@@ -22,6 +23,26 @@ const ENDPOINT = {
   ports: [{ containerPort: 80, protocol: "tcp", hostIp: "0.0.0.0", hostPort: 8080 }],
 } as const;
 
+const SETTINGS = {
+  isInternal: false,
+  isAttachable: true,
+  hasIpv6: true,
+  labels: { a: "b" },
+  options: {},
+  ipamOptions: {},
+  pools: [{ subnet: "10.9.0.0/24", gateway: "10.9.0.1", auxAddresses: { printer: "10.9.0.9" } }],
+} as const;
+
+const NETWORK = {
+  id: "n",
+  name: "bridge",
+  driver: "bridge",
+  createdAtMs: 1,
+  device: "ctr0",
+  subnet: "172.17.0.0/16",
+  ...SETTINGS,
+} as const;
+
 const TO: readonly ToNetd[] = [
   {
     type: "attach",
@@ -33,7 +54,26 @@ const TO: readonly ToNetd[] = [
     macAddress: "02:42:ac:11:00:02",
   },
   { type: "attach", containerId: "c", name: "w", sandbox: { path: "/run/netns/a" }, network: "bridge", ports: [] },
+  {
+    type: "attach",
+    containerId: "c",
+    name: "w",
+    sandbox: { pid: 1 },
+    network: "n",
+    ports: [],
+    hostname: "h",
+    aliases: ["a"],
+    servers: ["192.0.2.1"],
+    ipv4: "10.9.0.9",
+    ipv6: "fd00::9",
+    gwPriority: -1,
+    isLive: true,
+  },
   { type: "detach", containerId: "c0ffee" },
+  { type: "detach", containerId: "c0ffee", network: "n", isLive: true },
+  { type: "createNetwork", name: "n", driver: "bridge", ...SETTINGS },
+  { type: "removeNetwork", network: "n" },
+  { type: "check", fix: true },
   { type: "endpoints" },
   { type: "endpoints", containerId: "c0ffee" },
   { type: "networks" },
@@ -46,8 +86,11 @@ const FROM: readonly FromNetd[] = [
   { type: "endpoints", endpoints: [ENDPOINT] },
   {
     type: "networks",
-    networks: [{ id: "n", name: "bridge", driver: "bridge", createdAtMs: 1, device: "ctr0", subnet: "172.17.0.0/16" }],
+    networks: [NETWORK],
   },
+  { type: "networkCreated", network: NETWORK },
+  { type: "networkRemoved", network: NETWORK },
+  { type: "checked", differences: ["ctr0 is missing"] },
   { type: "status", status: { version: "1", pid: 7, endpoints: 0, socketActivated: true } },
   { type: "failed", kind: "conflict", message: "port is already allocated" },
 ];

@@ -14,6 +14,12 @@
  *     │ ◀── endpoints {endpoints}               │
  *     │ networks ─────────────────────────────▶ │
  *     │ ◀── networks {networks}                 │
+ *     │ createNetwork {name, driver, …} ──────▶ │
+ *     │ ◀── networkCreated {network}            │
+ *     │ removeNetwork {network} ──────────────▶ │
+ *     │ ◀── networkRemoved {network}            │
+ *     │ check {fix} ──────────────────────────▶ │   what is recorded against what the kernel has
+ *     │ ◀── checked {differences}               │
  *     │ status ───────────────────────────────▶ │
  *     │ ◀── status {version, pid, …}            │
  *     │ ◀── failed {kind, message}              │   instead of any of the answers
@@ -22,11 +28,22 @@
  */
 import { type ErrorKind, ProtocolError } from "../errors/error.ts";
 import type { Conversation } from "./connection.ts";
-import { asFields, boolean, type Fields, integer, list, oneOf, optionalInteger, optionalText, text } from "./fields.ts";
+import {
+  asFields,
+  boolean,
+  type Fields,
+  integer,
+  list,
+  oneOf,
+  optionalInteger,
+  optionalText,
+  text,
+  textList,
+} from "./fields.ts";
 
 export const NETD_VERSION = 1;
 
-export const PROTOCOLS = ["tcp", "udp"] as const;
+export const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /** A port to publish. Without `hostPort` any free one; with `hostPortLast` the first free one from `hostPort` to it. */
@@ -58,10 +75,22 @@ export interface AttachRequest {
   /** The container's name, for messages. */
   readonly name: string;
   readonly sandbox: Sandbox;
-  /** The network's name: `bridge`. */
+  /** The network's name or id. */
   readonly network: string;
   readonly ports: readonly PortRequest[];
   readonly macAddress?: string;
+  /** What a network with names is told besides. */
+  readonly hostname?: string;
+  readonly aliases?: readonly string[];
+  /** Name servers of its own. */
+  readonly servers?: readonly string[];
+  /** Addresses that it must have. */
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  /** The highest of a container's networks has the default route; 0 unless given. */
+  readonly gwPriority?: number;
+  /** The program runs already: netd configures the interface too. */
+  readonly isLive?: boolean;
 }
 
 /** A route of an endpoint; without `gateway` the destination is on the link. */
@@ -80,6 +109,9 @@ export interface InterfaceSetup {
   readonly address: string;
   readonly prefixLength: number;
   readonly routes: readonly Route[];
+  /** On networks with IPv6. */
+  readonly address6?: string;
+  readonly prefixLength6?: number;
 }
 
 /** A container's place in a network. */
@@ -89,13 +121,45 @@ export interface Endpoint {
   readonly networkId: string;
   /** The network's name. */
   readonly network: string;
+  /** The container's name. */
+  readonly name: string;
   readonly interface: InterfaceSetup;
   /** The veth's end on the host. */
   readonly hostInterface: string;
   readonly macAddress: string;
+  /** Empty on a network without a way out. */
   readonly gateway: string;
+  readonly gateway6?: string;
+  readonly gwPriority?: number;
+  readonly aliases?: readonly string[];
   readonly mtu: number;
   readonly ports: readonly PortBinding[];
+}
+
+export type Texts = { readonly [name: string]: string };
+
+/** One subnet of a network. */
+export interface IpamPool {
+  /** `10.9.0.0/24` */
+  readonly subnet: string;
+  /** The part of it that addresses are given from. */
+  readonly ipRange?: string;
+  readonly gateway?: string;
+  /** name → address that is not given. */
+  readonly auxAddresses?: Texts;
+}
+
+/** A network that is to be made. Without a pool of a kind that is wanted, one is chosen. */
+export interface NetworkRequest {
+  readonly name: string;
+  readonly driver: string;
+  readonly isInternal: boolean;
+  readonly isAttachable: boolean;
+  readonly hasIpv6: boolean;
+  readonly labels: Texts;
+  readonly options: Texts;
+  readonly ipamOptions: Texts;
+  readonly pools: readonly IpamPool[];
 }
 
 /** A network, as inspect shows it. `subnet` and `gateway` are there for those that have addresses. */
@@ -109,6 +173,13 @@ export interface NetworkRecord {
   readonly subnet?: string;
   readonly gateway?: string;
   readonly mtu?: number;
+  readonly isInternal: boolean;
+  readonly isAttachable: boolean;
+  readonly hasIpv6: boolean;
+  readonly labels: Texts;
+  readonly options: Texts;
+  readonly ipamOptions: Texts;
+  readonly pools: readonly IpamPool[];
 }
 
 export interface NetdStatus {
@@ -122,10 +193,14 @@ export interface NetdStatus {
 /** What anyone tells netd. */
 export type ToNetd =
   | ({ readonly type: "attach" } & AttachRequest)
-  | { readonly type: "detach"; readonly containerId: string }
+  /** Out of one network, or all; `isLive`: the program runs on, and its default route is put right. */
+  | { readonly type: "detach"; readonly containerId: string; readonly network?: string; readonly isLive?: boolean }
   | { readonly type: "rename"; readonly containerId: string; readonly name: string }
   | { readonly type: "endpoints"; readonly containerId?: string }
   | { readonly type: "networks" }
+  | ({ readonly type: "createNetwork" } & NetworkRequest)
+  | { readonly type: "removeNetwork"; readonly network: string }
+  | { readonly type: "check"; readonly fix: boolean }
   | { readonly type: "status" };
 
 /** What netd answers. */
@@ -135,6 +210,10 @@ export type FromNetd =
   | { readonly type: "renamed" }
   | { readonly type: "endpoints"; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "networks"; readonly networks: readonly NetworkRecord[] }
+  | { readonly type: "networkCreated"; readonly network: NetworkRecord }
+  | { readonly type: "networkRemoved"; readonly network: NetworkRecord }
+  /** One line for each; with `fix` those that were there before. */
+  | { readonly type: "checked"; readonly differences: readonly string[] }
   | { readonly type: "status"; readonly status: NetdStatus }
   | { readonly type: "failed"; readonly kind: ErrorKind; readonly message: string };
 
@@ -161,7 +240,18 @@ export function decodeToNetd(value: unknown): ToNetd {
     case "attach":
       return { type, ...attachRequest(fields) };
     case "detach":
-      return { type, containerId: identifier(fields, "containerId") };
+      return {
+        type,
+        containerId: identifier(fields, "containerId"),
+        ...optional("network", identifierOrNothing(fields, "network")),
+        ...optional("isLive", optionalBoolean(fields, "isLive")),
+      };
+    case "createNetwork":
+      return { type, ...networkRequest(fields) };
+    case "removeNetwork":
+      return { type, network: identifier(fields, "network") };
+    case "check":
+      return { type, fix: boolean(fields, "fix") };
     case "rename":
       return { type, containerId: identifier(fields, "containerId"), name: identifier(fields, "name") };
     case "endpoints":
@@ -188,6 +278,11 @@ export function decodeFromNetd(value: unknown): FromNetd {
       return { type, endpoints: list(fields, "endpoints", decodeEndpoint) };
     case "networks":
       return { type, networks: list(fields, "networks", networkRecord) };
+    case "networkCreated":
+    case "networkRemoved":
+      return { type, network: networkRecord(fields["network"]) };
+    case "checked":
+      return { type, differences: textList(fields, "differences") };
     case "status": {
       const status = asFields(fields["status"]);
       return {
@@ -228,6 +323,84 @@ function attachRequest(fields: Fields): AttachRequest {
     network: text(fields, "network"),
     ports,
     ...(macAddress === undefined ? {} : { macAddress }),
+    ...optional("hostname", optionalText(fields, "hostname")),
+    ...optional("aliases", optionalTexts(fields, "aliases")),
+    ...optional("servers", optionalTexts(fields, "servers")),
+    ...optional("ipv4", optionalText(fields, "ipv4")),
+    ...optional("ipv6", optionalText(fields, "ipv6")),
+    ...optional("gwPriority", optionalInteger(fields, "gwPriority")),
+    ...optional("isLive", optionalBoolean(fields, "isLive")),
+  };
+}
+
+/** How many aliases or name servers one endpoint may have. */
+const MAX_TEXTS = 256;
+const MAX_TEXT = 255;
+
+function optionalTexts(fields: Fields, name: string): readonly string[] | undefined {
+  if (fields[name] === undefined || fields[name] === null) return undefined;
+  const texts = textList(fields, name);
+  if (texts.length > MAX_TEXTS || texts.some((one) => one.length > MAX_TEXT))
+    throw new ProtocolError(`${name} must be at most ${MAX_TEXTS} of at most ${MAX_TEXT} characters`);
+  return texts;
+}
+
+function optionalBoolean(fields: Fields, name: string): boolean | undefined {
+  return fields[name] === undefined || fields[name] === null ? undefined : boolean(fields, name);
+}
+
+/** A field that is left out where it has no value. */
+function optional<Name extends string, T>(name: Name, value: T | undefined): { readonly [N in Name]?: T } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]?: T });
+}
+
+function identifierOrNothing(fields: Fields, name: string): string | undefined {
+  return fields[name] === undefined || fields[name] === null ? undefined : identifier(fields, name);
+}
+
+const MAX_ENTRIES = 1024;
+
+/** A map of names to texts. Throws ProtocolError. */
+function texts(fields: Fields, name: string): Texts {
+  const entries = Object.entries(asFields(fields[name]));
+  if (entries.length > MAX_ENTRIES) throw new ProtocolError(`${name} must have at most ${MAX_ENTRIES} entries`);
+  return Object.fromEntries(
+    entries.map(([key, value]) => {
+      if (typeof value !== "string") throw new ProtocolError(`${name} must hold text`);
+      return [key, value];
+    }),
+  );
+}
+
+function networkRequest(fields: Fields): NetworkRequest {
+  const name = identifier(fields, "name");
+  const { driver, pools, ...rest } = networkFields(fields);
+  if (pools.length > MAX_POOLS) throw new ProtocolError(`pools must be at most ${MAX_POOLS}`);
+  return { name, driver, pools, ...rest };
+}
+
+const MAX_POOLS = 64;
+
+function networkFields(fields: Fields): Omit<NetworkRequest, "name"> {
+  return {
+    driver: text(fields, "driver"),
+    isInternal: boolean(fields, "isInternal"),
+    isAttachable: boolean(fields, "isAttachable"),
+    hasIpv6: boolean(fields, "hasIpv6"),
+    labels: texts(fields, "labels"),
+    options: texts(fields, "options"),
+    ipamOptions: texts(fields, "ipamOptions"),
+    pools: list(fields, "pools", ipamPool),
+  };
+}
+
+function ipamPool(value: unknown): IpamPool {
+  const fields = asFields(value);
+  return {
+    subnet: text(fields, "subnet"),
+    ...optional("ipRange", optionalText(fields, "ipRange")),
+    ...optional("gateway", optionalText(fields, "gateway")),
+    ...optional("auxAddresses", fields["auxAddresses"] === undefined ? undefined : texts(fields, "auxAddresses")),
   };
 }
 
@@ -270,6 +443,8 @@ export function decodeInterfaceSetup(value: unknown): InterfaceSetup {
     address: text(fields, "address"),
     prefixLength: integer(fields, "prefixLength", 0, 32),
     routes: list(fields, "routes", route),
+    ...optional("address6", optionalText(fields, "address6")),
+    ...optional("prefixLength6", optionalInteger(fields, "prefixLength6", 0, 128)),
   };
 }
 
@@ -287,10 +462,14 @@ export function decodeEndpoint(value: unknown): Endpoint {
     containerId: text(fields, "containerId"),
     networkId: text(fields, "networkId"),
     network: text(fields, "network"),
+    name: text(fields, "name"),
     interface: decodeInterfaceSetup(fields["interface"]),
     hostInterface: text(fields, "hostInterface"),
     macAddress: text(fields, "macAddress"),
     gateway: text(fields, "gateway"),
+    ...optional("gateway6", optionalText(fields, "gateway6")),
+    ...optional("gwPriority", optionalInteger(fields, "gwPriority")),
+    ...optional("aliases", optionalTexts(fields, "aliases")),
     mtu: integer(fields, "mtu", 0),
     ports: list(fields, "ports", decodePortBinding),
   };
@@ -305,7 +484,7 @@ function networkRecord(value: unknown): NetworkRecord {
   return {
     id: text(fields, "id"),
     name: text(fields, "name"),
-    driver: text(fields, "driver"),
+    ...networkFields(fields),
     createdAtMs: integer(fields, "createdAtMs", 0),
     ...(device === undefined ? {} : { device }),
     ...(subnet === undefined ? {} : { subnet }),

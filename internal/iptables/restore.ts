@@ -7,13 +7,20 @@ const SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
 const LOCK_WAIT_SECONDS = 30;
 
 /** All rules of all tables, as `iptables-save` writes them. Throws CtrError when it is missing or fails. */
-export function saveRules(): Promise<string> {
-  return run("iptables-save", [], "");
+export function saveRules(family: Family = 4): Promise<string> {
+  return run(family === 6 ? "ip6tables-save" : "iptables-save", [], "");
 }
 
+/** Which of the two packet filters. */
+export type Family = 4 | 6;
+
 /** Applies `rules` and leaves every chain that they do not name as it is. Throws CtrError with the program's own words. */
-export async function restoreRules(rules: string): Promise<void> {
-  await run("iptables-restore", ["--noflush", "-w", String(LOCK_WAIT_SECONDS)], rules);
+export async function restoreRules(rules: string, family: Family = 4): Promise<void> {
+  await run(
+    family === 6 ? "ip6tables-restore" : "iptables-restore",
+    ["--noflush", "-w", String(LOCK_WAIT_SECONDS)],
+    rules,
+  );
 }
 
 async function run(program: string, args: readonly string[], input: string): Promise<string> {

@@ -18,6 +18,12 @@ export interface FilteredBridge {
   readonly device: string;
   readonly subnet: string;
   readonly gateway: string;
+  /** Nothing goes in or out, but for the host itself. */
+  readonly isInternal?: boolean;
+  /** Its containers do not reach each other, only each other's published ports. */
+  readonly isWithoutIcc?: boolean;
+  /** What leaves it keeps the containers' addresses. */
+  readonly isUnmasked?: boolean;
 }
 
 /** A published port; `hostIp` 0.0.0.0 is every address of the host. */
@@ -37,6 +43,14 @@ export interface FilterState {
   readonly ports: readonly FilteredPort[];
   /** Set FORWARD's policy to DROP: for who switches a host's forwarding on. */
   readonly dropsForwarded: boolean;
+  /** IPv4 unless given. */
+  readonly family?: 4 | 6;
+}
+
+const LOOPBACK = { 4: "127.0.0.0/8", 6: "::1/128" } as const;
+
+function loopback({ family = 4 }: Pick<FilterState, "family">): string {
+  return LOOPBACK[family];
 }
 
 /** The administrator's chain: its rules come before all of ours, and no change of ours touches it. */
@@ -56,13 +70,20 @@ interface Jump {
 }
 
 /** In the order they end up in: each is inserted at the top, so the last comes first. */
-function jumps(prefix: string): readonly Jump[] {
+function jumps({ prefix, family }: Pick<FilterState, "prefix" | "family">): readonly Jump[] {
+  const local = loopback({ ...(family === undefined ? {} : { family }) });
   return [
     { table: "filter", chain: "FORWARD", rule: "", target: `${prefix}-FORWARD` },
     { table: "filter", chain: "FORWARD", rule: "", target: USER_CHAIN },
     // Nothing from a wire may name 127.0.0.1 and be handed on; what this host sends there passes OUTPUT.
-    { table: "nat", chain: "PREROUTING", rule: "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL", target: prefix },
-    { table: "nat", chain: "OUTPUT", rule: "-m addrtype --dst-type LOCAL", target: prefix },
+    { table: "nat", chain: "PREROUTING", rule: `! -d ${local} -m addrtype --dst-type LOCAL`, target: prefix },
+    // ::1 cannot be led away from this host: the kernel has no route_localnet for it.
+    {
+      table: "nat",
+      chain: "OUTPUT",
+      rule: `${family === 6 ? `! -d ${local} ` : ""}-m addrtype --dst-type LOCAL`,
+      target: prefix,
+    },
     { table: "nat", chain: "POSTROUTING", rule: "", target: `${prefix}-POSTROUTING` },
     { table: "raw", chain: "PREROUTING", rule: "", target: `${prefix}-PREROUTING` },
   ];
@@ -89,10 +110,11 @@ export function parsePresent(saved: string): Present {
 /** The text that brings the host from `present` to `state`: one restore, all of it or nothing per table. */
 export function renderRules(state: FilterState, present: Present): string {
   const { prefix } = state;
-  const missing = jumps(prefix).filter(({ table, chain, target }) => !present.has(`${table} ${chain} ${target}`));
+  const local = loopback(state);
+  const missing = jumps(state).filter(({ table, chain, target }) => !present.has(`${table} ${chain} ${target}`));
   // The administrator's chain comes before ours also when only ours was missing.
   const isMisplaced = missing.some(({ target }) => target === `${prefix}-FORWARD`) && present.has(USER_JUMP);
-  if (isMisplaced) missing.push(...jumps(prefix).filter(({ target }) => target === USER_CHAIN));
+  if (isMisplaced) missing.push(...jumps(state).filter(({ target }) => target === USER_CHAIN));
   const inserted = (table: TableName) =>
     missing
       .filter((jump) => jump.table === table)
@@ -101,24 +123,27 @@ export function renderRules(state: FilterState, present: Present): string {
     "*raw",
     declare(`${prefix}-PREROUTING`),
     ...state.bridges.flatMap(({ device }) => [
-      `-A ${prefix}-PREROUTING -i ${device} -d 127.0.0.0/8 -j DROP`,
-      `-A ${prefix}-PREROUTING -i ${device} -s 127.0.0.0/8 -j DROP`,
+      `-A ${prefix}-PREROUTING -i ${device} -d ${local} -j DROP`,
+      `-A ${prefix}-PREROUTING -i ${device} -s ${local} -j DROP`,
     ]),
     ...inserted("raw"),
     "COMMIT",
     "*nat",
     ...portRules(state),
     declare(`${prefix}-POSTROUTING`),
-    ...state.bridges.flatMap((bridge) => sourceRules(prefix, bridge)),
+    ...state.bridges.flatMap((bridge) => sourceRules(state, bridge)),
     ...inserted("nat"),
     "COMMIT",
     "*filter",
     ...(state.dropsForwarded ? [":FORWARD DROP [0:0]"] : []),
     declare(`${prefix}-FORWARD`),
     ...(present.has(`filter ${USER_CHAIN}`) ? [] : [declare(USER_CHAIN)]),
+    ...state.bridges.flatMap((bridge) => internalRules(prefix, bridge)),
     ...state.bridges.flatMap((bridge) => forwardRules(prefix, bridge)),
     // After the drops of all bridges, so that one bridge is no way into another.
-    ...state.bridges.map(({ device }) => `-A ${prefix}-FORWARD -i ${device} -j ACCEPT`),
+    ...state.bridges
+      .filter(({ isInternal }) => isInternal !== true)
+      .map(({ device }) => `-A ${prefix}-FORWARD -i ${device} -j ACCEPT`),
     ...(isMisplaced ? [`-D FORWARD -j ${USER_CHAIN}`] : []),
     ...inserted("filter"),
     "COMMIT",
@@ -135,9 +160,11 @@ function portRules({ prefix, ports }: FilterState): string[] {
   return [
     declare(prefix),
     ...ports.map(({ protocol, hostIp, hostPort, address, containerPort }) => {
-      const where = hostIp === "0.0.0.0" ? "" : `-d ${hostIp}/32 `;
+      const isAny = hostIp === "0.0.0.0" || hostIp === "::";
+      const where = isAny ? "" : `-d ${hostIp}/${hostIp.includes(":") ? 128 : 32} `;
       const what = `-p ${protocol} -m ${protocol} --dport ${hostPort}`;
-      return `-A ${prefix} ${where}${what} -j DNAT --to-destination ${address}:${containerPort}`;
+      const to = address.includes(":") ? `[${address}]:${containerPort}` : `${address}:${containerPort}`;
+      return `-A ${prefix} ${where}${what} -j DNAT --to-destination ${to}`;
     }),
   ];
 }
@@ -151,24 +178,95 @@ function declare(chain: string): string {
  * Into a bridge from outside comes only what was sent to an address of this host and so to a published port. A neighbour
  * that routes to the container's own address is dropped, so a port published on 127.0.0.1 stays this host's.
  */
-function forwardRules(prefix: string, { device, subnet, gateway }: FilteredBridge): string[] {
+function forwardRules(prefix: string, bridge: FilteredBridge): string[] {
+  const { device, subnet, gateway, isInternal, isWithoutIcc } = bridge;
+  if (isInternal === true) return [];
   const into = `-A ${prefix}-FORWARD ! -i ${device} -o ${device}`;
   return [
     `-A ${prefix}-FORWARD -o ${device} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
     `${into} -m conntrack ! --ctorigdst ${subnet} -j ACCEPT`,
     `${into} -m conntrack --ctorigdst ${gateway} -j ACCEPT`,
     `${into} -j DROP`,
+    // Frames between its ports the bridge itself holds back (port isolation); what is routed back into it is here.
+    ...(isWithoutIcc === true
+      ? [
+          `-A ${prefix}-FORWARD -i ${device} -o ${device} -m conntrack --ctstate DNAT -j ACCEPT`,
+          `-A ${prefix}-FORWARD -i ${device} -o ${device} -j DROP`,
+        ]
+      : []),
   ];
 }
 
-function sourceRules(prefix: string, { device, subnet, gateway }: FilteredBridge): string[] {
+/** Before everything else: what leaves an internal bridge, and what would come in, not even answers. */
+function internalRules(prefix: string, { device, isInternal, isWithoutIcc }: FilteredBridge): string[] {
+  if (isInternal !== true) return [];
+  return [
+    `-A ${prefix}-FORWARD -i ${device} ! -o ${device} -j DROP`,
+    `-A ${prefix}-FORWARD ! -i ${device} -o ${device} -j DROP`,
+    `-A ${prefix}-FORWARD -i ${device} -o ${device} -j ${isWithoutIcc === true ? "DROP" : "ACCEPT"}`,
+  ];
+}
+
+function sourceRules(state: FilterState, bridge: FilteredBridge): string[] {
+  const { prefix, family } = state;
+  const { device, subnet, gateway, isInternal, isUnmasked } = bridge;
+  if (isInternal === true) return [];
   const within = `-A ${prefix}-POSTROUTING -s ${subnet} -d ${subnet} -o ${device} -m conntrack`;
   return [
-    `-A ${prefix}-POSTROUTING -s ${subnet} ! -o ${device} -j MASQUERADE`,
+    ...(isUnmasked === true ? [] : [`-A ${prefix}-POSTROUTING -s ${subnet} ! -o ${device} -j MASQUERADE`]),
     // A container that called a published port of any host address: the answer must come back here to be put right.
     `${within} ! --ctorigdst ${subnet} -j MASQUERADE`,
     `${within} --ctorigdst ${gateway} -j MASQUERADE`,
     // This host called 127.0.0.1: no container can answer that.
-    `-A ${prefix}-POSTROUTING -s 127.0.0.0/8 -o ${device} -j MASQUERADE`,
+    ...(family === 6 ? [] : [`-A ${prefix}-POSTROUTING -s 127.0.0.0/8 -o ${device} -j MASQUERADE`]),
   ];
+}
+
+/** What `iptables-save` shows otherwise than `renderRules` would write it: one line for each rule and jump. */
+export function compareRules(state: FilterState, saved: string): string[] {
+  const present = parsePresent(saved);
+  const wanted = new Map<string, string[]>();
+  let table = "";
+  for (const line of renderRules(state, { has: () => true }).split("\n")) {
+    if (line.startsWith("*")) table = line.slice(1);
+    else if (line.startsWith(":") && !line.startsWith(`:${USER_CHAIN} `)) wanted.set(`${table} ${chainOf(line)}`, []);
+    else if (line.startsWith("-A ")) wanted.get(`${table} ${chainOf(line)}`)?.push(normal(line));
+  }
+  const found = new Map<string, string[]>();
+  for (const line of saved.split("\n")) {
+    if (line.startsWith("*")) table = line.slice(1).trim();
+    else if (line.startsWith(":")) found.set(`${table} ${chainOf(line)}`, []);
+    else if (line.startsWith("-A ")) found.get(`${table} ${chainOf(line)}`)?.push(normal(line));
+  }
+  const differences = jumps(state)
+    .filter(({ table: where, chain, target }) => !present.has(`${where} ${chain} ${target}`))
+    .map(({ table: where, chain, target }) => `${where} ${chain} does not jump to ${target}`);
+  for (const [chain, rules] of wanted) {
+    const there = found.get(chain) ?? [];
+    const missing = rules.filter((rule) => !there.includes(rule));
+    const extra = there.filter((rule) => !rules.includes(rule));
+    for (const rule of missing) differences.push(`${chain} lacks ${rule}`);
+    for (const rule of extra) differences.push(`${chain} has ${rule}`);
+    if (missing.length + extra.length === 0 && rules.join("\n") !== there.join("\n"))
+      differences.push(`${chain} has its rules in another order`);
+  }
+  return differences;
+}
+
+function chainOf(line: string): string {
+  return line.replace(/^(:|-A )/, "").split(" ")[0] ?? "";
+}
+
+/** A rule in one way of writing: its matches in order, because programs of different ages write them differently. */
+function normal(line: string): string {
+  const words = line
+    .trim()
+    .replace(/ ! /g, " !")
+    .split(/ (?=!?-)/);
+  // `-p tcp -m tcp` and `-p tcp` are the same to the kernel.
+  return words
+    .filter((word) => !/^-m (tcp|udp|sctp)$/.test(word))
+    .map((word) => word.replace(/\/(32|128)$/, "").replace("ESTABLISHED,RELATED", "RELATED,ESTABLISHED"))
+    .sort()
+    .join(" ");
 }

@@ -1,9 +1,11 @@
 /** What a container's init does with its network: one socket, one send. */
 import type { InterfaceSetup } from "../ipc/netd.ts";
 import { ipv4, networkOf, parseCidr } from "./ipv4.ts";
+import { ipv6 } from "./ipv6.ts";
 import { announceAddresses, LOOPBACK_INDEX, setLinkUp, withoutIpv6Address } from "./link.ts";
 import type { Request } from "./message.ts";
 import { addAddress, addRoute } from "./route.ts";
+import { addAddress6, replaceDefaultRoute6 } from "./route6.ts";
 import { exchange, NETLINK_ROUTE, openNetlink } from "./socket.ts";
 
 /**
@@ -15,14 +17,18 @@ export function configureInterfaces(interfaces: readonly InterfaceSetup[]): void
   exchange(netlink, [setLinkUp(LOOPBACK_INDEX), ...interfaces.flatMap(requestsFor)]);
 }
 
+export const DEFAULT_ROUTE = "0.0.0.0/0";
+export const DEFAULT_ROUTE6 = "::/0";
+
 function requestsFor(setup: InterfaceSetup): Request[] {
-  const { index, prefixLength } = setup;
+  const { index, prefixLength, address6, prefixLength6 = 64 } = setup;
   return [
     announceAddresses(index),
-    withoutIpv6Address(index),
+    ...(address6 === undefined ? [withoutIpv6Address(index)] : [addAddress6(index, ipv6(address6), prefixLength6)]),
     addAddress({ index, address: ipv4(setup.address), prefixLength }),
     setLinkUp(index),
     ...setup.routes.map(({ destination, gateway }) => {
+      if (destination === DEFAULT_ROUTE6) return replaceDefaultRoute6(index, ipv6(gateway ?? ""));
       const { address, prefixLength: length } = parseCidr(destination);
       const subnet = { network: networkOf(address, length), prefixLength: length };
       return addRoute(index, subnet, gateway === undefined ? undefined : ipv4(gateway));

@@ -41,6 +41,7 @@ const IFLA_INFO_SLAVE_DATA = 5;
 const VETH_INFO_PEER = 1;
 const IFLA_BRPORT_STATE = 1;
 const IFLA_BRPORT_MODE = 4;
+const IFLA_BRPORT_ISOLATED = 33;
 const BR_STATE_DISABLED = 0;
 const IFLA_INET_CONF = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -135,6 +136,11 @@ function setPort(name: string, option: Uint8Array): Request {
   return changeByName(`change port ${name}`, name, [
     nested(IFLA_LINKINFO, [attribute(IFLA_INFO_SLAVE_KIND, "bridge"), nested(IFLA_INFO_SLAVE_DATA, [option])]),
   ]);
+}
+
+/** Keeps frames of this port from the bridge's other isolated ports: kernel 4.18. */
+export function isolatePort(name: string): Request {
+  return setPort(name, attribute(IFLA_BRPORT_ISOLATED, u8(1)));
 }
 
 /** Makes the link a port of a bridge. */

@@ -1,5 +1,5 @@
 /** Addresses, routes and neighbours: the requests of rtnetlink(7), IPv4. */
-import { EEXIST } from "../errors/error.ts";
+import { EEXIST, ESRCH } from "../errors/error.ts";
 import { ipv4Bytes, ipv4FromBytes, type Subnet } from "./ipv4.ts";
 import {
   attribute,
@@ -20,12 +20,14 @@ const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const RTM_NEWNEIGH = 28;
 const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
+const RT_SCOPE_NOWHERE = 255;
 const RTN_UNICAST = 1;
 const RTA_DST = 1;
 const RTA_OIF = 4;
@@ -95,6 +97,30 @@ export function addRoute(index: number, destination: Subnet, gateway: number | u
       attribute(RTA_OIF, index),
     ]),
     mayFailWith: [EEXIST],
+  };
+}
+
+/** The default route over a link, instead of the one there was. */
+export function replaceDefaultRoute(index: number, gateway: number): Request {
+  const head = new Uint8Array(RTMSG_BYTES);
+  head.set([AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST]);
+  return {
+    what: `set the default route over link ${index}`,
+    bytes: encodeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, head, [
+      attribute(RTA_GATEWAY, ipv4Bytes(gateway)),
+      attribute(RTA_OIF, index),
+    ]),
+  };
+}
+
+/** Takes the default route over a link away; none is fine. */
+export function deleteDefaultRoute(index: number): Request {
+  const head = new Uint8Array(RTMSG_BYTES);
+  head.set([AF_INET, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0]);
+  return {
+    what: `delete the default route over link ${index}`,
+    bytes: encodeMessage(RTM_DELROUTE, 0, head, [attribute(RTA_OIF, index)]),
+    mayFailWith: [ESRCH],
   };
 }
 

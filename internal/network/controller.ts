@@ -1,10 +1,12 @@
 /** The controller: networks and endpoints as netd's clients know them, kept true to what the kernel has. */
 import { CtrError, ENOSYS, ESRCH, isErrno, withContext } from "../errors/error.ts";
-import type { AttachRequest, Endpoint, NetworkRecord } from "../ipc/netd.ts";
+import type { AttachRequest, Endpoint, IpamPool, NetworkRecord, NetworkRequest, Sandbox } from "../ipc/netd.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
 import { decodeLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
 import { decodeMessages } from "../netlink/message.ts";
-import { NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
+import { decodeRoute, listRoutes } from "../netlink/route.ts";
+import { decodeRoute6, listRoutes6 } from "../netlink/route6.ts";
+import { dump, NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { Watched } from "../sys/idle.ts";
 import { isRunning, pidfdOpen } from "../sys/process.ts";
@@ -13,25 +15,38 @@ import type { Driver } from "./drivers/driver.ts";
 import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
 import { createFilter } from "./filter.ts";
 import { randomId } from "./id.ts";
+import { configureLive } from "./live.ts";
 import type { DnsChanged, NamedEndpoint } from "./names.ts";
+import { planNetwork, type Surroundings } from "./plan.ts";
 import { noPorts } from "./ports.ts";
-import { isAlive, readBootId } from "./sandbox.ts";
+import { isAlive, openSandbox, readBootId, type SandboxRecord } from "./sandbox.ts";
 import {
   addNetwork,
   type EndpointRecord,
   endpointOfInterface,
   endpointsOf,
   findNetwork,
+  insertNetwork,
   listEndpoints,
   listNetworks,
   type NetworkRow,
+  networkCalled,
   openStore,
   renameEndpoints,
 } from "./store.ts";
 
+/** What concerns all networks is one turn, as what concerns one container is: no id of a container is a word. */
+const NETWORKS = "networks";
+
 export interface Controller extends Disposable {
   attach(request: AttachRequest): Promise<Endpoint>;
-  detach(containerId: string): Promise<void>;
+  /** Out of one network, or all. */
+  detach(containerId: string, options?: { readonly network?: string; readonly isLive?: boolean }): Promise<void>;
+  createNetwork(request: NetworkRequest): Promise<NetworkRecord>;
+  /** The network as it was. Throws CtrError `conflict` while somebody is on it. */
+  removeNetwork(nameOrId: string): Promise<NetworkRecord>;
+  /** What differs between the store and the kernel; with `fix` it is put right then. */
+  check(fix: boolean): Promise<readonly string[]>;
   /** Another name for a container; for messages. */
   rename(containerId: string, name: string): void;
   endpoints(containerId?: string): Endpoint[];
@@ -66,12 +81,36 @@ export async function openController(
     if (network === undefined) throw new CtrError("internal", `endpoint ${endpoint.id} is in no network`);
     return { network, driver: driverOf(drivers, network.driver) };
   };
-  const detachEndpoint = async (endpoint: EndpointRecord): Promise<void> => {
+  const detachEndpoint = async (endpoint: EndpointRecord, mode: "later" | "now" = "later"): Promise<void> => {
     const { network, driver } = networkOf(endpoint);
     ends.forget(endpoint.id);
-    await driver.detach(network, endpoint, "later");
+    await driver.detach(network, endpoint, mode);
+    if (!hasNoNames(network)) await dnsChanged();
   };
+  const surroundings = (): Surroundings => ({
+    networks: listNetworks(store),
+    routes: dump(netlink, listRoutes()).flatMap((message) => decodeRoute(message) ?? []),
+    routes6: dump(netlink, listRoutes6()).flatMap((message) => decodeRoute6(message) ?? []),
+    mtu: config.mtu,
+  });
   const inTurn = createTurns();
+  const networkAsked = (nameOrId: string): NetworkRow => {
+    const network = networkCalled(store, nameOrId);
+    if (network === undefined) throw new CtrError("not-found", `network ${nameOrId} not found`);
+    return network;
+  };
+  const attachedOf = (containerId: string): EndpointRecord[] =>
+    endpointsOf(store, containerId).filter(({ state }) => state === "attached");
+  const describeEndpoint = (endpoint: EndpointRecord): Endpoint => {
+    const { network, driver } = networkOf(endpoint);
+    return driver.describe(network, endpoint);
+  };
+  /** Inside a container that runs: the new interface, and the default routes among all that it has. */
+  const configure = (containerId: string, sandbox: Sandbox, added?: Endpoint): void => {
+    const { namespace } = openSandbox(sandbox, bootId);
+    using _ = namespace;
+    configureLive(namespace.number, attachedOf(containerId).map(describeEndpoint), added?.interface);
+  };
   const ends = undo.use(createEndWatch());
 
   /** Attached endpoints whose sandbox ended without a word. */
@@ -94,6 +133,8 @@ export async function openController(
     for (const driver of drivers.values()) driver.linkGone(name);
   };
   const reconcile = (): void => {
+    for (const network of listNetworks(store))
+      if (!hasNoNames(network)) driverOf(drivers, network.driver).restore(network);
     const leftovers = listEndpoints(store).filter(({ state }) => state !== "attached");
     for (const endpoint of listEndpoints(store)) {
       if (endpoint.state !== "attached" || !isAlive(endpoint.sandbox, bootId)) continue;
@@ -123,8 +164,7 @@ export async function openController(
   return {
     attach: (request) =>
       inTurn(request.containerId, async () => {
-        const network = findNetwork(store, request.network);
-        if (network === undefined) throw new CtrError("not-found", `network ${request.network} not found`);
+        const network = networkAsked(request.network);
         const driver = driverOf(drivers, network.driver);
         driver.validate(network, request);
         for (const endpoint of endpointsOf(store, request.containerId)) {
@@ -135,17 +175,85 @@ export async function openController(
         }
         if (request.ports.length > 0) await Promise.all(collect(gone(({ ports }) => ports.length > 0)));
         const attached = await driver.attach(network, request);
-        for (const endpoint of endpointsOf(store, request.containerId))
-          if (endpoint.id === attached.id) watchEnd(endpoint);
+        const endpoint = endpointsOf(store, request.containerId).find(({ id }) => id === attached.id);
+        if (endpoint === undefined) throw new CtrError("not-found", `${request.name} has ended`);
+        try {
+          if (request.isLive === true) configure(request.containerId, request.sandbox, attached);
+          // Its program finds the names, and a name server.
+          if (!hasNoNames(network)) await dnsChanged();
+        } catch (error) {
+          await driver.detach(network, endpoint, "now");
+          throw error;
+        }
+        watchEnd(endpoint);
         return attached;
       }),
-    detach: (containerId) =>
+    detach: (containerId, { network: nameOrId, isLive = false } = {}) =>
       inTurn(containerId, async () => {
-        const endpoints = endpointsOf(store, containerId).filter(({ state }) => state !== "released");
+        const wanted = nameOrId === undefined ? undefined : networkAsked(nameOrId).id;
+        const endpoints = endpointsOf(store, containerId).filter(
+          ({ state, networkId }) => state !== "released" && (wanted === undefined || networkId === wanted),
+        );
         const failures: unknown[] = [];
         for (const endpoint of endpoints)
-          await detachEndpoint(endpoint).catch((error: unknown) => failures.push(error));
+          await detachEndpoint(endpoint, isLive ? "now" : "later").catch((error: unknown) => failures.push(error));
+        const [left] = attachedOf(containerId);
+        if (isLive && left !== undefined && isAlive(left.sandbox, bootId))
+          configure(containerId, sandboxOf(left.sandbox));
         if (failures.length > 0) throw failures[0];
+      }),
+    createNetwork: (request) =>
+      inTurn(NETWORKS, async () => {
+        const network = planNetwork(request, surroundings());
+        const driver = driverOf(drivers, network.driver);
+        insertNetwork(store, network);
+        try {
+          await driver.create(network);
+        } catch (error) {
+          // The reason that is told is the first one; what is left of it the next check finds.
+          await driver
+            .remove(network)
+            .catch((problem: unknown) => log(withContext("take back a network", problem).message));
+          throw error;
+        }
+        return describeNetwork(networkAsked(network.id));
+      }),
+    removeNetwork: (nameOrId) =>
+      inTurn(NETWORKS, async () => {
+        const network = networkAsked(nameOrId);
+        if (hasNoNames(network))
+          throw new CtrError("denied", `${network.name} is a pre-defined network and cannot be removed`);
+        await Promise.all(collect(gone(({ networkId }) => networkId === network.id)));
+        const users = listEndpoints(store).filter(({ networkId }) => networkId === network.id);
+        const active = users.filter(({ state }) => state !== "released");
+        if (active.length > 0) {
+          const shown = active.map(({ name, containerId }) => `name:"${name}" id:"${containerId.slice(0, 12)}"`);
+          throw new CtrError(
+            "conflict",
+            `error while removing network: network ${network.name} has active endpoints (${shown.join(", ")})`,
+          );
+        }
+        const driver = driverOf(drivers, network.driver);
+        // What is being torn down: at once, because the network's row goes.
+        for (const endpoint of users) await driver.detach(network, endpoint, "now");
+        await driver.remove(network);
+        return describeNetwork(network);
+      }),
+    check: (fix) =>
+      inTurn(NETWORKS, async () => {
+        const differences = [
+          ...listEndpoints(store)
+            .filter(({ state }) => state === "reserved")
+            .map(({ name }) => `the endpoint of ${name} was never finished`),
+          ...gone().map(({ name }) => `${name} has ended, its endpoint is there still`),
+          ...listNetworks(store).flatMap((network) => driverOf(drivers, network.driver).check(network)),
+          ...(await filter.differences()),
+        ];
+        if (!fix) return differences;
+        await Promise.all(collect(gone()));
+        for (const network of listNetworks(store)) await driverOf(drivers, network.driver).repair(network);
+        await filter.establish();
+        return differences;
       }),
     rename: (containerId, name) => {
       renameEndpoints(store, containerId, name);
@@ -154,10 +262,7 @@ export async function openController(
     endpoints: (containerId) =>
       (containerId === undefined ? listEndpoints(store) : endpointsOf(store, containerId))
         .filter(({ state }) => state === "attached")
-        .map((endpoint) => {
-          const { network, driver } = networkOf(endpoint);
-          return driver.describe(network, endpoint);
-        }),
+        .map(describeEndpoint),
     networks: () => listNetworks(store).map(describeNetwork),
     namesOnNetworks: () =>
       listEndpoints(store).flatMap((endpoint) => {
@@ -307,17 +412,35 @@ function hasNoNames({ name }: NetworkRow): boolean {
   return PREDEFINED.some((network) => network.name === name);
 }
 
+function sandboxOf({ pid, path }: SandboxRecord): Sandbox {
+  if (pid !== undefined) return { pid };
+  if (path !== undefined) return { path };
+  throw new CtrError("internal", "a sandbox without a process or a path");
+}
+
 function describeNetwork(network: NetworkRow): NetworkRecord {
-  const { id, name, driver, created_at, device, subnet, prefix_length, gateway, mtu } = network;
+  const { id, name, driver, created_at, device, subnet, prefix_length, gateway, mtu, settings } = network;
+  const shown =
+    subnet === null || prefix_length === null
+      ? undefined
+      : formatSubnet({ network: subnet, prefixLength: prefix_length });
+  const pools: readonly IpamPool[] =
+    settings.pools ??
+    (shown === undefined || gateway === null ? [] : [{ subnet: shown, gateway: formatIpv4(gateway) }]);
   return {
     id,
     name,
     driver,
     createdAtMs: created_at,
+    isInternal: settings.internal === true,
+    isAttachable: settings.attachable === true,
+    hasIpv6: settings.ipv6 === true,
+    labels: settings.labels ?? {},
+    options: settings.options ?? {},
+    ipamOptions: settings.ipamOptions ?? {},
+    pools,
     ...(device === null ? {} : { device }),
-    ...(subnet === null || prefix_length === null
-      ? {}
-      : { subnet: formatSubnet({ network: subnet, prefixLength: prefix_length }) }),
+    ...(shown === undefined ? {} : { subnet: shown }),
     ...(gateway === null ? {} : { gateway: formatIpv4(gateway) }),
     ...(mtu === null ? {} : { mtu }),
   };

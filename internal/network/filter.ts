@@ -1,23 +1,37 @@
 /** Keeps the packet filter as the store says: whole chains are written from it, one change at a time. */
 
-import { restoreRules, saveRules } from "../iptables/restore.ts";
-import { type FilterState, parsePresent, renderPorts, renderRules } from "../iptables/rules.ts";
+import { CtrError } from "../errors/error.ts";
+import { type Family, restoreRules, saveRules } from "../iptables/restore.ts";
+import {
+  compareRules,
+  type FilteredBridge,
+  type FilteredPort,
+  type FilterState,
+  parsePresent,
+  renderPorts,
+  renderRules,
+} from "../iptables/rules.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
 import { readText, writeInto } from "../sys/file.ts";
-import { listEndpoints, listNetworks, type Store } from "./store.ts";
+import { OPTION, parseBoolean } from "./plan.ts";
+import { type EndpointRecord, listEndpoints, listNetworks, type NetworkRow, type Store } from "./store.ts";
 
-const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+const FORWARDING = { 4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding" } as const;
 
 export interface Filter {
   /** Brings the published ports to what the store says. Resolves when a change that began after the call is done. */
   apply(): Promise<void>;
   /** Brings everything to what the store says, whatever is there; then switches the host's forwarding on. */
   establish(): Promise<void>;
+  /** What the kernel's rules have otherwise than the store says. */
+  differences(): Promise<string[]>;
 }
 
 export function createFilter(store: Store): Filter {
   let last: Promise<void> = Promise.resolve();
   let waiting: Promise<void> | undefined;
+  /** The IPv6 filter has had something of ours: a host without IPv6 networks needs no ip6tables. */
+  let hasSix = false;
 
   const inTurn = (action: () => Promise<void>): Promise<void> => {
     const turn = last.then(action);
@@ -28,38 +42,95 @@ export function createFilter(store: Store): Filter {
     // Those that come while a change runs share the next one.
     waiting ??= inTurn(async () => {
       waiting = undefined;
-      await restoreRules(renderPorts(filterState(store, false)));
+      await restoreRules(renderPorts(filterState(store, false, 4)));
+      if (hasSix) await restoreRules(renderPorts(filterState(store, false, 6)), 6);
     });
     return waiting;
   };
   const establish = (): Promise<void> =>
     inTurn(async () => {
-      const isForwarding = readText(IP_FORWARD).trim() === "1";
-      const present = parsePresent(await saveRules());
-      // The rules first: at no moment does a host forward that has not been told what to drop.
-      await restoreRules(renderRules(filterState(store, !isForwarding), present));
-      if (!isForwarding) writeInto(IP_FORWARD, "1");
+      await establishOne(store, 4);
+      hasSix ||= listNetworks(store).some(({ settings, driver }) => settings.ipv6 === true && driver === "bridge");
+      if (hasSix) await establishOne(store, 6);
     });
-  return { apply, establish };
+  const differences = (): Promise<string[]> =>
+    inTurnWith(inTurn, async () => {
+      const isSix = listNetworks(store).some(({ settings, driver }) => settings.ipv6 === true && driver === "bridge");
+      return [...(await differencesOf(store, 4)), ...(isSix ? await differencesOf(store, 6) : [])];
+    });
+  return { apply, establish, differences };
 }
 
-function filterState(store: Store, dropsForwarded: boolean): FilterState {
-  const networks = listNetworks(store);
-  const [first] = networks.flatMap(({ device }) => (device === null ? [] : [device]));
+async function inTurnWith<T>(
+  inTurn: (action: () => Promise<void>) => Promise<void>,
+  action: () => Promise<T>,
+): Promise<T> {
+  const results: T[] = [];
+  await inTurn(async () => {
+    results.push(await action());
+  });
+  const [result] = results;
+  if (result === undefined) throw new CtrError("internal", "the packet filter was not looked at");
+  return result;
+}
+
+async function establishOne(store: Store, family: Family): Promise<void> {
+  const isForwarding = readText(FORWARDING[family]).trim() === "1";
+  const present = parsePresent(await saveRules(family));
+  // The rules first: at no moment does a host forward that has not been told what to drop.
+  await restoreRules(renderRules(filterState(store, !isForwarding, family), present), family);
+  if (!isForwarding) writeInto(FORWARDING[family], "1");
+}
+
+/** What the kernel's rules lack, have too much, or have in another order. */
+async function differencesOf(store: Store, family: Family): Promise<string[]> {
+  const state = filterState(store, false, family);
+  if (state.bridges.length === 0) return [];
+  const saved = await saveRules(family);
+  const name = family === 6 ? "ip6tables" : "iptables";
+  const found = compareRules(state, saved).map((line) => `${name}: ${line}`);
+  if (readText(FORWARDING[family]).trim() !== "1") found.push(`${FORWARDING[family]} is not 1`);
+  return found;
+}
+
+function filterState(store: Store, dropsForwarded: boolean, family: Family): FilterState {
+  const networks = listNetworks(store).filter(({ driver }) => driver === "bridge");
+  const first = networks.find(({ name }) => name === "bridge");
   return {
-    prefix: chainPrefix(first ?? ""),
-    bridges: networks.flatMap(({ device, subnet, prefix_length: prefixLength, gateway }) =>
-      device === null || subnet === null || prefixLength === null || gateway === null
-        ? []
-        : [{ device, subnet: formatSubnet({ network: subnet, prefixLength }), gateway: formatIpv4(gateway) }],
-    ),
-    ports: listEndpoints(store).flatMap(({ state, address, ports }) =>
-      state !== "attached" || address === undefined
-        ? []
-        : ports.map((port) => ({ ...port, address: formatIpv4(address) })),
+    prefix: chainPrefix(first?.device ?? ""),
+    bridges: networks.flatMap((network) => filteredBridge(network, family)),
+    ports: listEndpoints(store).flatMap((endpoint) =>
+      endpoint.state === "attached" ? filteredPorts(endpoint, family) : [],
     ),
     dropsForwarded,
+    family,
   };
+}
+
+function filteredBridge(network: NetworkRow, family: Family): FilteredBridge[] {
+  const { device, subnet, prefix_length: prefixLength, gateway, settings } = network;
+  if (device === null || subnet === null || prefixLength === null || gateway === null) return [];
+  const six = settings.pools?.find((pool) => pool.subnet.includes(":"));
+  if (family === 6 && six?.gateway === undefined) return [];
+  const { [OPTION.icc]: icc = "true", [OPTION.masquerade]: masquerade = "true" } = settings.options ?? {};
+  return [
+    {
+      device,
+      subnet: family === 6 ? (six?.subnet ?? "") : formatSubnet({ network: subnet, prefixLength }),
+      gateway: family === 6 ? (six?.gateway ?? "") : formatIpv4(gateway),
+      isInternal: settings.internal === true,
+      isWithoutIcc: parseBoolean(icc) === false,
+      isUnmasked: parseBoolean(masquerade) === false,
+    },
+  ];
+}
+
+function filteredPorts({ address, settings, ports }: EndpointRecord, family: Family): FilteredPort[] {
+  const own = family === 6 ? settings.address6 : address === undefined ? undefined : formatIpv4(address);
+  if (own === undefined) return [];
+  return ports
+    .filter(({ hostIp }) => hostIp.includes(":") === (family === 6))
+    .map((port) => ({ ...port, address: own }));
 }
 
 /** `CTR` for ctr0, `CTR1` for ctr1: two engines in one network namespace do not write each other's chains. */

@@ -3,7 +3,7 @@ import { CtrError, ENOENT, ENOTDIR, ESRCH, isErrno } from "../errors/error.ts";
 import type { Sandbox } from "../ipc/netd.ts";
 import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
 import { fstat, fstatfsType, readText } from "../sys/file.ts";
-import { isRunning, processStartTime } from "../sys/process.ts";
+import { isRunning, processStartTime, setns } from "../sys/process.ts";
 
 /** What is remembered of a sandbox: enough to know it again, and to know that it is gone. */
 export interface SandboxRecord {
@@ -60,6 +60,22 @@ export function isAlive(sandbox: SandboxRecord, bootId: string): boolean {
   } catch (error) {
     if (error instanceof CtrError && (error.kind === "not-found" || error.kind === "invalid")) return false;
     throw error;
+  }
+}
+
+const CLONE_NEWNET = 0x40000000;
+
+/**
+ * Does `action` in the network namespace. It must not wait: only this thread is there, and what else it does meanwhile
+ * would be there too.
+ */
+export function inNamespace<T>(namespace: number, action: () => T): T {
+  using own = open("/proc/thread-self/ns/net", O_RDONLY);
+  setns(namespace, CLONE_NEWNET);
+  try {
+    return action();
+  } finally {
+    setns(own.number, CLONE_NEWNET);
   }
 }
 

@@ -9,7 +9,7 @@
 import type { Database } from "bun:sqlite";
 import { openDatabase, transaction } from "../db/database.ts";
 import { CtrError } from "../errors/error.ts";
-import type { PortBinding } from "../ipc/netd.ts";
+import type { IpamPool, PortBinding } from "../ipc/netd.ts";
 import { PROTOCOLS } from "../ipc/netd.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
@@ -61,15 +61,6 @@ const MIGRATIONS: readonly string[] = [
   `,
 ];
 
-/** One \`--subnet\` with what belongs to it, as it was given or chosen. */
-export interface IpamPool {
-  readonly subnet: string;
-  readonly ipRange?: string;
-  readonly gateway?: string;
-  /** name → address: not to be leased. */
-  readonly auxAddresses?: { readonly [name: string]: string };
-}
-
 /** What a network was made with. */
 export interface NetworkSettings {
   readonly internal?: boolean;
@@ -82,15 +73,16 @@ export interface NetworkSettings {
   readonly pools?: readonly IpamPool[];
   /** True if the user chose a subnet: only then addresses may be asked for. */
   readonly hasUserSubnet?: boolean;
+  readonly hasUserSubnet6?: boolean;
 }
 
 /** What an endpoint was asked for, and what it got besides its columns. */
 export interface EndpointSettings {
-  /** \`eth0\` unless given. */
+  /** `eth0` unless given. */
   readonly interfaceName?: string;
   readonly aliases?: readonly string[];
   readonly hostname?: string;
-  /** Of \`--dns\`. */
+  /** Of `--dns`. */
   readonly servers?: readonly string[];
   readonly address6?: string;
   readonly gwPriority?: number;
@@ -152,12 +144,45 @@ export function listNetworks({ db }: Store): NetworkRow[] {
   return db.query<StoredNetwork, []>("SELECT * FROM network ORDER BY created_at, name").all().map(networkOfRow);
 }
 
+/** The network with this name, or id, or unique beginning of an id. Throws CtrError for a beginning of several. */
+export function networkCalled(store: Store, text: string): NetworkRow | undefined {
+  const found = findNetwork(store, text);
+  if (found !== undefined || !/^[0-9a-f]+$/.test(text)) return found;
+  const rows = listNetworks(store).filter(({ id }) => id.startsWith(text));
+  if (rows.length > 1)
+    throw new CtrError("invalid", `network ${text} is ambiguous (${rows.length} matches found on ID prefix)`);
+  return rows[0];
+}
+
 /** The network with this name or id. */
 export function findNetwork({ db }: Store, nameOrId: string): NetworkRow | undefined {
   const row = db
     .query<StoredNetwork, [string, string]>("SELECT * FROM network WHERE name = ? OR id = ?")
     .get(nameOrId, nameOrId);
   return row === null ? undefined : networkOfRow(row);
+}
+
+/** Adds a network with all that is known of it. */
+export function insertNetwork({ db }: Store, network: NetworkRow): void {
+  const { id, name, driver, created_at, device, subnet, prefix_length, gateway, mac, mtu, settings } = network;
+  db.query("INSERT INTO network VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)").run(
+    id,
+    name,
+    driver,
+    created_at,
+    device,
+    subnet,
+    prefix_length,
+    gateway,
+    mac,
+    mtu,
+    JSON.stringify(settings),
+  );
+}
+
+/** Nothing is left of the network. */
+export function deleteNetwork({ db }: Store, id: string): void {
+  db.query("DELETE FROM network WHERE id = ?").run(id);
 }
 
 /** Adds a network unless one with its name exists. */

@@ -21,7 +21,7 @@ export interface Launch extends Disposable {
   readonly pidfd: Fd;
   readonly cgroup: Cgroup;
   /** Gives init its network; without a setup it has loopback only. To be called once. */
-  provideNetwork(setup?: InterfaceSetup): void;
+  provideNetwork(setup?: InterfaceSetup, others?: readonly InterfaceSetup[]): void;
   /** Resolves when everything but the program is in place, with the terminal's master if there is one. */
   ready(): Promise<{ readonly terminal?: Fd }>;
   /** Resolves when the program runs. Throws with exit status 126 or 127 when it cannot. */
@@ -151,8 +151,9 @@ class Launched implements Launch {
     this.#control = control;
   }
 
-  provideNetwork(setup?: InterfaceSetup): void {
-    this.#control.send(setup === undefined ? { type: "network" } : { type: "network", interface: setup });
+  provideNetwork(setup?: InterfaceSetup, others: readonly InterfaceSetup[] = []): void {
+    if (setup === undefined) this.#control.send({ type: "network" });
+    else this.#control.send({ type: "network", interface: setup, ...(others.length === 0 ? {} : { others }) });
   }
 
   async ready(): Promise<{ readonly terminal?: Fd }> {

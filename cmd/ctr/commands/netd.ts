@@ -1,10 +1,11 @@
-/** `ctr netd install|uninstall|status`; `ctr netd` alone is the daemon itself (main.ts). */
+/** `ctr netd install|uninstall|status|check|reconcile`; `ctr netd` alone is the daemon itself (main.ts). */
 import { CtrError } from "../../../internal/errors/error.ts";
-import { connectNetd } from "../../../internal/ipc/netd-client.ts";
+import { connectNetd, ensureNetd } from "../../../internal/ipc/netd-client.ts";
 import { type Call, defineCommand } from "../command.ts";
 import { printLine } from "../output.ts";
 
 const flags = {
+  fix: { type: "boolean", description: "With check: put right what differs" },
   now: { type: "boolean", description: "With install: start listening at once" },
   print: { type: "boolean", description: "With install: only print the units" },
   destdir: {
@@ -16,7 +17,7 @@ const flags = {
 
 export const command = defineCommand({
   meta: { name: "netd", description: "Manage the network daemon" },
-  usage: "install|uninstall|status [OPTIONS]",
+  usage: "install|uninstall|status|check|reconcile [OPTIONS]",
   flags,
   operands: [1, 1],
   async run(call) {
@@ -35,11 +36,30 @@ export const command = defineCommand({
       }
       case "status":
         return await status(call);
+      case "check":
+        return await check(call, call.flags.fix);
+      case "reconcile":
+        await check(call, true);
+        return 0;
       default:
-        throw new CtrError("invalid", `netd: unknown command ${verb}: one of install, uninstall, status`);
+        throw new CtrError(
+          "invalid",
+          `netd: unknown command ${verb}: one of install, uninstall, status, check, reconcile`,
+        );
     }
   },
 });
+
+/** One line for each difference between what is recorded and what the kernel has: 1 if there are any left. */
+async function check({ directories }: Call<typeof flags>, fix: boolean): Promise<number> {
+  using netd = await ensureNetd(directories);
+  const differences = await netd.check(fix);
+  for (const line of differences) printLine(fix ? `repaired: ${line}` : line);
+  if (!fix) return differences.length === 0 ? 0 : 1;
+  const left = differences.length === 0 ? [] : await netd.check(false);
+  for (const line of left) printLine(`still: ${line}`);
+  return left.length === 0 ? 0 : 1;
+}
 
 /** Says whether netd runs: 0 if so, 3 if not, as `systemctl status` does. */
 async function status({ directories }: Call<typeof flags>): Promise<number> {

@@ -31,15 +31,17 @@ export const command = defineCommand({
 
 /** internal/db/engine-config.ts, which is loaded only if there is one. */
 const ENGINE_CONFIG = "/etc/ctr/engine.toml";
-const OWN_NETWORK = [undefined, "default", "bridge", "none"];
+/** Another's network: of these, and of what the long form may say, only the whole specification tells. */
+const SHARED_NETWORK = /^(host$|container:|.*=)/;
 
 /** The cgroup or the namespaces are others than usual. */
 const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems", "ipc", "pid", "uts"] as const;
 
 /** What the supervisor may begin with; undefined where only the whole specification says what is needed. */
 async function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): Promise<EarlyContainer | undefined> {
-  const hasNetwork = OWN_NETWORK.includes(flags.network);
-  const isPlain = (hasNetwork || flags.network === "host") && !flags.tty;
+  const hasNetwork = flags.network.every((network) => !SHARED_NETWORK.test(network));
+  const isHost = flags.network.length === 1 && flags.network[0] === "host";
+  const isPlain = (hasNetwork || isHost) && !flags.tty;
   const isEarly = isPlain && NOT_EARLY.every((name) => flags[name] === undefined);
   const cgroupParent = isEarly ? await earlyParent(flags["cgroup-parent"]) : undefined;
   if (cgroupParent === undefined) return undefined;

@@ -1,6 +1,7 @@
 /** `ctr ps` with `--format` or `--size`: fields by name. */
 
 import { networkName } from "../../../internal/container/filter.ts";
+import { networkNames } from "../../../internal/container/networks.ts";
 import { portsText } from "../../../internal/container/port-list.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
 import { containerSizes } from "../../../internal/container/sizes.ts";
@@ -70,7 +71,7 @@ function fields(engine: Engine, { format, isShort, withSize, nowMs }: ContainerL
       header: "LOCAL VOLUMES",
       value: ({ runtime }) => String(runtime.mounts.filter(({ Type }) => Type === "volume").length),
     },
-    Networks: { header: "NETWORKS", value: ({ hostConfig }) => networkName(hostConfig.NetworkMode) },
+    Networks: { header: "NETWORKS", value: (record) => networkNames(record).map(networkName).join(",") },
     Platform: { header: "PLATFORM", value: () => "linux" },
   };
 }

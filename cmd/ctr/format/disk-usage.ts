@@ -1,5 +1,6 @@
 /** `ctr system df`: the summary, and with `-v` a table of each kind. */
 import { networkName } from "../../../internal/container/filter.ts";
+import { networkNames } from "../../../internal/container/networks.ts";
 import { portsText } from "../../../internal/container/port-list.ts";
 import { isLive } from "../../../internal/container/states.ts";
 import type { ContainerUsage, StoreUsage } from "../../../internal/container/usage.ts";
@@ -140,7 +141,7 @@ function containerFields(nowMs: number, isShort: boolean): RowFields<ContainerUs
     State: { header: "STATE", value: ({ record }) => record.state },
     Status: { header: "STATUS", value: ({ record }) => statusText(record, nowMs) },
     Ports: { header: "PORTS", value: ({ record }) => portsText(record) },
-    Networks: { header: "NETWORKS", value: ({ record }) => networkName(record.hostConfig.NetworkMode) },
+    Networks: { header: "NETWORKS", value: ({ record }) => networkNames(record).map(networkName).join(",") },
     Labels: {
       header: "LABELS",
       value: ({ record }) =>

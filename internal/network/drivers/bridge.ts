@@ -4,8 +4,10 @@
  */
 import { CtrError, ENODEV, isErrno, withContext } from "../../errors/error.ts";
 import type { AttachRequest, Endpoint, PortBinding } from "../../ipc/netd.ts";
+import { DEFAULT_ROUTE, DEFAULT_ROUTE6 } from "../../netlink/configure.ts";
 import { forgetUdpFlows } from "../../netlink/conntrack.ts";
-import { formatIpv4, networkOf, overlaps, type Subnet } from "../../netlink/ipv4.ts";
+import { formatIpv4, networkOf, overlaps } from "../../netlink/ipv4.ts";
+import { ipv6, parseCidr6 } from "../../netlink/ipv6.ts";
 import {
   addBridge,
   addVeth,
@@ -13,6 +15,7 @@ import {
   deleteLink,
   disablePort,
   getLink,
+  isolatePort,
   type Link,
   listLinks,
   routeLoopback,
@@ -31,16 +34,22 @@ import {
   listRoutes,
   replaceNeighbour,
 } from "../../netlink/route.ts";
+import { addAddress6 } from "../../netlink/route6.ts";
 import { dump, exchange, type Netlink } from "../../netlink/socket.ts";
 import type { NetdConfig } from "../config.ts";
 import type { Filter } from "../filter.ts";
 import { randomId } from "../id.ts";
-import { chooseSubnet, createPool, lease, type Pool, release, take } from "../ipam.ts";
+import { chooseSubnet } from "../ipam.ts";
+import { OPTION, parseBoolean } from "../plan.ts";
+import { createPools, leaseAddresses, type Pools, releaseAddresses, validateAddresses } from "../pools.ts";
 import { type HeldPorts, holdBinding, holdPorts, releasePorts, validatePort } from "../ports.ts";
 import { openSandbox } from "../sandbox.ts";
 import {
+  deleteNetwork,
   type EndpointRecord,
+  type EndpointSettings,
   endpointOfInterface,
+  endpointsOf,
   findNetwork,
   forgetEndpoint,
   listEndpoints,
@@ -65,8 +74,10 @@ export interface DriverContext {
   readonly log: (line: string) => void;
 }
 
-/** The interface's name inside a container. */
+/** The name of a container's first interface. */
 const INTERFACE = "eth0";
+/** The network that is always there. */
+const DEFAULT_NETWORK = "bridge";
 const VETH_NAME = /^veth[0-9a-f]{7}$/;
 /** How long a container's namespace may take to end and with it the veth, before the veth is removed by hand. */
 const LINGER_MS = 400;
@@ -76,32 +87,43 @@ interface Bridge {
   readonly network: NetworkRow;
   readonly index: number;
   readonly device: string;
-  readonly subnet: Subnet;
-  readonly gateway: number;
   readonly mtu: number;
-  readonly pool: Pool;
+  /** False: its containers do not reach each other (enable_icc). */
+  readonly hasIcc: boolean;
+  readonly pools: Pools;
 }
 
 export function createBridgeDriver(context: DriverContext): Driver {
   const { store, netlink, filter, ports, log } = context;
   const bridges = new Map<string, Bridge>();
-  const established = new Map<string, Promise<void>>();
+  /** The rules of all bridges are in place, or about to be. */
+  let established: Promise<void> | undefined;
   /** When endpoints were released, in ms; those of an earlier netd are not in it. */
   const releasedAt = new Map<string, number>();
   let isLingering = false;
 
   /** The bridge, its device made or taken over, its rules in place. */
   const ready = async (network: NetworkRow): Promise<Bridge> => {
-    const bridge = bridges.get(network.id) ?? makeBridge(context, network);
-    bridges.set(network.id, bridge);
-    let isEstablished = established.get(network.id);
-    if (isEstablished === undefined) {
-      isEstablished = filter.establish();
-      established.set(network.id, isEstablished);
-      // Tried again by the next one who needs it; this one hears why it failed.
-      isEstablished.catch(() => established.delete(network.id));
+    // It names the chains: an engine beside this one in the same network namespace has others.
+    const first = network.name === DEFAULT_NETWORK ? undefined : findNetwork(store, DEFAULT_NETWORK);
+    if (first?.device === null) bridges.set(first.id, makeBridge(context, first));
+    let bridge = bridges.get(network.id);
+    if (bridge === undefined) {
+      bridge = makeBridge(context, network);
+      bridges.set(network.id, bridge);
+      const { device, subnet, prefix_length, gateway } = bridge.network;
+      const isAsRecorded = device === network.device && subnet === network.subnet && gateway === network.gateway;
+      if (!isAsRecorded || prefix_length !== network.prefix_length) established = undefined;
     }
-    await isEstablished;
+    if (established === undefined) {
+      const isEstablished = filter.establish();
+      established = isEstablished;
+      // Tried again by the next one who needs it; this one hears why it failed.
+      isEstablished.catch(() => {
+        if (established === isEstablished) established = undefined;
+      });
+    }
+    await established;
     return bridge;
   };
 
@@ -149,8 +171,8 @@ export function createBridgeDriver(context: DriverContext): Driver {
       if (endpoint.ports.length > 0 && network.device !== null) await applyPorts(endpoint.ports);
     } finally {
       // Only now may another container have the address: until here the ports led to it.
-      const pool = bridges.get(network.id)?.pool;
-      if (address !== undefined && pool !== undefined) release(pool, address);
+      const pools = bridges.get(network.id)?.pools;
+      if (pools !== undefined) releaseAddresses(pools, address, endpoint.settings.address6);
     }
   };
 
@@ -185,9 +207,12 @@ export function createBridgeDriver(context: DriverContext): Driver {
     await using undo = new AsyncDisposableStack();
 
     const id = randomId();
-    const address = lease(bridge.pool);
-    undo.defer(() => release(bridge.pool, address));
-    const bindings = holdPorts(ports, id, request.ports);
+    const { address, address6 } = leaseAddresses(bridge.pools, request);
+    undo.defer(() => releaseAddresses(bridge.pools, address, address6));
+    // Nobody gets into a network without a way out.
+    const wanted = network.settings.internal === true ? [] : request.ports;
+    const hostIp = network.settings.options?.[OPTION.hostBinding];
+    const bindings = holdPorts(ports, id, wanted, { hostIp, hasIpv6: address6 !== undefined });
     undo.defer(() => releasePorts(ports, id));
     const macAddress = request.macAddress === undefined ? randomMac() : parseMac(request.macAddress);
     const reserved: EndpointRecord = {
@@ -202,7 +227,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
       macAddress: formatMac(macAddress),
       address,
       ports: bindings,
-      settings: {},
+      settings: settingsOf(store, request, address6),
     };
     reserveEndpoint(store, reserved);
     undo.defer(() => forgetEndpoint(store, id));
@@ -223,8 +248,28 @@ export function createBridgeDriver(context: DriverContext): Driver {
   };
 
   return {
-    validate: (_network, request) => {
-      for (const port of request.ports) validatePort(port);
+    create: async (network) => {
+      established = undefined;
+      await ready(network);
+    },
+    restore: (network) => {
+      ready(network).catch((error: unknown) => log(withContext(`restore network ${network.name}`, error).message));
+    },
+    check: (network) => checkBridge(context, network),
+    repair: async (network) => {
+      if (checkBridge(context, network).length === 0) return;
+      bridges.delete(network.id);
+      await ready(network);
+    },
+    remove: async (network) => {
+      bridges.delete(network.id);
+      if (network.device !== null) removeOwnBridge(context, network.device);
+      deleteNetwork(store, network.id);
+      await filter.establish();
+    },
+    validate: (network, request) => {
+      for (const port of request.ports) validatePort(port, network.settings.ipv6 === true);
+      validateAddresses(network, request);
       if (request.macAddress !== undefined) parseMac(request.macAddress);
     },
     adopt: (network, endpoint) => {
@@ -252,7 +297,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
       for (const [id, { device }] of [...bridges]) {
         if (device !== name) continue;
         bridges.delete(id);
-        established.delete(id);
+        established = undefined;
         const network = findNetwork(store, id);
         if (network === undefined || !listEndpoints(store).some(({ state }) => state === "attached")) continue;
         log(`${device} was removed under running containers: making it again`);
@@ -269,17 +314,18 @@ export function createBridgeDriver(context: DriverContext): Driver {
 function makeBridge(context: DriverContext, network: NetworkRow): Bridge {
   const { netlink, store, root, config } = context;
   const links = dump(netlink, listLinks()).flatMap((message) => decodeLink(message) ?? []);
-  const alias = `ctr ${root}`.slice(0, MAX_ALIAS);
+  const alias = aliasOf(root);
   const endpoints = listEndpoints(store).filter((endpoint) => endpoint.networkId === network.id);
-  const device = chooseDevice(links, network.device, alias);
+  const isDefault = network.name === DEFAULT_NETWORK;
+  const device = isDefault ? chooseDevice(links, network.device, alias) : deviceOf(links, network, alias);
   const present = links.find((link) => link.name === device);
-  const addresses = chooseAddresses(context, network, present, endpoints);
-  const mtu = config.mtu;
+  const addresses = isDefault ? chooseAddresses(context, network, present, endpoints) : addressesOf(network);
+  const mtu = isDefault ? config.mtu : (network.mtu ?? config.mtu);
   const mac = network.mac ?? formatMac(randomMac());
   const row: NetworkRow = { ...network, ...addresses, device, mac, mtu };
   setNetworkDevice(store, row);
 
-  const { subnet, prefix_length: prefixLength, gateway } = addresses;
+  const { prefix_length: prefixLength, gateway } = addresses;
   const [answer] = exchange(netlink, [
     // With its alias in one exchange: there is no bridge of ours without it.
     ...(present === undefined ? [addBridge(device, parseMac(mac), mtu)] : []),
@@ -291,12 +337,96 @@ function makeBridge(context: DriverContext, network: NetworkRow): Bridge {
   const index = answer === undefined ? undefined : decodeLink(answer)?.index;
   if (index === undefined) throw new CtrError("internal", `the kernel did not describe ${device}`);
   setBridgeAddress(netlink, index, gateway, prefixLength);
-
-  const pool = createPool({ network: subnet, prefixLength }, gateway);
-  for (const { address } of endpoints) if (address !== undefined) take(pool, address);
-  rejoin(netlink, links, index, endpoints);
+  const six = network.settings.pools?.find(({ subnet }) => subnet.includes(":"));
+  if (six !== undefined)
+    exchange(netlink, [addAddress6(index, ipv6(six.gateway ?? ""), parseCidr6(six.subnet)?.prefixLength ?? 64)]);
+  const hasIcc = parseBoolean(network.settings.options?.[OPTION.icc] ?? "true") ?? true;
+  rejoin(netlink, links, { index, hasIcc }, endpoints);
   removeStrays(netlink, links, index, new Set(endpoints.map(({ hostInterface }) => hostInterface)));
-  return { network: row, index, device, subnet: pool.subnet, gateway, mtu, pool };
+  return { network: row, index, device, mtu, hasIcc, pools: createPools(row, endpoints) };
+}
+
+/** What the kernel has otherwise than recorded of a network. A default bridge that nobody is on need not be there. */
+function checkBridge({ netlink, store, root }: DriverContext, network: NetworkRow): string[] {
+  const { device, gateway, prefix_length: prefixLength } = network;
+  const endpoints = listEndpoints(store).filter(
+    ({ networkId, state }) => networkId === network.id && state === "attached",
+  );
+  if (device === null || (network.name === DEFAULT_NETWORK && endpoints.length === 0)) return [];
+  const links = dump(netlink, listLinks()).flatMap((message) => decodeLink(message) ?? []);
+  const bridge = links.find(({ name }) => name === device);
+  if (bridge === undefined) return [`${device} (network ${network.name}) is missing`];
+  const differences: string[] = [];
+  if (bridge.kind !== "bridge" || bridge.alias !== aliasOf(root))
+    differences.push(`${device} is not this engine's bridge`);
+  if (!bridge.isUp) differences.push(`${device} is down`);
+  const held = dump(netlink, listAddresses()).flatMap((message) => decodeAddress(message) ?? []);
+  const own = held.filter(({ index }) => index === bridge.index);
+  if (gateway !== null && !own.some((one) => one.address === gateway && one.prefixLength === prefixLength))
+    differences.push(`${device} lacks its address ${formatIpv4(gateway)}/${prefixLength}`);
+  for (const { address, prefixLength: length } of own)
+    if (address !== gateway) differences.push(`${device} has the address ${formatIpv4(address)}/${length}`);
+  for (const { hostInterface, name } of endpoints) {
+    const link = links.find((candidate) => candidate.name === hostInterface);
+    if (link === undefined) differences.push(`${hostInterface} (container ${name}) is missing`);
+    else if (link.master !== bridge.index) differences.push(`${hostInterface} (container ${name}) is not on ${device}`);
+    else if (!link.isUp) differences.push(`${hostInterface} (container ${name}) is down`);
+  }
+  const known = new Set(listEndpoints(store).map(({ hostInterface }) => hostInterface));
+  for (const { name, kind, master } of links) {
+    if (master === bridge.index && kind === "veth" && VETH_NAME.test(name) && !known.has(name))
+      differences.push(`${name} on ${device} is no container's`);
+  }
+  return differences;
+}
+
+/** Who made a bridge: it is written on it. */
+function aliasOf(root: string): string {
+  return `ctr ${root}`.slice(0, MAX_ALIAS);
+}
+
+/** The device of a user's network. Throws CtrError when its name is another link's. */
+function deviceOf(links: readonly Link[], { device }: NetworkRow, alias: string): string {
+  const name = device ?? "";
+  const link = links.find((candidate) => candidate.name === name);
+  if (link === undefined || (link.kind === "bridge" && link.alias === alias)) return name;
+  throw new CtrError("conflict", `a link ${name} exists and is not this engine's`);
+}
+
+function addressesOf({ name, subnet, prefix_length, gateway }: NetworkRow): Addresses {
+  if (subnet === null || prefix_length === null || gateway === null)
+    throw new CtrError("internal", `network ${name} has no subnet`);
+  return { subnet, prefix_length, gateway };
+}
+
+/** Removes the bridge if it is this engine's; one that is gone is fine. */
+function removeOwnBridge({ netlink, root }: DriverContext, device: string): void {
+  const link = dump(netlink, listLinks())
+    .flatMap((message) => decodeLink(message) ?? [])
+    .find(({ name }) => name === device);
+  if (link?.kind === "bridge" && link.alias === aliasOf(root)) removeLink(netlink, device);
+}
+
+/** What is recorded of an endpoint besides its columns; nothing for the usual one. */
+function settingsOf(store: Store, request: AttachRequest, address6: string | undefined): EndpointSettings {
+  const { hostname, aliases = [], servers = [], gwPriority = 0 } = request;
+  const interfaceName = freeInterface(store, request.containerId);
+  return {
+    ...(interfaceName === INTERFACE ? {} : { interfaceName }),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(aliases.length === 0 ? {} : { aliases }),
+    ...(servers.length === 0 ? {} : { servers }),
+    ...(address6 === undefined ? {} : { address6 }),
+    ...(gwPriority === 0 ? {} : { gwPriority }),
+  };
+}
+
+/** The first of eth0, eth1 … that none of the container's endpoints has. */
+export function freeInterface(store: Store, containerId: string): string {
+  const taken = endpointsOf(store, containerId)
+    .filter(({ state }) => state !== "released")
+    .map(({ settings }) => settings.interfaceName ?? INTERFACE);
+  for (let number = 0; ; number++) if (!taken.includes(`eth${number}`)) return `eth${number}`;
 }
 
 /** `IFALIASZ` of linux/if.h is 256, its NUL included. */
@@ -349,11 +479,21 @@ function setBridgeAddress(netlink: Netlink, index: number, gateway: number, pref
 }
 
 /** Containers whose bridge was removed under them are put on the new one. */
-function rejoin(netlink: Netlink, links: readonly Link[], bridge: number, endpoints: readonly EndpointRecord[]): void {
+function rejoin(
+  netlink: Netlink,
+  links: readonly Link[],
+  { index, hasIcc }: Pick<Bridge, "index" | "hasIcc">,
+  endpoints: readonly EndpointRecord[],
+): void {
   for (const { state, hostInterface: name, ports } of endpoints) {
     const link = links.find((candidate) => candidate.name === name);
-    if (state !== "attached" || link === undefined || link.master === bridge) continue;
-    exchange(netlink, [setMaster(name, bridge), ...(ports.length > 0 ? [setHairpin(name)] : [])]);
+    if (state !== "attached" || link === undefined || (link.master === index && link.isUp)) continue;
+    exchange(netlink, [
+      setLinkUpByName(name),
+      setMaster(name, index),
+      ...(ports.length > 0 ? [setHairpin(name)] : []),
+      ...(hasIcc ? [] : [isolatePort(name)]),
+    ]);
   }
 }
 
@@ -373,10 +513,11 @@ function makeVeth(
   namespaceFd: number,
 ): number {
   const { hostInterface: name, address, ports } = endpoint;
-  const peer = { name: INTERFACE, macAddress, namespaceFd };
+  const peer = { name: endpoint.settings.interfaceName ?? INTERFACE, macAddress, namespaceFd };
   const [answer] = exchange(netlink, [
     addVeth({ name, bridge: bridge.index, mtu: bridge.mtu, peer }),
     ...(ports.length > 0 ? [setHairpin(name)] : []),
+    ...(bridge.hasIcc ? [] : [isolatePort(name)]),
     ...(address === undefined ? [] : [replaceNeighbour(bridge.index, address, macAddress)]),
     getLink(name),
   ]);
@@ -394,9 +535,12 @@ function removeLink(netlink: Netlink, name: string): void {
   }
 }
 
-function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint {
-  const { gateway, prefix_length: prefixLength, mtu } = network;
-  const { id, containerId, hostInterface, macAddress, ports, address, interfaceIndex } = endpoint;
+export function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint {
+  const { gateway, prefix_length: prefixLength, mtu, settings: made } = network;
+  const { id, containerId, hostInterface, macAddress, ports, address, interfaceIndex, settings } = endpoint;
+  const { address6, gwPriority, aliases, interfaceName = INTERFACE } = settings;
+  const six = address6 === undefined ? undefined : made.pools?.find(({ subnet }) => subnet.includes(":"));
+  const isInternal = made.internal === true;
   if (gateway === null || prefixLength === null || mtu === null || address === undefined) {
     throw new CtrError("internal", `endpoint ${id} has no address`);
   }
@@ -405,16 +549,26 @@ function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint {
     containerId,
     networkId: network.id,
     network: network.name,
+    name: endpoint.name,
     interface: {
-      name: INTERFACE,
+      name: interfaceName,
       index: interfaceIndex,
       address: formatIpv4(address),
       prefixLength,
-      routes: [{ destination: "0.0.0.0/0", gateway: formatIpv4(gateway) }],
+      routes: isInternal
+        ? []
+        : [
+            { destination: DEFAULT_ROUTE, gateway: formatIpv4(gateway) },
+            ...(six?.gateway === undefined ? [] : [{ destination: DEFAULT_ROUTE6, gateway: six.gateway }]),
+          ],
+      ...(address6 === undefined ? {} : { address6, prefixLength6: parseCidr6(six?.subnet ?? "")?.prefixLength ?? 64 }),
     },
     hostInterface,
     macAddress,
-    gateway: formatIpv4(gateway),
+    gateway: isInternal ? "" : formatIpv4(gateway),
+    ...(six?.gateway === undefined || isInternal ? {} : { gateway6: six.gateway }),
+    ...(gwPriority === undefined ? {} : { gwPriority }),
+    ...(aliases === undefined ? {} : { aliases }),
     mtu,
     ports,
   };

@@ -3,6 +3,16 @@ import type { AttachRequest, Endpoint } from "../../ipc/netd.ts";
 import type { EndpointRecord, NetworkRow } from "../store.ts";
 
 export interface Driver {
+  /** Makes what a new network has of its own. */
+  create(network: NetworkRow): Promise<void>;
+  /** Removes it, and the network's row; what is gone already is fine. */
+  remove(network: NetworkRow): Promise<void>;
+  /** Makes sure, after a start of netd, that it is there; what fails is logged, and tried again by who needs it. */
+  restore(network: NetworkRow): void;
+  /** What the kernel has otherwise than recorded, a line each. */
+  check(network: NetworkRow): string[];
+  /** Puts that right. */
+  repair(network: NetworkRow): Promise<void>;
   /** Throws CtrError for a request that cannot be met, before anything is done. */
   validate(network: NetworkRow, request: AttachRequest): void;
   /** Takes over what an earlier netd left: this endpoint is alive. */

@@ -8,6 +8,11 @@ export function createEndpointlessDriver(): Driver {
     throw new CtrError("invalid", `network ${network.name} has no endpoints`);
   };
   return {
+    create: async (network) => refuse(network),
+    remove: async (network) => refuse(network),
+    restore: () => {},
+    check: () => [],
+    repair: async () => {},
     validate: refuse,
     adopt: refuse,
     attach: async (network) => refuse(network),

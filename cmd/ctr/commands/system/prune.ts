@@ -1,8 +1,10 @@
-/** `ctr system prune`: stopped containers, images without a name or (`-a`) a container, with `--volumes` volumes. */
+/** `ctr system prune`: stopped containers, unused networks, images without a name or (`-a`) a container, with `--volumes` volumes. */
 import { pruneContainers } from "../../../../internal/container/prune.ts";
-import { openEngine } from "../../../../internal/db/engine.ts";
+import { type Engine, openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
 import { pruneImages } from "../../../../internal/image/remove.ts";
+import { AT_FDCWD } from "../../../../internal/sys/fd.ts";
+import { exists } from "../../../../internal/sys/file.ts";
 import { pruneVolumes } from "../../../../internal/volume/prune.ts";
 import { defineCommand } from "../../command.ts";
 import { isConfirmed } from "../../confirm.ts";
@@ -10,7 +12,7 @@ import { printFailure } from "../../fail.ts";
 import { humanSize } from "../../format/duration.ts";
 import { removalLines } from "../../format/removals.ts";
 import { print } from "../../output.ts";
-import { FILTER_FLAG, parsePruneFilter } from "../../prune-filter.ts";
+import { FILTER_FLAG, type PruneFilter, parsePruneFilter } from "../../prune-filter.ts";
 
 export const command = defineCommand({
   meta: { name: "prune", description: "Remove unused data" },
@@ -39,6 +41,8 @@ export const command = defineCommand({
       if (volumes.names.length > 0) print(`Deleted Volumes:\n${volumes.names.join("\n")}\n\n`);
       reclaimed += volumes.reclaimed;
     }
+    const networks = await pruneUnusedNetworks(engine, accepts);
+    if (networks.length > 0) print(`Deleted Networks:\n${networks.map((name) => `${name}\n`).join("")}\n`);
     const images = pruneImages(engine, { all: flags.all, accepts });
     print(removalLines(images.removals));
     reclaimed += images.reclaimed;
@@ -47,6 +51,20 @@ export const command = defineCommand({
     return containers.problems.length === 0 ? 0 : 1;
   },
 });
+
+/** Where no netd has ever been asked for anything there is no network of a user's. */
+async function pruneUnusedNetworks(engine: Engine, accepts: PruneFilter["accepts"]): Promise<readonly string[]> {
+  if (!exists(AT_FDCWD, `${engine.root}/netd.db`)) return [];
+  const [{ ensureNetd }, { pruneNetworks }, { recordNetworkEvent }] = await Promise.all([
+    import("../../../../internal/ipc/netd-client.ts"),
+    import("../../../../internal/network/prune.ts"),
+    import("../../../../internal/container/network-membership.ts"),
+  ]);
+  using netd = await ensureNetd(engine);
+  const removed = await pruneNetworks(netd, ({ labels, createdAtMs }) => accepts({ labels, createdMs: createdAtMs }));
+  for (const network of removed) recordNetworkEvent(engine, "destroy", network);
+  return removed.map(({ name }) => name);
+}
 
 function warning(flags: {
   readonly all: boolean;
