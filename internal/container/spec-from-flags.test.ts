@@ -132,7 +132,6 @@ test.each<[Partial<ContainerFlags>, string, string | undefined]>([
 test.each<[Partial<ContainerFlags>, string]>([
   [{ workdir: "rel" }, "the working directory 'rel' is invalid, it needs to be an absolute path"],
   [{ "stop-signal": "FOO" }, "invalid signal: FOO"],
-  [{ network: ["nosuch"] }, "network nosuch not found"],
   [{ volume: ["/a:/x"], tmpfs: ["/x"] }, "Duplicate mount point: /x"],
   [{ "security-opt": ["bogus=1"] }, 'invalid --security-opt 2: "bogus=1"'],
   [{ network: ["container:x"], hostname: "h" }, "conflicting options: hostname and the network mode"],

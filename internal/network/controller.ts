@@ -204,6 +204,9 @@ export async function openController(
       }),
     createNetwork: (request) =>
       inTurn(NETWORKS, async () => {
+        // First what every engine has: it has the first subnet then, and names the chains.
+        const usual = findNetwork(store, "bridge");
+        if (usual?.device === null) await driverOf(drivers, usual.driver).create(usual);
         const network = planNetwork(request, surroundings());
         const driver = driverOf(drivers, network.driver);
         insertNetwork(store, network);

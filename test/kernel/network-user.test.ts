@@ -1,7 +1,7 @@
 /** Networks that users make: who reaches whom, addresses, the commands, containers that come and go. */
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
-import { links, rules } from "../lib/host.ts";
+import { kernelFile, links, rules } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -19,7 +19,7 @@ const addressOf = (name: string, network: string) =>
 
 /** What `name` gets from the address: the page, or nothing. */
 async function fetchFrom(name: string, address: string): Promise<string> {
-  const result = await engine.ctr("exec", name, "wget", "-q", "-T", "1", "-O", "-", `http://${address}/`);
+  const result = await engine.ctr("exec", name, "timeout", "1", "wget", "-q", "-O", "-", `http://${address}/`);
   return result.stdout.trim();
 }
 
@@ -52,7 +52,9 @@ test("network create: what cannot be is refused in Docker's words", async () => 
   const refused = async (...flags: readonly string[]) => await engine.fails(1, "network", "create", ...flags, "other");
   expect(await refused("--subnet", "10.50.0.128/25")).toContain("Pool overlaps with other one on this address space");
   expect(await refused("--subnet", "10.51.0.1/24")).toContain("invalid subnet 10.51.0.1/24: it should be 10.51.0.0/24");
-  expect(await refused("--gateway", "10.51.0.1")).toContain("every ip-range or gateway must have a corresponding subnet");
+  expect(await refused("--gateway", "10.51.0.1")).toContain(
+    "every ip-range or gateway must have a corresponding subnet",
+  );
   expect(await refused("--subnet", "10.51.0.0/24", "--gateway", "10.52.0.1")).toContain(
     "no matching subnet for gateway 10.52.0.1",
   );
@@ -69,7 +71,7 @@ test("network create: what cannot be is refused in Docker's words", async () => 
 test("network ls: table, quiet, formats and filters", async () => {
   await engine.ok("network", "create", "--label", "tier=front", "front");
   const table = await engine.ok("network", "ls");
-  expect(table.split("\n")[0]).toMatch(/^NETWORK ID {3}NAME {5}DRIVER {4}SCOPE$/);
+  expect(table.split("\n")[0]).toMatch(/^NETWORK ID +NAME +DRIVER +SCOPE$/);
   const names = async (...flags: readonly string[]) =>
     (await engine.ok("network", "ls", "--format", "{{.Name}} {{.Driver}}", ...flags)).split("\n");
   expect(await names()).toEqual(["bridge bridge", "front bridge", "host host", "none null"]);
@@ -91,37 +93,38 @@ test("network ls: table, quiet, formats and filters", async () => {
 test("containers of a network reach each other, those of others do not, a published port everybody", async () => {
   await engine.ok("network", "create", "left");
   await engine.ok("network", "create", "right");
-  await startWeb("a", "--network", "left", "-p", "18311:80");
-  await startWeb("b", "--network", "left");
-  await startWeb("c", "--network", "right");
-  await startWeb("d");
+  await startWeb("na", "--network", "left", "-p", "18311:80");
+  await startWeb("nb", "--network", "left");
+  await startWeb("nc", "--network", "right");
+  await startWeb("nd");
   const [a, b, c, d] = [
-    await addressOf("a", "left"),
-    await addressOf("b", "left"),
-    await addressOf("c", "right"),
-    await addressOf("d", "bridge"),
+    await addressOf("na", "left"),
+    await addressOf("nb", "left"),
+    await addressOf("nc", "right"),
+    await addressOf("nd", "bridge"),
   ];
-  expect(await fetchFrom("b", a)).toBe("hello");
-  expect(await fetchFrom("a", b)).toBe("hello");
+  expect(await fetchFrom("nb", a)).toBe("hello");
+  expect(await fetchFrom("na", b)).toBe("hello");
   for (const [from, to] of [
-    ["a", c],
-    ["c", a],
-    ["a", d],
-    ["d", a],
-    ["c", d],
-    ["d", c],
+    ["na", c],
+    ["nc", a],
+    ["na", d],
+    ["nd", a],
+    ["nc", d],
+    ["nd", c],
   ] as const)
     expect({ from, to, answer: await fetchFrom(from, to) }).toEqual({ from, to, answer: "" });
   const gateway = await engine.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "right");
-  expect(await fetchFrom("c", `${gateway}:18311`)).toBe("hello");
+  expect(await fetchFrom("nc", `${gateway}:18311`)).toBe("hello");
   expect(await (await fetch("http://127.0.0.1:18311/")).text()).toBe("hello\n");
   expect(await engine.fails(1, "network", "rm", "left")).toContain("network left has active endpoints");
   const shown = JSON.parse(await engine.ok("network", "inspect", "left"))[0].Containers;
-  expect(Object.values(shown)).toEqual([
-    expect.objectContaining({ Name: "a", IPv4Address: `${a}/16`, IPv6Address: "" }),
-    expect.objectContaining({ Name: "b", IPv4Address: `${b}/16` }),
+  const byName = (x: { Name: string }, y: { Name: string }) => (x.Name < y.Name ? -1 : 1);
+  expect(Object.values<{ Name: string }>(shown).sort(byName)).toEqual([
+    expect.objectContaining({ Name: "na", IPv4Address: `${a}/16`, IPv6Address: "" }),
+    expect.objectContaining({ Name: "nb", IPv4Address: `${b}/16` }),
   ]);
-  await engine.ok("rm", "-f", "a", "b", "c", "d");
+  await engine.ok("rm", "-f", "na", "nb", "nc", "nd");
   await engine.ok("network", "rm", "left", "right");
 });
 
@@ -177,14 +180,17 @@ test("--internal: no way out and none in, but for its own", async () => {
   await engine.ok("network", "rm", "inside");
 });
 
-test("ICC off: containers of one network reach each other's published ports only", async () => {
+test("ICC off: containers of one network do not reach each other, the host reaches their ports", async () => {
   await engine.ok("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "apart");
   await startWeb("p1", "--network", "apart", "-p", "18313:80");
   await startWeb("p2", "--network", "apart");
   expect(await fetchFrom("p1", await addressOf("p2", "apart"))).toBe("");
   expect(await fetchFrom("p2", await addressOf("p1", "apart"))).toBe("");
   const gateway = await engine.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "apart");
-  expect(await fetchFrom("p2", `${gateway}:18313`)).toBe("hello");
+  // With br_netfilter the kernel leads the frame from port to port, past the host: isolation holds it back then.
+  const isLedPast = kernelFile("/proc/sys/net/bridge/bridge-nf-call-iptables").trim() === "1";
+  expect(await fetchFrom("p2", `${gateway}:18313`)).toBe(isLedPast ? "" : "hello");
+  expect(await (await fetch("http://127.0.0.1:18313/")).text()).toBe("hello\n");
   await engine.ok("rm", "-f", "p1", "p2");
   await engine.ok("network", "rm", "apart");
 });
@@ -194,10 +200,10 @@ test("bridge options: name, MTU, host binding", async () => {
   const flags = [...options, "com.docker.network.bridge.host_binding_ipv4=127.0.0.1"].flatMap((text) => ["-o", text]);
   await engine.ok("network", "create", ...flags, "tuned");
   expect(links()).toContain("br-mine");
-  await startWeb("t", "--network", "tuned", "-p", "18314:80");
-  expect(await engine.ok("exec", "t", "cat", "/sys/class/net/eth0/mtu")).toBe("1400");
-  expect(await engine.ok("port", "t")).toBe("80/tcp -> 127.0.0.1:18314");
-  await engine.ok("rm", "-f", "t");
+  await startWeb("tt", "--network", "tuned", "-p", "18314:80");
+  expect(await engine.ok("exec", "tt", "cat", "/sys/class/net/eth0/mtu")).toBe("1400");
+  expect(await engine.ok("port", "tt")).toBe("80/tcp -> 127.0.0.1:18314");
+  await engine.ok("rm", "-f", "tt");
   await engine.ok("network", "rm", "tuned");
   expect(await engine.fails(1, "network", "create", "-o", "com.docker.network.driver.mtu=x", "y")).toContain("mtu");
 });
@@ -257,7 +263,7 @@ test("events of networks, in order", async () => {
   await engine.ok("network", "create", "told");
   await engine.ok("run", "--rm", "--network", "told", image, "true");
   await engine.ok("network", "rm", "told");
-  const flags = ["--since", String(since), "--until", String(since + 600), "--filter", "type=network"];
+  const flags = ["--since", String(since), "--until", String(Math.ceil(Date.now() / 1000)), "--filter", "type=network"];
   const events = await engine.ok("events", ...flags, "--format", "{{.Action}} {{.Actor.Attributes.name}}");
   expect(events.split("\n").filter((line) => line.endsWith(" told"))).toEqual([
     "create told",
@@ -270,8 +276,8 @@ test("events of networks, in order", async () => {
 test.if(needs("ctr"))("netd check tells what somebody changed, --fix repairs it, and traffic flows again", async () => {
   const id = await engine.ok("network", "create", "broken");
   const device = `br-${id.slice(0, 12)}`;
-  await startWeb("x", "--network", "broken", "-p", "18315:80");
-  await startWeb("y", "--network", "broken");
+  await startWeb("wx", "--network", "broken", "-p", "18315:80");
+  await startWeb("wy", "--network", "broken");
   expect(await engine.ok("netd", "check")).toBe("");
   const host = (...command: string[]) => expect(Bun.spawnSync(command).exitCode).toBe(0);
   host("iptables", "-t", "nat", "-F", "CTR");
@@ -287,8 +293,8 @@ test.if(needs("ctr"))("netd check tells what somebody changed, --fix repairs it,
   host("ip", "link", "delete", device);
   await waitFor("the bridge to come back", () => links().includes(device));
   await engine.ok("netd", "reconcile");
-  expect(await fetchFrom("y", await addressOf("x", "broken"))).toBe("hello");
-  await engine.ok("rm", "-f", "x", "y");
+  expect(await fetchFrom("wy", await addressOf("wx", "broken"))).toBe("hello");
+  await engine.ok("rm", "-f", "wx", "wy");
   await engine.ok("network", "rm", "broken");
 });
 

@@ -104,9 +104,6 @@ export function createBridgeDriver(context: DriverContext): Driver {
 
   /** The bridge, its device made or taken over, its rules in place. */
   const ready = async (network: NetworkRow): Promise<Bridge> => {
-    // It names the chains: an engine beside this one in the same network namespace has others.
-    const first = network.name === DEFAULT_NETWORK ? undefined : findNetwork(store, DEFAULT_NETWORK);
-    if (first?.device === null) bridges.set(first.id, makeBridge(context, first));
     let bridge = bridges.get(network.id);
     if (bridge === undefined) {
       bridge = makeBridge(context, network);
