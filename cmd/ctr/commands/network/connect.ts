@@ -1,6 +1,7 @@
 /** `ctr network connect`: a running container has the network at once. */
-import { connectContainer } from "../../../../internal/container/network-membership.ts";
+
 import { checkAlias, checkIpv4, checkIpv6, parseGwPriority } from "../../../../internal/container/network-flags.ts";
+import { connectContainer } from "../../../../internal/container/network-membership.ts";
 import { openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
 import { ensureNetd } from "../../../../internal/ipc/netd-client.ts";
