@@ -283,6 +283,8 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
     goto out;
   }
   reset_signals();
+  /* Nor is a container, or what looks after it, as patient as the shell it was asked for from. Where it may not be. */
+  syscall(SYS_setpriority, 0 /* PRIO_PROCESS */, 0, 0);
   /* exec_fd is close-on-exec itself: the program runs from it, it need not keep it. */
   syscall(SYS_close_range, (unsigned)spawn->fd_count, ~0U, 4U);
   syscall(SYS_execveat, (int)spawn->exec_fd, "", pointer(spawn->argv), pointer(spawn->envp), AT_EMPTY_PATH);

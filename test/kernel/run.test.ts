@@ -3,7 +3,7 @@ import { describe, expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, kernelFile } from "../lib/host.ts";
-import { isDocker, needs } from "../lib/needs.ts";
+import { binary, isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -82,6 +82,12 @@ describe("program", () => {
   test("the caller's signal mask, dispositions, nice and umask do not reach the program", async () => {
     expect(await inside([], "probe", "signals")).toBe("blocked:\nignored:");
     expect(await inside([], "probe", "process")).toBe("umask 0022\nnice 0\ndumpable 1\npdeathsig 0");
+    const patient = ["sh", "-c", 'umask 077; trap "" USR1; exec nice -n 7 "$@"', "sh", binary(), "run", "--rm"];
+    const child = Bun.spawn([...patient, "--network", "none", image, "sh", "-c", "probe signals; probe process"], {
+      env: { ...process.env, ...engine.env },
+      stderr: "inherit",
+    });
+    expect(await child.stdout.text()).toBe("blocked:\nignored:\numask 0022\nnice 0\ndumpable 1\npdeathsig 0\n");
   });
 });
 

@@ -220,6 +220,18 @@ test.if(!isDocker())("attach: joins a running container's streams; two may", asy
     'read -r line; echo "heard $line"',
   );
   const listener = engine.ctr("attach", "--no-stdin", id);
+  const attached = [
+    "events",
+    "--since",
+    "1h",
+    "--until",
+    "0s",
+    "--filter",
+    `container=${id}`,
+    "--filter",
+    "event=attach",
+  ];
+  await waitFor("the listener", async () => (await engine.ok(...attached)) !== "");
   const speaker = engine.ctrWith({ stdin: "you\n" }, "attach", id);
   expect((await speaker).stdout).toBe("heard you\n");
   expect((await listener).status).toBe(0);
