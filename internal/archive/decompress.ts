@@ -1,5 +1,6 @@
 /** Compression is told by its magic number, never by a name: gzip (RFC 1952) and Zstandard (RFC 8878). */
 import { CtrError } from "../errors/error.ts";
+import { sweep } from "../sys/sweep.ts";
 
 export type Compression = "none" | "gzip" | "zstd";
 
@@ -79,6 +80,7 @@ async function* inflate(
     for (;;) {
       const next = await reader.read();
       if (next.done) return;
+      sweep(next.value.length);
       yield next.value;
     }
   } catch (error) {

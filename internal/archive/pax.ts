@@ -118,11 +118,11 @@ function* records(bytes: Uint8Array): Generator<readonly [keyword: string, value
   for (let at = 0; at < bytes.length; ) {
     const blank = bytes.indexOf(0x20, at);
     if (blank < 0 || blank - at > 10 || blank === at) throw corrupt();
-    const length = count(bytes.subarray(at, blank), "length");
+    const length = numberIn(bytes, at, blank, "length");
     const end = at + length;
     const equals = bytes.indexOf(0x3d, blank);
     if (end > bytes.length || equals < 0 || equals >= end || bytes[end - 1] !== 0x0a) throw corrupt();
-    yield [new TextDecoder().decode(bytes.subarray(blank + 1, equals)), bytes.slice(equals + 1, end - 1)];
+    yield [DECODER.decode(bytes.subarray(blank + 1, equals)), bytes.slice(equals + 1, end - 1)];
     at = end;
   }
 }
@@ -137,8 +137,16 @@ export function parseTime(text: string): bigint {
 }
 
 function count(value: Uint8Array, keyword: string): number {
-  const text = ascii(value);
-  const result = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return numberIn(value, 0, value.length, keyword);
+}
+
+/** One to sixteen decimal digits. */
+function numberIn(bytes: Uint8Array, start: number, end: number, keyword: string): number {
+  let result = start < end && end - start <= 16 ? 0 : Number.NaN;
+  for (let at = start; at < end; at++) {
+    const digit = (bytes[at] ?? 0) - 0x30;
+    result = digit >= 0 && digit <= 9 ? result * 10 + digit : Number.NaN;
+  }
   if (!Number.isSafeInteger(result)) throw new CtrError("invalid", `corrupt pax header (${keyword})`);
   return result;
 }
@@ -149,8 +157,12 @@ function noNul(value: Uint8Array, keyword: string): Uint8Array {
 }
 
 function ascii(value: Uint8Array): string {
-  return new TextDecoder("latin1").decode(value);
+  return LATIN1.decode(value);
 }
+
+// Making one costs more than what it mostly decodes.
+const DECODER = new TextDecoder();
+const LATIN1 = new TextDecoder("latin1");
 
 function corrupt(): CtrError {
   return new CtrError("invalid", "corrupt pax header");

@@ -11,13 +11,12 @@ import {
   type LayerEvent,
   type LayerLimits,
 } from "../spec/layer-entry.ts";
+import { BLOCK, checksum } from "./block.ts";
 import { ByteQueue, type Starved, truncated } from "./byte-queue.ts";
 import { applyPax, type PaxFields, parsePax } from "./pax.ts";
 import { oldGnuSparseMap, paxSparseMap, type SparseMap, sparseContent } from "./sparse.ts";
 
 export type TarLimits = Pick<LayerLimits, "entries" | "pathBytes" | "paxBytes" | "xattrs" | "xattrBytes">;
-
-export const BLOCK = 512;
 
 /**
  * What is in a tar stream, one chunk's worth at a time. The source is always read to its end. Throws CtrError `invalid`
@@ -310,20 +309,19 @@ export function signedNumber(block: Uint8Array, at: number, length: number, what
 
 /** The sum of all bytes with the checksum field taken as blanks; old writers summed signed bytes. */
 function hasValidChecksum(block: Uint8Array): boolean {
-  let unsigned = 0;
-  let highBytes = 0;
-  for (let index = 0; index < BLOCK; index++) {
-    const byte = index >= 148 && index < 156 ? 0x20 : (block[index] ?? 0);
-    unsigned += byte;
-    if (byte >= 0x80) highBytes++;
-  }
   let stored: number;
   try {
     stored = signedNumber(block, 148, 8, "checksum");
   } catch {
     return false; // not digits at all: the caller says what that means
   }
-  return stored === unsigned || stored === unsigned - 256 * highBytes;
+  const unsigned = checksum(block);
+  if (stored === unsigned) return true;
+  let highBytes = 0;
+  for (let index = 0; index < BLOCK; index++) {
+    if ((index < 148 || index >= 156) && (block[index] ?? 0) >= 0x80) highBytes++;
+  }
+  return stored === unsigned - 256 * highBytes;
 }
 
 function isZero(block: Uint8Array): boolean {

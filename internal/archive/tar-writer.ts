@@ -1,30 +1,51 @@
 /** Writing tar streams: ustar, with a pax header before an entry that ustar cannot say exactly (pax(1)). */
 import { CtrError } from "../errors/error.ts";
-import type { EntryHeader, EntryKind } from "../spec/layer-entry.ts";
+import { type EntryHeader, type EntryKind, HELD_CHUNKS } from "../spec/layer-entry.ts";
+import { BLOCK, checksum } from "./block.ts";
 import { encodeName } from "./pax.ts";
 
-/** An entry to write; `content` gives exactly `size` bytes, and may be left out when `size` is 0. */
+/** An entry to write; its content is exactly `size` bytes, and may be left out when `size` is 0. */
 export interface WritableEntry extends EntryHeader {
   readonly content?: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** Instead of `content`, without a copy: puts what comes next into `into` and returns how much, 0 at the end. */
+  readonly read?: (into: Uint8Array) => number;
 }
 
-const BLOCK = 512;
-/** Small pieces are gathered to this size before they are handed on. */
+/** What is written is gathered in chunks of this size. */
 const CHUNK = 256 * 1024;
+
+export interface WriteOptions {
+  /** The memory of a chunk is used again after `HELD_CHUNKS` others, for readers who are done with it by then. */
+  readonly inTurns?: boolean;
+}
 
 /** The tar stream of `entries`, with the two zero blocks at its end. The same entries give the same bytes. */
 export async function* writeTar(
   entries: AsyncIterable<WritableEntry> | Iterable<WritableEntry>,
+  { inTurns = false }: WriteOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let chunk = new Uint8Array(CHUNK);
+  const used: Uint8Array[] = [];
+  let turn = 0;
+  const nextChunk = () => {
+    if (!inTurns) return new Uint8Array(CHUNK);
+    const chunk = used[turn] ?? new Uint8Array(CHUNK);
+    used[turn] = chunk;
+    turn = (turn + 1) % (HELD_CHUNKS + 2);
+    return chunk;
+  };
+  let chunk = nextChunk();
   let filled = 0;
-  /** Copies a small piece into the chunk; true if it did not fit and the chunk must go out first. */
+  /** True if a small piece does not fit into the chunk, which must go out first. */
   const isFull = (size: number) => filled + size > CHUNK;
   const flush = () => {
     const full = chunk.subarray(0, filled);
-    chunk = new Uint8Array(CHUNK);
+    chunk = nextChunk();
     filled = 0;
     return full;
+  };
+  const pad = (size: number) => {
+    chunk.fill(0, filled, filled + size);
+    filled += size;
   };
   for await (const entry of entries) {
     const header = encodeHeader(entry);
@@ -35,6 +56,15 @@ export async function* writeTar(
       filled += header.length;
     }
     let written = 0;
+    if (entry.read !== undefined) {
+      while (written < entry.size) {
+        if (isFull(1)) yield flush();
+        const count = entry.read(chunk.subarray(filled, Math.min(CHUNK, filled + entry.size - written)));
+        if (count === 0) break;
+        written += count;
+        filled += count;
+      }
+    }
     for await (const piece of entry.content ?? []) {
       written += piece.length;
       if (written > entry.size) break;
@@ -50,10 +80,10 @@ export async function* writeTar(
     }
     const padding = (BLOCK - (written % BLOCK)) % BLOCK;
     if (isFull(padding)) yield flush();
-    filled += padding; // the chunk is zero where nothing was written
+    pad(padding);
   }
   if (isFull(2 * BLOCK)) yield flush();
-  filled += 2 * BLOCK;
+  pad(2 * BLOCK);
   yield flush();
 }
 
@@ -143,15 +173,13 @@ function ustar(fields: UstarFields): Uint8Array {
   octal(block, 116, 8, fields.gid);
   octal(block, 124, 12, fields.size);
   octal(block, 136, 12, fields.seconds);
-  block.fill(0x20, 148, 156);
   block[156] = fields.type.charCodeAt(0);
   block.set(fields.linkname.subarray(0, 100), 157);
   block.set(MAGIC, 257);
   octal(block, 329, 8, fields.major);
   octal(block, 337, 8, fields.minor);
-  let sum = 0;
-  for (const byte of block) sum += byte;
-  octal(block, 148, 7, sum);
+  octal(block, 148, 7, checksum(block));
+  block[155] = 0x20;
   return block;
 }
 
@@ -159,22 +187,26 @@ const MAGIC = ENCODER.encode("ustar\x0000");
 
 /** Octal digits with a NUL after them; base-256 where they do not fit (device numbers above 2097151). */
 function octal(block: Uint8Array, at: number, length: number, value: number): void {
-  const digits = value.toString(8);
-  if (digits.length > length - 1) {
-    let rest = BigInt(value);
-    for (let index = length - 1; index > 0; index--) {
-      block[at + index] = Number(rest & 0xffn);
-      rest >>= 8n;
-    }
-    block[at] = 0x80;
-    return;
+  let rest = value;
+  for (let index = at + length - 2; index >= at; index--) {
+    block[index] = 0x30 + (rest % 8);
+    rest = Math.floor(rest / 8);
   }
-  block.set(ENCODER.encode(digits.padStart(length - 1, "0")), at);
+  block[at + length - 1] = 0;
+  if (rest === 0) return;
+  let big = BigInt(value);
+  for (let index = at + length - 1; index > at; index--) {
+    block[index] = Number(big & 0xffn);
+    big >>= 8n;
+  }
+  block[at] = 0x80;
 }
 
 /** Whether the ustar field says it exactly: short enough, and ASCII, which every reader takes the same way. */
 function fits(bytes: Uint8Array, length: number): boolean {
-  return bytes.length <= length && bytes.every((byte) => byte < 0x80);
+  if (bytes.length > length) return false;
+  for (let at = 0; at < bytes.length; at++) if ((bytes[at] ?? 0) >= 0x80) return false;
+  return true;
 }
 
 function floorSeconds(ns: bigint): bigint {

@@ -18,6 +18,7 @@ import {
   writeAll,
 } from "../sys/fd.ts";
 import { exists, fstat, getdents64, mkdirAll, renameat2, replaceFile, unlinkat } from "../sys/file.ts";
+import { sweep } from "../sys/sweep.ts";
 import { type Digest, hexOf, isDigest, parseDigest } from "./digest.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -111,6 +112,7 @@ export async function* readChunks(fd: number): AsyncGenerator<Uint8Array, void, 
     yield buffer.subarray(at, at + size);
     at += size;
     if (buffer.length - at >= LEAST_READ) continue;
+    sweep(CHUNK);
     buffer = new Uint8Array(CHUNK);
     at = 0;
   }

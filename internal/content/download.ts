@@ -24,6 +24,7 @@ import {
   pwrite,
 } from "../sys/fd.ts";
 import { exists, fstat, getdents64, linkat, mkdirAll, statx, unlinkat } from "../sys/file.ts";
+import { sweep } from "../sys/sweep.ts";
 import { IN_CLOSE_WRITE, IN_MODIFY, inotifyAddWatch, inotifyInit } from "../sys/watch.ts";
 import { type Blob, blobPath, verified } from "./blob-store.ts";
 import type { Workspace } from "./workspace.ts";
@@ -143,6 +144,7 @@ export class Download implements Disposable {
         const got = buffer.length === 0 ? 0 : pread(this.#file.number, buffer, at);
         if (got === 0) break;
         at += got;
+        sweep(buffer.length);
         this.#options.onProgress(at);
         yield buffer.subarray(0, got);
       }
@@ -169,6 +171,7 @@ export class Download implements Disposable {
           const start = Math.max(0, at - passed);
           passed += chunk.length;
           const fresh = chunk.subarray(start, start + size - at);
+          sweep(chunk.length);
           if (fresh.length === 0) continue;
           for (let done = 0; done < fresh.length; ) done += pwrite(this.#file.number, fresh.subarray(done), at + done);
           at += fresh.length;

@@ -72,7 +72,7 @@ async function makeLayer(
   const exclude: Exclude = (path, stat) => isPlaceholder(path, stat) || options.exclude?.(path, stat) === true;
   // The layer is unpacked from what is stored, as it is written, so that it is the same here as wherever it is loaded.
   const unpacked = await options.paused(async () => {
-    const archive = writeTar(diffUpper(options.upper, lower, exclude));
+    const archive = writeTar(diffUpper(options.upper, lower, exclude), { inTurns: true });
     return await prepareLayer(workspace.path, readTarEvents(writer.tee(archive)), lower);
   });
   const blob = writer.finish();

@@ -4,6 +4,7 @@ import { readChunks, readInTurns } from "../content/blob-store.ts";
 import { CtrError, EAGAIN, isErrno } from "../errors/error.ts";
 import { O_RDONLY, open, POLLIN, poll, pread } from "../sys/fd.ts";
 import { fstat, S_IFMT, S_IFREG } from "../sys/file.ts";
+import { sweep } from "../sys/sweep.ts";
 
 const STDIN = 0;
 
@@ -48,6 +49,7 @@ async function* download(url: string): AsyncGenerator<Uint8Array, void, undefine
     for await (const chunk of response.body) {
       clearTimeout(timer);
       timer = setTimeout(() => abort.abort(), SILENCE_MS);
+      sweep(chunk.length);
       yield chunk;
     }
   } catch (error) {

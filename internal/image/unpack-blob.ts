@@ -43,20 +43,6 @@ export async function diffIdOf(source: AsyncIterable<Uint8Array>, keep?: BlobWri
   return stream.diffId();
 }
 
-/**
- * Chunks are garbage as soon as they are passed on, but the collector sees small objects and not the memory behind them:
- * left alone it waits until there are 100 MB and more. The heap is small, so a collection takes a millisecond or two.
- */
-const SWEEP_BYTES = 8 << 20;
-let unswept = 0;
-
-function sweep(bytes: number): void {
-  unswept += bytes;
-  if (unswept < SWEEP_BYTES) return;
-  unswept = 0;
-  Bun.gc(true);
-}
-
 interface PlainStream {
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Both are known once the chunks are all read. */
@@ -79,7 +65,6 @@ function plainStream(
   async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of chunks) {
       if (!isHashed()) hasher.update(chunk);
-      sweep(chunk.length);
       yield chunk;
     }
   }

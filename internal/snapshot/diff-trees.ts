@@ -41,7 +41,7 @@ export async function* diffTrees(
   using lower = below === undefined ? undefined : open(below, DIRECTORY);
   const stat = fstat(root.number);
   if (lower !== undefined && !isAlike(stat, fstat(lower.number))) yield directoryEntry(root, encode("./"), stat);
-  yield* diffDirectory(comparison, root, lower, []);
+  for (const entry of diffDirectory(comparison, root, lower, [])) yield entry;
 }
 
 /** How many bytes of the files in `tree` are not those of `below`. */
@@ -109,12 +109,12 @@ export function changedPaths(
 }
 
 /** One directory's entries; returns how many of its names were left out by `exclude`. */
-async function* diffDirectory(
+function* diffDirectory(
   comparison: Comparison,
   directory: Fd,
   lower: Fd | undefined,
   names: readonly Uint8Array[],
-): AsyncGenerator<DiffEntry, number, undefined> {
+): Generator<DiffEntry, number, undefined> {
   let excluded = 0;
   for (const { name, stat, lowerStat } of namesOf(directory, lower)) {
     const path = [...names, name];
@@ -140,7 +140,7 @@ function isOwn({ madeNs }: Comparison, stat: Stat, lowerStat: Stat | undefined):
 }
 
 /** A directory and what it holds, as `walkChild` of diff.ts: true if nothing of it went out because it was left out. */
-async function* diffChild(
+function* diffChild(
   comparison: Comparison,
   child: Fd,
   lower: Fd | undefined,
@@ -148,10 +148,10 @@ async function* diffChild(
   full: Uint8Array,
   stat: Stat,
   isExcluded: boolean,
-): AsyncGenerator<DiffEntry, boolean, undefined> {
+): Generator<DiffEntry, boolean, undefined> {
   const header = directoryEntry(child, full, stat);
   const inside = diffDirectory(comparison, child, lower, path);
-  let next = await inside.next();
+  let next = inside.next();
   if (next.done === true) {
     const lowerStat = lower === undefined ? undefined : fstat(lower.number);
     if (lowerStat === undefined) {
@@ -164,7 +164,7 @@ async function* diffChild(
     }
   }
   yield header;
-  for (; next.done !== true; next = await inside.next()) yield next.value;
+  for (; next.done !== true; next = inside.next()) yield next.value;
   return false;
 }
 

@@ -24,9 +24,10 @@ import { isFlat } from "./flat.ts";
 import { LowerLayers } from "./lower-lookup.ts";
 import { isOpaque, isPrivateXattr, isWhiteout } from "./overlay.ts";
 
-/** An entry of the difference; `content` only where `size` is not 0. Each is used up before the next is asked for. */
+/** An entry of the difference; `read` only of files. Each is used up before the next is asked for. */
 export interface DiffEntry extends EntryHeader {
-  readonly content?: AsyncIterable<Uint8Array>;
+  /** Puts what comes next of the content into `into` and returns how much: fewer than `size` in all if it has shrunk. */
+  readonly read?: (into: Uint8Array) => number;
 }
 
 /**
@@ -52,8 +53,12 @@ export async function* diffUpper(
   const stat = fstat(root.number);
   const header = headerOf("directory", encode("./"), stat, xattrsOf(fdPath(root), flistxattr(root.number)));
   if (compareBelow(walk, [], stat) !== "same") yield header;
-  yield* walkDirectory(walk, root, []);
+  for (const entry of walkDirectory(walk, root, [])) yield entry;
 }
+
+const ENCODER = new TextEncoder();
+const SLASH = ENCODER.encode("/");
+const DECODER = new TextDecoder();
 
 interface Walk {
   readonly layers: LowerLayers;
@@ -63,18 +68,18 @@ interface Walk {
 }
 
 /** One directory's entries; returns how many of its names were left out by `exclude`. */
-async function* walkDirectory(
+function* walkDirectory(
   walk: Walk,
   directory: Fd,
   names: readonly Uint8Array[],
-): AsyncGenerator<DiffEntry, number, undefined> {
+): Generator<DiffEntry, number, undefined> {
   let excluded = 0;
   const entries = getdents64(directory.number).sort((a, b) => Buffer.compare(a.name, b.name));
   for (const { name } of entries) {
     const path = [...names, name];
     const stat = statx(directory.number, name);
     const full = joined(path);
-    const isExcluded = walk.exclude(new TextDecoder().decode(full), stat);
+    const isExcluded = walk.exclude(DECODER.decode(full), stat);
     if ((stat.mode & S_IFMT) === S_IFDIR) {
       using child = openat(directory.number, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       refuseRedirect(child, full);
@@ -92,18 +97,18 @@ async function* walkDirectory(
  * A directory and what it holds. It goes out only when something makes it: being wanted itself, or the first entry
  * below it. Returns true if nothing of it went out.
  */
-async function* walkChild(
+function* walkChild(
   walk: Walk,
   child: Fd,
   path: readonly Uint8Array[],
   full: Uint8Array,
   stat: Stat,
   isExcluded: boolean,
-): AsyncGenerator<DiffEntry, boolean, undefined> {
+): Generator<DiffEntry, boolean, undefined> {
   const header = headerOf("directory", full, stat, xattrsOf(fdPath(child), flistxattr(child.number)));
   const hidesLower = isOpaque(child.number);
   const inside = walkDirectory(walk, child, path);
-  let next = await inside.next();
+  let next = inside.next();
   if (next.done === true && !hidesLower) {
     // Nothing below: an excluded directory is left out, and so is one that was only copied up to hold excluded files.
     if (isExcluded && compareBelow(walk, path, stat) !== "different") return true;
@@ -111,7 +116,7 @@ async function* walkChild(
   }
   yield header;
   if (hidesLower) yield whiteout(joined([...path, encode(OPAQUE_WHITEOUT)]), stat);
-  for (; next.done !== true; next = await inside.next()) yield next.value;
+  for (; next.done !== true; next = inside.next()) yield next.value;
   return false;
 }
 
@@ -127,13 +132,13 @@ function compareBelow(walk: Walk, path: readonly Uint8Array[], stat: Stat): "sam
 }
 
 /** The entry of a file that is no directory; a further name of one that went out is a link to it. */
-export async function* fileEntry(
+export function* fileEntry(
   walk: Pick<Walk, "links">,
   directory: Fd,
   name: Uint8Array,
   full: Uint8Array,
   stat: Stat,
-): AsyncGenerator<DiffEntry, void, undefined> {
+): Generator<DiffEntry, void, undefined> {
   const kind = kindOf(stat);
   if (kind === undefined) return; // a socket: it means nothing without the process that bound it
   if (stat.nlink > 1) {
@@ -154,27 +159,14 @@ export async function* fileEntry(
     using fd = openat(directory.number, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     const now = fstat(fd.number);
     if ((now.mode & S_IFMT) !== S_IFREG)
-      throw new CtrError("conflict", `${new TextDecoder().decode(full)}: changed while it was read`);
-    yield { ...header, size: now.size, content: contentOf(fd, now.size) };
+      throw new CtrError("conflict", `${DECODER.decode(full)}: changed while it was read`);
+    yield { ...header, size: now.size, read: (into) => read(fd.number, into) };
   } else yield header;
 }
 
 /** The entry of an open directory. */
 export function directoryEntry(directory: Fd, full: Uint8Array, stat: Stat): DiffEntry {
   return headerOf("directory", full, stat, xattrsOf(fdPath(directory), flistxattr(directory.number)));
-}
-
-const CHUNK = 256 * 1024;
-
-/** Exactly `size` bytes, or fewer if the file has become shorter; the writer of the archive notices. */
-async function* contentOf(fd: Fd, size: number): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let left = size; left > 0; ) {
-    const buffer = new Uint8Array(Math.min(CHUNK, left));
-    const count = read(fd.number, buffer);
-    if (count === 0) return;
-    left -= count;
-    yield buffer.subarray(0, count);
-  }
 }
 
 function headerOf(kind: EntryKind, name: Uint8Array, stat: Stat, xattrs: ReadonlyMap<string, Uint8Array>): EntryHeader {
@@ -230,7 +222,7 @@ function refuseRedirect(directory: Fd, full: Uint8Array): void {
 
 /** With these features of overlayfs on, what is in an upper directory lies elsewhere (overlayfs.rst). */
 function notWhole(full: Uint8Array, feature: string): CtrError {
-  const name = new TextDecoder().decode(full);
+  const name = DECODER.decode(full);
   return new CtrError(
     "unsupported",
     `${name}: changed on an overlay mounted with ${feature}, which a layer cannot say`,
@@ -260,10 +252,9 @@ function prefixed(name: Uint8Array): Uint8Array {
 }
 
 export function joined(names: readonly Uint8Array[]): Uint8Array {
-  const slash = encode("/");
-  return Buffer.concat(names.flatMap((name, index) => (index === 0 ? [name] : [slash, name])));
+  return Buffer.concat(names.flatMap((name, index) => (index === 0 ? [name] : [SLASH, name])));
 }
 
 function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+  return ENCODER.encode(text);
 }

@@ -15,7 +15,7 @@ import { isOpaque, isWhiteout } from "./overlay.ts";
  */
 export async function* mergedTree(layers: readonly string[]): AsyncGenerator<DiffEntry, void, undefined> {
   using lower = new LowerLayers(layers);
-  yield* mergedDirectory(lower.rootFds(), [], new Map());
+  for (const entry of mergedDirectory(lower.rootFds(), [], new Map())) yield entry;
 }
 
 interface Found {
@@ -26,11 +26,11 @@ interface Found {
   readonly stat: Stat;
 }
 
-async function* mergedDirectory(
+function* mergedDirectory(
   directories: readonly Fd[],
   names: readonly Uint8Array[],
   links: Map<bigint, Uint8Array>,
-): AsyncGenerator<DiffEntry, void, undefined> {
+): Generator<DiffEntry, void, undefined> {
   const found = [...namesOf(directories).values()].sort((a, b) => Buffer.compare(a.name, b.name));
   for (const { directory, at, name, stat } of found) {
     if (isWhiteout(stat)) continue;
@@ -89,7 +89,7 @@ function openDirectory(parent: Fd, name: Uint8Array): Fd | "absent" | "hidden" {
   }
 }
 
-async function* unlessGone(entries: () => AsyncGenerator<DiffEntry, void>): AsyncGenerator<DiffEntry, void> {
+function* unlessGone(entries: () => Generator<DiffEntry, void>): Generator<DiffEntry, void> {
   try {
     yield* entries();
   } catch (error) {
