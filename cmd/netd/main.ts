@@ -8,6 +8,8 @@ import { type Connection, listenUnix } from "../../internal/ipc/connection.ts";
 import { type FromNetd, NETD_SERVER, netdSocket, type ToNetd } from "../../internal/ipc/netd.ts";
 import { listenAt } from "../../internal/ipc/netd-client.ts";
 import { type Controller, openController } from "../../internal/network/controller.ts";
+import type { NameServer } from "../../internal/network/dns/name-server.ts";
+import { readBootId } from "../../internal/network/sandbox.ts";
 import { dup, Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
@@ -35,7 +37,12 @@ async function main(): Promise<void> {
   const locks = [lock(`${state}/netd.lock`), lock(`${root}/netd.lock`)];
   const bySystemd = process.env["LISTEN_PID"] === String(process.pid) && Number(process.env["LISTEN_FDS"]) >= 1;
   const listener = listenerHandedOver(bySystemd) ?? listenAt(netdSocket(state));
-  const controller = await openController(root, log);
+  const opened = Promise.withResolvers<Controller>();
+  const names = createNames(opened.promise);
+  const controller = await openController(root, log, names.changed);
+  opened.resolve(controller);
+  // Those of living containers answer again.
+  if (controller.namesOnNetworks().length > 0) void names.changed();
   listenUnix<ToNetd, FromNetd>({ fd: listener.take() }, NETD_SERVER, (connection) => {
     serve(connection, controller, bySystemd).catch((error: unknown) => log(messageOf(error)));
   });
@@ -48,7 +55,27 @@ async function main(): Promise<void> {
   process.on("SIGINT", end);
   // Everything is open: keep no directory of the caller's busy.
   chdir("/");
-  dozeWhenIdle(controller.watched);
+  const { descriptors, untilNextTimer } = controller.watched;
+  dozeWhenIdle({ descriptors, untilNextTimer: () => earlier(untilNextTimer(), names.untilNextTimer()) });
+}
+
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other);
+}
+
+/** The containers' name server: loaded when the first network has names. */
+function createNames(controller: Promise<Controller>): Omit<NameServer, keyof Disposable> {
+  let server: NameServer | undefined;
+  const start = async (): Promise<NameServer> => {
+    const { namesOnNetworks } = await controller;
+    const { createNameServer } = await import("../../internal/network/dns/name-server.ts");
+    server ??= createNameServer({ names: namesOnNetworks, bootId: readBootId(), log });
+    return server;
+  };
+  return {
+    changed: async () => await (server ?? (await start())).changed(),
+    untilNextTimer: () => server?.untilNextTimer(),
+  };
 }
 
 /** Each published port and each container is a descriptor here. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { hostsText, resolvConfText } from "./etc-files.ts";
+import { hostsText, namedResolvConfText, resolvConfText } from "./etc-files.ts";
 
 const LOCAL =
   "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n" +
@@ -43,4 +43,17 @@ test("etc-files: each flag replaces its part of resolv.conf, and `.` means no se
     "search b c\nnameserver 1.1.1.1\noptions ndots:2\n",
   );
   expect(resolvConfText(host, { ...plain, search: ["."] })).toBe("nameserver 10.0.0.53\noptions edns0\n");
+});
+
+test.each([
+  [
+    "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n",
+    [],
+    "search lan\nnameserver 127.0.0.11\noptions edns0 trust-ad ndots:0\n",
+  ],
+  ["", [], "nameserver 127.0.0.11\noptions ndots:0\n"],
+  ["nameserver 10.0.0.53\n", ["ndots:2"], "nameserver 127.0.0.11\noptions ndots:2\n"],
+  ["options ndots:1\n", ["edns0"], "nameserver 127.0.0.11\noptions edns0 ndots:0\n"],
+])("etc-files: resolv.conf on networks with names, from %j", (host, options, expected) => {
+  expect(namedResolvConfText(host, { search: [], options })).toBe(expected);
 });

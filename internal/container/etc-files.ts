@@ -3,8 +3,10 @@
  * bound over the image's. The texts are pure functions; the writers keep a file's inode, because it may be mounted.
  */
 import { CtrError } from "../errors/error.ts";
-import { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY, open, writeAll } from "../sys/fd.ts";
+import { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, open, read, writeAll } from "../sys/fd.ts";
 import { fchmod, readText } from "../sys/file.ts";
+import { isUserNetwork } from "./network-flags.ts";
+import { networksOf } from "./networks.ts";
 import { isIpv6 } from "./ports.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -113,17 +115,51 @@ function isReachable(server: string): boolean {
   return server !== "" && !server.startsWith("127.") && !isIpv6(server.replace(/%.*$/, ""));
 }
 
+/** Where the name server of containers listens in each of them. */
+const CONTAINER_DNS = "127.0.0.11";
+
+/**
+ * The text of /etc/resolv.conf on networks with names: their name server alone, which asks the servers of `choices` or of
+ * the host itself. Names without a dot are names too (`ndots:0`).
+ */
+export function namedResolvConfText(host: string, choices: Pick<ResolvChoices, "search" | "options">): string {
+  const { search, options } = choices;
+  const text = resolvConfText(host, { servers: [CONTAINER_DNS], search, options });
+  if (/^options\b.*\bndots:/m.test(text)) return text;
+  return /^options\b/m.test(text) ? text.replace(/^options\b.*$/m, "$& ndots:0") : `${text}options ndots:0\n`;
+}
+
 /** Writes the three files as far as they are known before the network is: hosts has no address yet. */
 export function writeEtcFiles(root: string, record: ContainerRecord, hostname: string): void {
   const paths = etcPaths(root, record.id);
-  const { hostConfig } = record;
-  const isHost = hostConfig.NetworkMode === "host";
   writeInPlace(paths.hostname, `${hostname}\n`);
   writeHostsFile(root, record);
+  writeInPlace(paths.resolvConf, ownResolvConf(record, networksOf(record).some(isUserNetwork)));
+}
+
+function ownResolvConf({ hostConfig }: ContainerRecord, hasNames: boolean): string {
+  const isHost = hostConfig.NetworkMode === "host";
   const { Dns: servers, DnsSearch: search, DnsOptions: options } = hostConfig;
   const isPlain = servers.length + search.length + options.length === 0;
   const host = hostResolvConf(isHost);
-  writeInPlace(paths.resolvConf, isHost && isPlain ? host : resolvConfText(host, { servers, search, options }));
+  if (hasNames) return namedResolvConfText(host, { search, options });
+  return isHost && isPlain ? host : resolvConfText(host, { servers, search, options });
+}
+
+/**
+ * The networks of a container that runs have changed, and with them whether it has names. Its resolv.conf follows, unless
+ * somebody in the container has made it their own.
+ */
+export function followNetworks(root: string, before: ContainerRecord, after: ContainerRecord): void {
+  const [had, has] = [before, after].map((record) => networksOf(record).some(isUserNetwork));
+  if (had === has || had === undefined || has === undefined) return;
+  const path = etcPaths(root, after.id).resolvConf;
+  const expected = ownResolvConf(before, had);
+  // It is the container's to write, of any length.
+  using file = open(path, O_RDONLY | O_NOFOLLOW);
+  const start = new Uint8Array(Buffer.byteLength(expected) + 1);
+  const length = read(file.number, start);
+  if (new TextDecoder().decode(start.subarray(0, length)) === expected) writeInPlace(path, ownResolvConf(after, has));
 }
 
 /** What is known once the container is on its networks. */

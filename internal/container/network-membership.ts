@@ -6,7 +6,7 @@ import type { NetworkRecord } from "../ipc/netd.ts";
 import type { NetdClient } from "../ipc/netd-client.ts";
 import { isRunning } from "../sys/process.ts";
 import { currentContainer, tellChanged } from "./control.ts";
-import { addHostsLines, removeHostsLines } from "./etc-files.ts";
+import { addHostsLines, followNetworks, removeHostsLines } from "./etc-files.ts";
 import { isUserNetwork } from "./network-flags.ts";
 import { attachRequest, endpointRecord, endpointsOf, networksOf } from "./networks.ts";
 import type { ContainerRecord, EndpointRecord, NetworkAttachment } from "./record.ts";
@@ -45,6 +45,7 @@ export async function connectContainer(
       ...(record.runtime.endpoint === undefined ? { endpoint, otherEndpoints: [] } : {}),
     });
     addHostsLines(engine.root, record, plainAddresses(endpoint));
+    followNetworks(engine.root, record, changed);
   }
   await tellChanged(
     engine,
@@ -73,6 +74,7 @@ export async function disconnectContainer(
     patchRuntime(engine, record.id, { endpoint, otherEndpoints });
     const gone = all.filter((one) => one.network === network.name).flatMap(plainAddresses);
     removeHostsLines(engine.root, record, gone);
+    followNetworks(engine.root, record, { ...record, hostConfig: withoutNetwork(record, name) });
   }
   await tellChanged(
     engine,
