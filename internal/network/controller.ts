@@ -16,7 +16,7 @@ import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
 import { createFilter } from "./filter.ts";
 import { randomId } from "./id.ts";
 import { configureLive } from "./live.ts";
-import type { DnsChanged, NamedEndpoint } from "./names.ts";
+import { type DnsChanged, type NamedEndpoint, readNames } from "./names.ts";
 import { planNetwork, type Surroundings } from "./plan.ts";
 import { noPorts } from "./ports.ts";
 import { isAlive, openSandbox, readBootId, type SandboxRecord } from "./sandbox.ts";
@@ -267,30 +267,7 @@ export async function openController(
         .filter(({ state }) => state === "attached")
         .map(describeEndpoint),
     networks: () => listNetworks(store).map(describeNetwork),
-    namesOnNetworks: () =>
-      listEndpoints(store).flatMap((endpoint) => {
-        const network = findNetwork(store, endpoint.networkId);
-        if (network === undefined || endpoint.state !== "attached" || hasNoNames(network)) return [];
-        return [
-          {
-            endpointId: endpoint.id,
-            containerId: endpoint.containerId,
-            containerName: endpoint.name,
-            shortId: endpoint.containerId.slice(0, 12),
-            hostname: endpoint.settings.hostname ?? "",
-            aliases: endpoint.settings.aliases ?? [],
-            networkId: network.id,
-            networkName: network.name,
-            addresses: [
-              ...(endpoint.address === undefined ? [] : [formatIpv4(endpoint.address)]),
-              ...(endpoint.settings.address6 === undefined ? [] : [endpoint.settings.address6]),
-            ],
-            isInternal: network.settings.internal === true,
-            sandbox: endpoint.sandbox,
-            servers: endpoint.settings.servers ?? [],
-          },
-        ];
-      }),
+    namesOnNetworks: () => readNames(store, (name) => !isPredefined(name)),
     watched: {
       untilNextTimer: () => ([...drivers.values()].some((driver) => driver.isWaiting()) ? 0 : undefined),
       descriptors: ends.descriptors,
@@ -412,6 +389,10 @@ async function watchLinks(
 
 /** The default bridge has links only, and the others no endpoints. */
 function hasNoNames({ name }: NetworkRow): boolean {
+  return isPredefined(name);
+}
+
+function isPredefined(name: string): boolean {
   return PREDEFINED.some((network) => network.name === name);
 }
 

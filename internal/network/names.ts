@@ -1,5 +1,7 @@
 /** Who is called what on which network: what the controller knows, and a name server answers from. */
+import { formatIpv4 } from "../netlink/ipv4.ts";
 import type { SandboxRecord } from "./sandbox.ts";
+import type { EndpointSettings, NetworkSettings, Store } from "./store.ts";
 
 /** One container on one network with names: the networks that users made, not the default bridge. */
 export interface NamedEndpoint {
@@ -31,3 +33,49 @@ export type NamesOnNetworks = () => readonly NamedEndpoint[];
  * a program finds its name server listening.
  */
 export type DnsChanged = () => void | Promise<void>;
+
+interface NamedRow {
+  readonly id: string;
+  readonly container_id: string;
+  readonly name: string;
+  readonly sandbox: string;
+  readonly address: number | null;
+  readonly settings: string;
+  readonly network_id: string;
+  readonly network_name: string;
+  readonly network_settings: string;
+}
+
+const NAMED = `
+  SELECT endpoint.id, container_id, endpoint.name, sandbox, address, endpoint.settings,
+    network.id AS network_id, network.name AS network_name, network.settings AS network_settings
+  FROM endpoint JOIN network ON network.id = network_id
+  WHERE state = 'attached'`;
+
+/** All endpoints with names, in one query: every attach asks for them. */
+export function readNames({ db }: Store, hasNames: (network: string) => boolean): readonly NamedEndpoint[] {
+  const rows = db.query<NamedRow, []>(NAMED).all();
+  return rows.filter((row) => hasNames(row.network_name)).map(namedEndpoint);
+}
+
+function namedEndpoint(row: NamedRow): NamedEndpoint {
+  const { hostname = "", aliases = [], servers = [], address6 }: EndpointSettings = JSON.parse(row.settings);
+  const network: NetworkSettings = JSON.parse(row.network_settings);
+  return {
+    endpointId: row.id,
+    containerId: row.container_id,
+    containerName: row.name,
+    shortId: row.container_id.slice(0, 12),
+    hostname,
+    aliases,
+    networkId: row.network_id,
+    networkName: row.network_name,
+    addresses: [
+      ...(row.address === null ? [] : [formatIpv4(row.address)]),
+      ...(address6 === undefined ? [] : [address6]),
+    ],
+    isInternal: network.internal === true,
+    sandbox: JSON.parse(row.sandbox),
+    servers,
+  };
+}

@@ -1,6 +1,6 @@
 /** Containers that find each other by name: `ctr run` on networks that users made. */
 import { expect } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { dig, fakeServer, values } from "../lib/dns.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { isDocker, needs } from "../lib/needs.ts";
@@ -122,4 +122,30 @@ test.if(!isDocker())("names: 12 containers started at once all find each other",
   expect(new Set(found).size).toBe(12);
   expect(found).not.toContain("");
   await engine.ok("rm", "-f", ...names);
+});
+
+test.if(needs("ctr", "dig"))("names: netd with containers to answer for sleeps, and stays small", async () => {
+  await engine.ok("network", "create", "quiet");
+  for (const name of ["web", "db"]) await start(name, "--network", "quiet");
+  const pid = await pidOf("web");
+  for (let round = 0; round < 5; round++) expect(values(await dig(pid, "db"))).toHaveLength(1);
+  expect(values(await dig(pid, "+tcp", "db"))).toHaveLength(1);
+  const netd = engine.netd();
+  const switches = () =>
+    /^voluntary_ctxt_switches:\s+(\d+)/m.exec(readFileSync(`/proc/${netd}/task/${netd}/status`, "utf8"))?.[1];
+  let before = switches();
+  await waitFor("netd to fall asleep", async () => {
+    before = switches();
+    await Bun.sleep(1500);
+    return switches() === before;
+  });
+  await Bun.sleep(2500);
+  expect(switches()).toBe(before);
+  const dirty = /Private_Dirty:\s+(\d+) kB/.exec(readFileSync(`/proc/${netd}/smaps_rollup`, "utf8"))?.[1];
+  expect(Number(dirty)).toBeLessThan(20_000);
+  // And wakes up for the first question.
+  const asked = performance.now();
+  expect(values(await dig(pid, "db"))).toHaveLength(1);
+  expect(performance.now() - asked).toBeLessThan(1_000);
+  await engine.ok("rm", "-f", "web", "db");
 });
