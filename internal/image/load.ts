@@ -23,7 +23,7 @@ import {
   MANIFEST_TYPE,
   REF_NAME,
 } from "./media-types.ts";
-import { hostPlatform, type Platform, parsePlatform, platformRank } from "./platform.ts";
+import { formatPlatform, hostPlatform, type Platform, parsePlatform, platformRank } from "./platform.ts";
 import {
   type PreparedBlob,
   type PreparedImage,
@@ -43,7 +43,8 @@ export interface LoadedImage {
 
 /** Loads every image of the archive at `source` (a path, or `-` for standard input), all or none. */
 export async function loadImages(engine: Engine, source: string, platformText?: string): Promise<LoadedImage[]> {
-  const platform = platformText === undefined ? hostPlatform() : parsePlatform(platformText);
+  const asked = platformText === undefined ? undefined : parsePlatform(platformText);
+  const platform = asked ?? hostPlatform();
   prepareStore(engine);
   using workspace = openWorkspace(engine.root);
   try {
@@ -59,7 +60,7 @@ export async function loadImages(engine: Engine, source: string, platformText?: 
     const wanted =
       files.find("manifest.json") !== undefined ? fromDockerArchive(loading) : fromLayout(loading, platform);
     const images: PreparedImage[] = [];
-    for (const one of wanted) images.push(await prepare(loading, one));
+    for (const one of wanted) images.push(await prepare(loading, one, asked));
     publishImages(engine, workspace, images, ({ config, references }) => {
       const [reference] = references;
       recordImageEvent(engine, "load", config.digest, reference === undefined ? config.digest : familiar(reference));
@@ -209,11 +210,20 @@ function required(files: ArchiveFiles, name: string): ArchiveFile {
   return file;
 }
 
-async function prepare(loading: Loading, wanted: Wanted): Promise<PreparedImage> {
+/** `asked` is the platform that was asked for: without one, an image of any is taken. */
+async function prepare(loading: Loading, wanted: Wanted, asked: Platform | undefined): Promise<PreparedImage> {
   const configText = DECODER.decode(wanted.config);
   const config = parseImageConfig(configText);
   if (config.os !== "" && config.os !== "linux") {
     throw new CtrError("unsupported", `cannot load ${config.os} image on linux`);
+  }
+  if (asked !== undefined && platformRank(asked, config) === undefined) {
+    const [reference] = wanted.references;
+    throw new CtrError(
+      "not-found",
+      `image ${reference === undefined ? digestOf(wanted.config) : familiar(reference)} of the archive is for ` +
+        `${formatPlatform(config)}, not for the specified platform (${formatPlatform(asked)})`,
+    );
   }
   const diffIds = config.rootfs.diff_ids.map((diffId) => parseDigest(diffId, "diff id"));
   if (diffIds.length !== wanted.layers.length) {

@@ -27,12 +27,14 @@ describe("platforms", () => {
     ["amd64", "linux/amd64"],
     ["linux/ARM/v7", "linux/arm/v7"],
     ["linux/x86_64", "linux/amd64"],
+    ["linux/constructor", "linux/constructor"],
   ])("%s is %s", (text, expected) => expect(formatPlatform(parsePlatform(text))).toBe(expected));
 
   test.each([
     ["", "cannot parse platform specifier"],
     ["a/b/c/d", "cannot parse platform specifier"],
     ["linux/arm 64", "cannot parse platform specifier"],
+    ["constructor", 'operating system "constructor" is not supported'],
     ["windows/amd64", 'operating system "windows" is not supported'],
   ])("%p is refused", (text, message) => expect(() => parsePlatform(text)).toThrow(message));
 });

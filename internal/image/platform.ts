@@ -7,13 +7,13 @@ export interface Platform {
   readonly variant: string | undefined;
 }
 
-const ARCHITECTURES: { readonly [name: string]: string } = {
-  x86_64: "amd64",
-  x64: "amd64",
-  aarch64: "arm64",
-  armhf: "arm",
-  i386: "386",
-};
+const ARCHITECTURES: ReadonlyMap<string, string> = new Map([
+  ["x86_64", "amd64"],
+  ["x64", "amd64"],
+  ["aarch64", "arm64"],
+  ["armhf", "arm"],
+  ["i386", "386"],
+]);
 
 /** Variants of an architecture that run what the ones after them run, best first; the first one is what no name means. */
 const OLDER_VARIANTS: { readonly [architecture: string]: { readonly [variant: string]: readonly string[] } } = {
@@ -28,7 +28,7 @@ const USUAL_VARIANT: { readonly [architecture: string]: string } = { arm: "v7", 
  * containerd's `platforms.Only` orders them.
  */
 export function platformRank(wanted: Platform, offered: OfferedPlatform): number | undefined {
-  const architecture = ARCHITECTURES[offered.architecture] ?? offered.architecture;
+  const architecture = ARCHITECTURES.get(offered.architecture) ?? offered.architecture;
   if (offered.os !== wanted.os || architecture !== wanted.architecture) return undefined;
   const usual = USUAL_VARIANT[architecture] ?? "";
   const asked = wanted.variant ?? usual;
@@ -55,7 +55,7 @@ const KNOWN = new Set(["386", "amd64", "arm", "arm64", "loong64", "mips64le", "p
 
 /** The platform this executable runs on. */
 export function hostPlatform(): Platform {
-  return { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch, variant: undefined };
+  return { os: "linux", architecture: ARCHITECTURES.get(process.arch) ?? process.arch, variant: undefined };
 }
 
 /** `os[/arch[/variant]]`, or an architecture alone. Throws `invalid`; only linux can be. */
@@ -68,10 +68,10 @@ export function parsePlatform(text: string): Platform {
     );
   }
   const [first = "", second, variant] = parts.map((part) => part.toLowerCase());
-  const isArchitectureOnly = second === undefined && (KNOWN.has(first) || first in ARCHITECTURES);
+  const isArchitectureOnly = second === undefined && (KNOWN.has(first) || ARCHITECTURES.has(first));
   const os = isArchitectureOnly ? "linux" : first;
   if (os !== "linux") throw new CtrError("unsupported", `operating system ${JSON.stringify(os)} is not supported`);
   const named = isArchitectureOnly ? first : second;
-  const architecture = named === undefined ? hostPlatform().architecture : (ARCHITECTURES[named] ?? named);
+  const architecture = named === undefined ? hostPlatform().architecture : (ARCHITECTURES.get(named) ?? named);
   return { os, architecture, variant };
 }

@@ -237,6 +237,12 @@ describe("history", () => {
     expect(await engine.fails(1, "save", "--platform", "linux/arm64", "-o", fresh("x.tar"), image)).toContain(
       "does not provide the specified platform (linux/arm64)",
     );
+    const archive = fresh("platform.tar");
+    await engine.ok("save", "-o", archive, image);
+    expect(await engine.fails(1, "load", "--platform", "linux/arm64", "-i", archive)).toMatch(
+      /^ctr: load .*: image \S+ of the archive is for linux\/\w+, not for the specified platform \(linux\/arm64\)\n$/,
+    );
+    expect(await engine.ok("load", "--platform", "linux/amd64", "-i", archive)).toStartWith(`Loaded image: ${image}`);
     expect(await engine.fails(1, "rmi", "--platform", "linux/arm64", image)).toContain(
       "does not provide the specified platform (linux/arm64)",
     );
