@@ -19,7 +19,7 @@ import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
 import type { Process, Spec } from "../../internal/spec/runtime.ts";
-import { AT_FDCWD, O_RDWR, open } from "../../internal/sys/fd.ts";
+import { AT_FDCWD, O_RDONLY, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
 import { type ChildExit, isRunning, pidfdSendSignal, processStartTime, umask } from "../../internal/sys/process.ts";
@@ -62,6 +62,21 @@ interface RunResult {
   readonly pid: number;
   readonly pidStartTime: number;
   readonly endpoint: undefined;
+}
+
+/**
+ * True once init ends: a process lets go of its namespaces first, and is no zombie until everybody in its PID namespace
+ * has ended (kernel/exit.c, do_exit).
+ */
+function isGone({ pid, startTime }: Launch): boolean {
+  if (!isRunning(pid, startTime)) return true;
+  try {
+    open(`/proc/${pid}/ns/net`, O_RDONLY).close();
+    return false;
+  } catch (error) {
+    if (isErrno(error, ENOENT, ESRCH)) return true;
+    throw error;
+  }
 }
 
 /** Takes over a container that is at rest. */
@@ -450,7 +465,7 @@ export class Supervision {
     try {
       return await attachNetworks(this.#engine, this.#record, started);
     } catch (error) {
-      if (!isRunning(started.pid, started.startTime)) await ready;
+      if (isGone(started)) await ready;
       throw error;
     }
   }

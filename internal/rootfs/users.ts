@@ -61,7 +61,8 @@ export function resolveUserIn(
           .filter((fields) => (fields[3] ?? "").split(",").includes(entry[0] ?? ""))
           .flatMap((fields) => parseId(fields[2] ?? "") ?? []);
   const added = groupAdd.map((name) => findGroup(groups, name));
-  return { uid, gid, groups: [...new Set([...own, ...added])], home: entry?.[5] || "/" };
+  // The primary group too: without it a set-gid program could shed it, and with it what is forbidden to that group.
+  return { uid, gid, groups: [...new Set([gid, ...own, ...added])], home: entry?.[5] || "/" };
 }
 
 function findGroup(groups: readonly (readonly string[])[], name: string): number {
