@@ -3,7 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 import { OptionError } from "./option-error.ts";
 import type { ContainerRecord } from "./record.ts";
-import { containerById, findContainer } from "./store.ts";
+import { containerById, findContainer, reconfigureNetworks } from "./store.ts";
 
 /** `db:alias` or `db`, as container and alias. Throws OptionError. */
 export function parseLink(text: string): { readonly container: string; readonly alias: string } {
@@ -91,4 +91,18 @@ export function linkNames(engine: Engine, { name, hostConfig }: ContainerRecord)
     return other === undefined ? [] : [`/${other.name}:/${name}/${alias}`];
   });
   return links.length === 0 ? null : links;
+}
+
+/** Takes a link away, `web/alias`: its next start knows nothing of it. Throws `not-found`. */
+export function removeLink(engine: Engine, text: string): void {
+  const [, name = "", alias = ""] = /^\/?([^/]+)\/(.+)$/.exec(text) ?? [];
+  if (alias === "")
+    throw new CtrError("invalid", `Conflict, cannot remove the default link name of the container: ${text}`);
+  const { id, hostConfig } = findContainer(engine, name);
+  if (!(hostConfig.Links ?? []).some((link) => link.endsWith(`:${alias}`)))
+    throw new CtrError("not-found", `container ${name} has no link ${alias}`);
+  reconfigureNetworks(engine, id, (record) => ({
+    ...record.hostConfig,
+    Links: (record.hostConfig.Links ?? []).filter((link) => !link.endsWith(`:${alias}`)),
+  }));
 }

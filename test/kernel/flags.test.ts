@@ -24,9 +24,7 @@ const REFERENCE: { readonly [command: string]: Reference } = await Bun.file(
 const NOT_YET_COMMANDS: readonly string[] = ["builder prune", "image build"];
 
 /** Flags that are not there yet, by command. */
-const NOT_YET_FLAGS: { readonly [command: string]: readonly string[] } = {
-  "container rm": ["link"],
-};
+const NOT_YET_FLAGS: { readonly [command: string]: readonly string[] } = {};
 
 interface Flag {
   readonly letter: string | undefined;

@@ -14,12 +14,20 @@ export const command = defineCommand({
   operands: [1, Number.POSITIVE_INFINITY],
   flags: {
     force: { type: "boolean", alias: "f", description: "Force the removal of a running container (uses SIGKILL)" },
+    link: { type: "boolean", alias: "l", description: "Remove the specified link" },
     volumes: { type: "boolean", alias: "v", description: "Remove anonymous volumes associated with the container" },
   },
   async run({ flags, operands, directories }) {
     using engine = openEngine(directories);
     // Problems with others are none of this command's: they are met again by the next one.
     collectStarts(engine);
+    if (flags.link) {
+      const { removeLink } = await import("../../../internal/container/links.ts");
+      return await forEachTarget(operands, async (target) => {
+        removeLink(engine, target);
+        return target;
+      });
+    }
     return await forEachTarget(operands, async (target) => {
       try {
         await removeContainer(engine, findContainer(engine, target), flags);
