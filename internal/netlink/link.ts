@@ -109,6 +109,45 @@ export function addVeth(pair: VethPair): Request {
   };
 }
 
+/** `enum macvlan_mode` and the modes of ipvlan, linux/if_link.h. */
+export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+export const IPVLAN_MODES = { l2: 0, l3: 1, l3s: 2 } as const;
+const IFLA_MACVLAN_MODE = 1;
+const IFLA_IPVLAN_MODE = 1;
+
+/** A macvlan or ipvlan link on top of another, born in another network namespace. */
+export interface SubInterface {
+  readonly name: string;
+  readonly kind: "macvlan" | "ipvlan";
+  /** One of MACVLAN_MODES or IPVLAN_MODES. */
+  readonly mode: number;
+  /** The number of the link below. */
+  readonly parent: number;
+  readonly mtu: number;
+  readonly macAddress: Uint8Array | undefined;
+  readonly namespaceFd: number;
+}
+
+/** Makes it; EOPNOTSUPP where the kernel has no such kind. */
+export function addSubInterface(wanted: SubInterface): Request {
+  const { name, kind, mode, parent, mtu, macAddress, namespaceFd } = wanted;
+  const data =
+    kind === "macvlan"
+      ? attribute(IFLA_MACVLAN_MODE, mode)
+      : attribute(IFLA_IPVLAN_MODE, new Uint8Array(new Uint16Array([mode]).buffer));
+  return {
+    what: `add ${kind} link ${name}`,
+    bytes: encodeMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg({}), [
+      attribute(IFLA_IFNAME, name),
+      attribute(IFLA_LINK, parent),
+      attribute(IFLA_MTU, mtu),
+      ...(macAddress === undefined ? [] : [attribute(IFLA_ADDRESS, macAddress)]),
+      attribute(IFLA_NET_NS_FD, namespaceFd),
+      nested(IFLA_LINKINFO, [attribute(IFLA_INFO_KIND, kind), nested(IFLA_INFO_DATA, [data])]),
+    ]),
+  };
+}
+
 /** Makes a bridge; its MAC is given, because one taken from its ports would change with them. */
 export function addBridge(name: string, macAddress: Uint8Array, mtu: number): Request {
   return {

@@ -405,7 +405,7 @@ function removeOwnBridge({ netlink, root }: DriverContext, device: string): void
 }
 
 /** What is recorded of an endpoint besides its columns; nothing for the usual one. */
-function settingsOf(store: Store, request: AttachRequest, address6: string | undefined): EndpointSettings {
+export function settingsOf(store: Store, request: AttachRequest, address6: string | undefined): EndpointSettings {
   const { hostname, aliases = [], servers = [], gwPriority = 0 } = request;
   const interfaceName = freeInterface(store, request.containerId);
   return {

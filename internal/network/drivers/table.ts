@@ -3,9 +3,12 @@ import { CtrError } from "../../errors/error.ts";
 import { createBridgeDriver, type DriverContext } from "./bridge.ts";
 import type { Driver } from "./driver.ts";
 import { createEndpointlessDriver } from "./none.ts";
+import { createSubInterfaceDriver } from "./sub-interface.ts";
 
 const CREATE: { readonly [name: string]: (context: DriverContext) => Driver } = {
   bridge: createBridgeDriver,
+  ipvlan: (context) => createSubInterfaceDriver(context, "ipvlan"),
+  macvlan: (context) => createSubInterfaceDriver(context, "macvlan"),
   host: createEndpointlessDriver,
   null: createEndpointlessDriver,
 };
