@@ -24,6 +24,7 @@ async function main(words: readonly string[]): Promise<number> {
     const found = find(globals.operands);
     if (found.entry === undefined) return await showOverview(found.path, globals);
     path = ["ctr", ...found.path].join(" ");
+    if (found.entry.isBusy === true) (await import("./start-busy.ts")).startBusy();
     const { command } = await found.entry.load();
     usage = `${path} ${command.usage}`.trimEnd();
     failureStatus = command.failureStatus ?? 1;

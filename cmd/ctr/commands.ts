@@ -24,6 +24,8 @@ export interface Entry {
   readonly isForEverybody?: true;
   /** True for what no help shows: the shells ask for it, not people. */
   readonly isHidden?: true;
+  /** True if it computes for long, see start-busy.ts. */
+  readonly isBusy?: true;
 }
 
 export interface Group {
@@ -46,7 +48,7 @@ function table(entries: Table): Table {
 }
 
 const attach: Entry = { load: () => import("./commands/attach.ts") };
-const commit: Entry = { load: () => import("./commands/commit.ts") };
+const commit: Entry = { load: () => import("./commands/commit.ts"), isBusy: true };
 const complete: Entry = { load: () => import("./commands/complete.ts"), isForEverybody: true, isHidden: true };
 const completion: Entry = { load: () => import("./commands/completion.ts"), isForEverybody: true };
 const cp: Entry = { load: () => import("./commands/cp.ts") };
@@ -57,11 +59,11 @@ const exec: Entry = { load: () => import("./commands/exec.ts") };
 const exportContainer: Entry = { load: () => import("./commands/export.ts") };
 const history: Entry = { load: () => import("./commands/history.ts") };
 const images: Entry = { load: () => import("./commands/images.ts") };
-const importImage: Entry = { load: () => import("./commands/import.ts") };
+const importImage: Entry = { load: () => import("./commands/import.ts"), isBusy: true };
 const info: Entry = { load: () => import("./commands/info.ts") };
 const inspect: Entry = { load: () => import("./commands/inspect.ts") };
 const kill: Entry = { load: () => import("./commands/kill.ts") };
-const load: Entry = { load: () => import("./commands/load.ts") };
+const load: Entry = { load: () => import("./commands/load.ts"), isBusy: true };
 const login: Entry = { load: () => import("./commands/login.ts"), isForEverybody: true };
 const logout: Entry = { load: () => import("./commands/logout.ts"), isForEverybody: true };
 const logs: Entry = { load: () => import("./commands/logs.ts") };

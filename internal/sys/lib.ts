@@ -75,6 +75,7 @@ const RARE = {
   ctr_memfd_create: { args: ["ptr", "u32"], returns },
   ctr_pread: { args: ["i32", "ptr", "u64", "i64"], returns },
   ctr_pwrite: { args: ["i32", "ptr", "u64", "i64"], returns },
+  ctr_execve: { args: ["ptr", "u64", "u64"], returns },
   ctr_copy_file_range: { args: ["i32", "i32", "u64"], returns },
   ctr_splice: { args: ["i32", "i32", "u64", "u32"], returns },
   ctr_ftruncate: { args: ["i32", "i64"], returns },

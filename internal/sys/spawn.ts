@@ -143,6 +143,14 @@ export function execProcess(image: ProcessImage): never {
   throw new SpawnError(STEPS[Number(step[0])] ?? "none", -result, image.args[0]);
 }
 
+/** execve(2): on success this process is that program; it has every descriptor that is not close-on-exec. */
+export function execve(path: string, args: readonly string[], env: readonly string[]): never {
+  const packer = new Packer();
+  const result = Number(lib.ctr_execve(cstr(path), packer.strings(args), packer.strings(env)));
+  // The packer is used after the call, so nothing it keeps can have been collected before.
+  throw new SyscallError("execve", packer.kept.length > 0 ? -result : EINVAL, path);
+}
+
 /** How to start a process; absent means: nothing new, nothing joined. */
 export interface SpawnOptions {
   /** `CLONE_NEW…` of the namespaces to make. */
