@@ -4,7 +4,8 @@
  * recorded as exited.
  *
  *   keeper alive                 the row is right
- *   keeper dead, row live        kill the cgroup; exited 137 (removed wholly with --rm)
+ *   keeper dead, row live        kill the cgroup; exited 137, or as it had ended if it waited for a restart (removed wholly
+ *                                with --rm)
  *   keeper dead, row at rest     a start that was cut off: kill the cgroup, the row stays (removed wholly with --rm)
  *   keeper dead, row removing    finish the removal
  *   keeper dead, noted, no row   kill the cgroup (starting.ts)
@@ -57,7 +58,7 @@ export function refresh(engine: Engine, record: ContainerRecord): ContainerRecor
     if (!isErrno(error, ENOSPC)) throw error;
     // It cannot be recorded yet, but it is so; whoever looks next tries again.
     return isLive(record.state)
-      ? { ...record, state: "exited", runtime: { ...record.runtime, pid: 0, exitCode: KILLED_STATUS } }
+      ? { ...record, state: "exited", runtime: { ...record.runtime, pid: 0, ...unseenEnd(record) } }
       : record;
   }
   return containerById(engine, record.id);
@@ -145,13 +146,12 @@ function collectOne(engine: Engine, id: string): void {
     patchRuntime(engine, id, { keeper: NOBODY, pid: 0, pidStartTime: 0 }, isSame);
     return;
   }
-  move(
-    engine,
-    id,
-    "exited",
-    { pid: 0, pidStartTime: 0, exitCode: KILLED_STATUS, finishedAt: nowRfc3339(), endpoint: undefined },
-    isSame,
-  );
+  move(engine, id, "exited", { pid: 0, pidStartTime: 0, ...unseenEnd(record), endpoint: undefined }, isSame);
+}
+
+/** How it ended without its supervisor; one that waited to be started again had ended before, and that was recorded. */
+function unseenEnd({ state }: ContainerRecord): { readonly exitCode?: number; readonly finishedAt?: string } {
+  return state === "restarting" ? {} : { exitCode: KILLED_STATUS, finishedAt: nowRfc3339() };
 }
 
 /** How long a supervisor that does not listen any more may take to end. */

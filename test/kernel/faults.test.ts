@@ -142,6 +142,23 @@ test("kill -9 of the supervisor: ps says so, the container's processes go, start
   await expectRecovered();
 }, 60_000);
 
+test("kill -9 of a supervisor that waits to start its container again: exited, with the status it had", async () => {
+  await engine.ok("run", "-d", "--name", "waiting", "--restart", "always", image, "sh", "-c", "exit 5");
+  // By its third end it waits for 400 ms.
+  await waitFor(
+    "its third end",
+    async () => Number(await engine.ok("inspect", "-f", "{{.RestartCount}}", "waiting")) >= 2,
+  );
+  await waitFor("it to wait", async () => (await status("waiting")) === "restarting");
+  const supervisors = roles("supervisor");
+  kill(...supervisors);
+  await gone(...supervisors);
+  expect(await engine.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "waiting")).toBe("exited 5");
+  await engine.ok("start", "waiting");
+  await engine.ok("rm", "-f", "waiting");
+  await expectRecovered();
+}, 60_000);
+
 test("kill -9 of the supervisor at any moment of a start", async () => {
   for (let delayMs = 1; delayMs <= 40; delayMs += 3) {
     const child = engine.spawn(
