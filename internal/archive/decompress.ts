@@ -4,16 +4,26 @@ import { sweep } from "../sys/sweep.ts";
 
 export type Compression = "none" | "gzip" | "zstd";
 
+function starts(head: Uint8Array, ...magic: number[]): boolean {
+  return magic.every((byte, index) => head[index] === byte);
+}
+
+/** Compressions that no layer has (foreign.ts). */
+export function detectForeign(head: Uint8Array): "xz" | "bzip2" | undefined {
+  if (starts(head, 0xfd, 0x37, 0x7a, 0x58, 0x5a)) return "xz";
+  return starts(head, 0x42, 0x5a, 0x68) ? "bzip2" : undefined;
+}
+
 /** The compression whose magic number starts `head` (the first six bytes, or all there is). Refuses known others. */
 export function detectCompression(head: Uint8Array): Compression {
-  const startsWith = (...magic: number[]) => magic.every((byte, index) => head[index] === byte);
+  const startsWith = (...magic: number[]) => starts(head, ...magic);
   if (startsWith(0x1f, 0x8b)) return "gzip";
   if (startsWith(0x28, 0xb5, 0x2f, 0xfd)) return "zstd";
   // A skippable frame may come first (RFC 8878 section 3.1.2); pzstd writes one.
   if (head.length >= 4 && ((head[0] ?? 0) & 0xf0) === 0x50 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18)
     return "zstd";
-  if (startsWith(0xfd, 0x37, 0x7a, 0x58, 0x5a)) throw unsupported("xz");
-  if (startsWith(0x42, 0x5a, 0x68)) throw unsupported("bzip2");
+  const foreign = detectForeign(head);
+  if (foreign !== undefined) throw unsupported(foreign);
   return "none";
 }
 
@@ -39,7 +49,8 @@ export async function* decompress(
   }
 }
 
-async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
+/** The first six bytes or more, or all there is. */
+export async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   let head = new Uint8Array(0);
   while (head.length < 6) {
     const next = await iterator.next();
@@ -55,7 +66,8 @@ async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array
   return head;
 }
 
-async function* prefixed(
+/** The stream whose head was taken. */
+export async function* prefixed(
   head: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {

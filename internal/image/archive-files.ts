@@ -11,7 +11,7 @@ import { CtrError } from "../errors/error.ts";
 import { DEFAULT_LIMITS, type EntryHeader } from "../spec/layer-entry.ts";
 import { type Fd, O_RDONLY, open, pread } from "../sys/fd.ts";
 import { fstat, S_IFMT, S_IFREG } from "../sys/file.ts";
-import { readSource } from "./source.ts";
+import { isPlain, readSource } from "./source.ts";
 
 export interface ArchiveFile {
   readonly size: number;
@@ -48,7 +48,7 @@ function indexFile(path: string): ArchiveFiles | undefined {
   if ((stat.mode & S_IFMT) !== S_IFREG) return undefined;
   const read = (offset: number, buffer: Uint8Array) => pread(archive.number, buffer, offset);
   const head = new Uint8Array(HEAD_BYTES);
-  if (detectCompression(head.subarray(0, read(0, head))) !== "none") return undefined;
+  if (!isPlain(head.subarray(0, read(0, head)))) return undefined;
   const catalog = new Catalog();
   try {
     for (const { header, offset } of indexTar(stat.size, read, LIMITS)) {

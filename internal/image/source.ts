@@ -1,5 +1,6 @@
 /** Where the bytes of an import or load come from: a file, standard input, or an http(s) URL. */
-import { detectCompression } from "../archive/decompress.ts";
+import { detectCompression, detectForeign } from "../archive/decompress.ts";
+import { withoutForeign } from "../archive/foreign.ts";
 import { readChunks, readInTurns } from "../content/blob-store.ts";
 import { CtrError, EAGAIN, isErrno } from "../errors/error.ts";
 import { O_RDONLY, open, POLLIN, poll, pread } from "../sys/fd.ts";
@@ -10,8 +11,13 @@ const STDIN = 0;
 
 /** The stream of `source`; `-` is standard input. Throws when it cannot be opened, at the first read. */
 export function readSource(source: string): AsyncIterable<Uint8Array> {
-  if (source === "-") return readStdin();
-  return /^https?:\/\//.test(source) ? download(source) : readPath(source);
+  if (source === "-") return withoutForeign(readStdin());
+  return withoutForeign(/^https?:\/\//.test(source) ? download(source) : readPath(source));
+}
+
+/** True for the first bytes of an archive that is not compressed. */
+export function isPlain(head: Uint8Array): boolean {
+  return detectForeign(head) === undefined && detectCompression(head) === "none";
 }
 
 /** An uncompressed file comes in chunks whose memory is used again (`readInTurns`); a decompressor may keep it longer. */
@@ -19,8 +25,8 @@ export async function* readPath(path: string): AsyncGenerator<Uint8Array, void, 
   using fd = open(path, O_RDONLY);
   const isFile = (fstat(fd.number).mode & S_IFMT) === S_IFREG;
   const head = new Uint8Array(6);
-  const isPlain = isFile && detectCompression(head.subarray(0, pread(fd.number, head, 0))) === "none";
-  yield* isPlain ? readInTurns(fd.number) : readChunks(fd.number);
+  const isInTurns = isFile && isPlain(head.subarray(0, pread(fd.number, head, 0)));
+  yield* isInTurns ? readInTurns(fd.number) : readChunks(fd.number);
 }
 
 export async function* readStdin(): AsyncGenerator<Uint8Array, void, undefined> {

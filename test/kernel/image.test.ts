@@ -105,11 +105,13 @@ describe("round trip", () => {
     await engine.ok("rmi", "round/trip:1");
   });
 
-  test("import: gzip, zstd, a pipe and a URL give the same layer", async () => {
+  test("import: gzip, zstd, xz, bzip2, a pipe and a URL give the same layer", async () => {
     const archive = packed(everyKind());
     const [gzip, zstd] = [fresh("a.gz"), fresh("a.zst")];
     writeFileSync(gzip, Bun.gzipSync(readFileSync(archive)));
     tool("zstd", "-q", "-o", zstd, archive);
+    tool("xz", "-k0", archive);
+    tool("bzip2", "-k1", archive);
     using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(Bun.file(gzip)) });
     await engine.ok("import", archive, "form:plain");
     await engine.ok("import", gzip, "form:gzip");
@@ -118,11 +120,28 @@ describe("round trip", () => {
     const piped = await engine.ctrWith({ stdin: Bun.file(zstd) }, "import", "-", "form:pipe");
     expect(piped.status).toBe(0);
     const layers = new Set<string>();
-    for (const tag of ["plain", "gzip", "zstd", "url", "pipe"]) {
+    await engine.ok("import", `${archive}.xz`, "form:xz");
+    await engine.ok("import", `${archive}.bz2`, "form:bzip2");
+    for (const tag of ["plain", "gzip", "zstd", "url", "pipe", "xz", "bzip2"]) {
       layers.add(await engine.ok("inspect", "-f", "{{json .RootFS.Layers}}", `form:${tag}`));
       await engine.ok("rmi", `form:${tag}`);
     }
     expect(layers.size).toBe(1);
+    const half = fresh("half.xz");
+    writeFileSync(half, readFileSync(`${archive}.xz`).subarray(0, 1000));
+    expect(await engine.fails(1, "import", half, "form:half")).toMatch(
+      /not valid xz data: .*[Uu]nexpected end of input/,
+    );
+  });
+
+  test("load: a compressed archive, by xz and bzip2 too", async () => {
+    const saved = fresh("saved.tar");
+    await engine.ok("save", "-o", saved, image);
+    tool("xz", "-k0", saved);
+    tool("bzip2", "-k1", saved);
+    for (const name of [`${saved}.xz`, `${saved}.bz2`]) {
+      expect(await engine.ok("load", "-i", name)).toContain("Loaded image");
+    }
   });
 
   test.if(needs("ctr", "skopeo"))("the store is an OCI layout that skopeo reads", async () => {
