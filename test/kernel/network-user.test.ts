@@ -39,6 +39,7 @@ test("network create: the id, the next free subnet, a bridge named after the id;
     Options: {},
     Labels: { a: "b" },
   });
+  expect(JSON.parse(await engine.ok("inspect", "--type", "network", "one"))).toEqual([shown]);
   expect(shown.IPAM.Config).toEqual([{ Subnet: "172.18.0.0/16", Gateway: "172.18.0.1" }]);
   expect(links()).toContain(`br-${id.slice(0, 12)}`);
   expect(await engine.fails(1, "network", "create", "one")).toContain("network with name one already exists");

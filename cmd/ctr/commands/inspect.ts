@@ -1,10 +1,12 @@
 /** `ctr inspect`: containers, images and whatever else there is, as JSON. */
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
+import { AT_FDCWD } from "../../../internal/sys/fd.ts";
+import { exists } from "../../../internal/sys/file.ts";
 import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { type Inspected, inspectEach, inspectOneContainer, unless } from "../inspect-each.ts";
 
-const TYPES = ["container", "image", "volume"] as const;
+const TYPES = ["container", "image", "volume", "network"] as const;
 type ObjectType = (typeof TYPES)[number];
 
 export const command = defineCommand({
@@ -44,5 +46,16 @@ const LOOK: { readonly [Type in ObjectType]: (engine: Engine, target: string, si
   volume: async (engine, target) => {
     const { inspectVolumeNamed } = await import("../../../internal/volume/inspect.ts");
     return inspectVolumeNamed(engine, target);
+  },
+  network: async (engine, target) => {
+    // Where netd was never asked for anything nobody has made one.
+    if (!exists(AT_FDCWD, `${engine.root}/netd.db`)) throw new CtrError("not-found", `network ${target} not found`);
+    const [{ ensureNetd }, { networkNamed }, { inspectNetwork }] = await Promise.all([
+      import("../../../internal/ipc/netd-client.ts"),
+      import("../networks.ts"),
+      import("../inspect-network.ts"),
+    ]);
+    using netd = await ensureNetd(engine);
+    return inspectNetwork(networkNamed(await netd.networks(), target), await netd.endpoints(), false);
   },
 };
