@@ -4,8 +4,23 @@
  * What is asked goes out under port 53 past every rule of the container and is changed last; what comes back is changed
  * first, so that rules and connection tracking only ever see port 53.
  */
-import { attribute, encodeMessage, NLM_F_CREATE, nested, type Request, u8, viewOf } from "./message.ts";
-import { exchange, NETLINK_NETFILTER, openNetlink } from "./socket.ts";
+
+import { EAGAIN, isErrno, SyscallError } from "../errors/error.ts";
+import { MSG_DONTWAIT, recv, send } from "../sys/socket.ts";
+import {
+  attribute,
+  decodeError,
+  decodeMessages,
+  encodeMessage,
+  NLM_F_CREATE,
+  NLMSG_ERROR,
+  nested,
+  type Request,
+  stamp,
+  u8,
+  viewOf,
+} from "./message.ts";
+import { NETLINK_NETFILTER, type Netlink, openNetlink } from "./socket.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFNL_MSG_BATCH_BEGIN = 0x10;
@@ -70,12 +85,35 @@ export interface LocalRedirect {
 export function redirectLocalPort(redirect: LocalRedirect): Disposable {
   using undo = new DisposableStack();
   const netlink = undo.use(openNetlink(NETLINK_NETFILTER));
-  exchange(netlink, redirectRequests(redirect));
+  sendBatch(netlink, redirectRequests(redirect));
   return undo.move();
 }
 
-/** The batch: its last message is the one whose answer says that all of it was done. */
-export function redirectRequests({ table, address, port, tcpPort, udpPort }: LocalRedirect): Request[] {
+/**
+ * Sends a batch and throws the first failure. The kernel works through it before send(2) returns, and tells of failures
+ * only: whether a batch's end is acknowledged differs by version and outcome, so nobody waits for an answer.
+ */
+function sendBatch({ fd, buffer }: Netlink, requests: readonly Request[]): void {
+  for (const [sequence, { bytes }] of requests.entries()) stamp(bytes, sequence, false);
+  send(fd.number, Buffer.concat(requests.map(({ bytes }) => bytes)));
+  for (;;) {
+    let size: number;
+    try {
+      size = recv(fd.number, buffer, MSG_DONTWAIT);
+    } catch (error) {
+      if (isErrno(error, EAGAIN)) return;
+      throw error;
+    }
+    for (const message of decodeMessages(buffer.subarray(0, size))) {
+      if (message.type !== NLMSG_ERROR) continue;
+      const { errno } = decodeError(message);
+      if (errno !== 0) throw new SyscallError("netlink", errno, requests[message.sequence]?.what ?? "batch");
+    }
+  }
+}
+
+/** The batch: all of it is done, or nothing. */
+function redirectRequests({ table, address, port, tcpPort, udpPort }: LocalRedirect): Request[] {
   const [asked, answered] = ["asked", "answered"];
   const rules = (protocol: keyof typeof PROTOCOLS, to: number) => [
     rule(table, asked, rewrite(protocol, DESTINATION, address, port, to)),

@@ -104,6 +104,10 @@ test.if(needs("ctr", "dig"))("names: other names come from the host's servers, o
   expect(values(await dig(await pidOf("asker"), "example.org"))).toEqual(["192.0.2.1"]);
   expect((await dig(await pidOf("inner"), "example.org")).code).toBe("SERVFAIL");
   expect(values(await dig(await pidOf("inner"), "inner"))).toHaveLength(1);
+  // Nobody else wakes netd while it waits for a server that says nothing.
+  const asked = performance.now();
+  expect((await dig(await pidOf("asker"), "silent.example.org")).code).toBe("SERVFAIL");
+  expect(performance.now() - asked).toBeLessThan(5_000);
   const gateway = await engine.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "open");
   using own = await fakeServer(gateway, "192.0.2.77");
   await start("special", "--network", "open", "--dns", gateway);
