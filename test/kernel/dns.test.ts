@@ -1,9 +1,12 @@
 /** Names of containers, asked by dig from inside, and of everybody else, answered by servers of the test's own. */
 import { afterAll, expect } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
+import { attribute, encodeMessage, NLM_F_CREATE } from "../../internal/netlink/message.ts";
+import { NETLINK_NETFILTER, openNetlink } from "../../internal/netlink/socket.ts";
 import { createNameServer } from "../../internal/network/dns/name-server.ts";
 import type { NamedEndpoint } from "../../internal/network/names.ts";
 import { openSandbox, readBootId, type SandboxRecord } from "../../internal/network/sandbox.ts";
+import { send } from "../../internal/sys/socket.ts";
 import { dig, fakeServer, values } from "../lib/dns.ts";
 import { requirePrivateHost } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
@@ -408,4 +411,31 @@ test.if(isReady)("dns: a sandbox that ended before its sockets were open is pass
   expect(values(await ask("web", "late"))).toEqual(["172.18.0.78"]);
   await change(() => endpoints.pop());
   expect(logged).toEqual([]);
+});
+
+/** A table in a container that cannot become netd's: its chain of that name sees no packet, and never can. */
+function spoilRules(pid: number): void {
+  const words = (type: number, fields: readonly Uint8Array[]) =>
+    encodeMessage((10 << 8) | type, NLM_F_CREATE, new Uint8Array([2, 0, 0, 0]), fields);
+  const edge = (type: number) => encodeMessage(type, 0, new Uint8Array([0, 0, 0, 10]), []);
+  const table = words(0, [attribute(1, "ctr-dns")]);
+  const chain = words(3, [attribute(1, "ctr-dns"), attribute(3, "asked")]);
+  inNamespace(pid, () => {
+    using netlink = openNetlink(NETLINK_NETFILTER);
+    send(netlink.fd.number, Buffer.concat([edge(0x10), table, chain, edge(0x11)]));
+  });
+}
+
+test.if(isReady)("dns: where the rules cannot be set port 53 itself is taken, and the log says so", async () => {
+  const sandbox = await makeSandbox();
+  spoilRules(sandbox.pid);
+  const opened = openSandbox({ pid: sandbox.pid }, bootId);
+  opened.namespace.close();
+  const plain = endpoint("plain", "backend", { addresses: ["172.18.0.79"], sandbox: opened.record });
+  await change(() => endpoints.push(plain));
+  expect(logged.splice(0).join()).toContain("container DNS takes port 53 itself: netlink");
+  expect(values(await dig(sandbox.pid, "db"))).toEqual(["172.18.0.3"]);
+  expect(values(await dig(sandbox.pid, "+tcp", "db"))).toEqual(["172.18.0.3"]);
+  await change(() => endpoints.pop());
+  await sandbox.end();
 });
