@@ -118,19 +118,23 @@ export function* decodeMessages(datagram: Uint8Array): Generator<Message> {
 
 /** The attributes that follow `fixedBytes` of a payload. Throws CtrError for lengths that do not fit. */
 export function decodeAttributes(payload: Uint8Array, fixedBytes = 0): Attributes {
-  const attributes = new Map<number, Uint8Array>();
+  return new Map(attributesIn(payload, fixedBytes));
+}
+
+/** Every attribute of one type in an attribute that is a list of them. Throws CtrError for lengths that do not fit. */
+export function repeatedOf(list: Uint8Array, type: number): Uint8Array[] {
+  return [...attributesIn(list, 0)].flatMap(([found, value]) => (found === type ? [value] : []));
+}
+
+function* attributesIn(payload: Uint8Array, fixedBytes: number): Generator<[number, Uint8Array]> {
   const view = viewOf(payload);
   for (let at = align(fixedBytes); at + ATTRIBUTE_HEADER_BYTES <= payload.length; ) {
     const length = view.getUint16(at, true);
     if (length < ATTRIBUTE_HEADER_BYTES || at + length > payload.length)
       throw malformed(`attribute of ${length} bytes at ${at} of ${payload.length}`);
-    attributes.set(
-      view.getUint16(at + 2, true) & NLA_TYPE_MASK,
-      payload.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length),
-    );
+    yield [view.getUint16(at + 2, true) & NLA_TYPE_MASK, payload.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length)];
     at += align(length);
   }
-  return attributes;
 }
 
 /** A number of 32 bits, or undefined when the attribute is missing or shorter. */

@@ -41,6 +41,7 @@ const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const NUD_STALE = 4;
 const AF_INET = 2;
+const AF_INET6 = 10;
 const IFADDRMSG_BYTES = 8;
 const RTMSG_BYTES = 12;
 
@@ -126,17 +127,17 @@ export function deleteDefaultRoute(index: number): Request {
 
 /**
  * Tells the host which MAC an address has now. An address that is given again belongs to another MAC, and the host
- * would talk to the old one until its entry times out.
+ * would talk to the old one until its entry times out. The address is of 4 or 16 bytes.
  */
-export function replaceNeighbour(index: number, address: number, macAddress: Uint8Array): Request {
+export function replaceNeighbour(index: number, address: Uint8Array, macAddress: Uint8Array): Request {
   const ndmsg = new Uint8Array(12); // family, pad, ifindex, state, flags, type
-  ndmsg[0] = AF_INET;
+  ndmsg[0] = address.length === 4 ? AF_INET : AF_INET6;
   viewOf(ndmsg).setInt32(4, index, true);
   viewOf(ndmsg).setUint16(8, NUD_STALE, true);
   return {
     what: `set neighbour on link ${index}`,
     bytes: encodeMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, ndmsg, [
-      attribute(NDA_DST, ipv4Bytes(address)),
+      attribute(NDA_DST, address),
       attribute(NDA_LLADDR, macAddress),
     ]),
   };

@@ -13,6 +13,7 @@ import {
 } from "../iptables/rules.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
 import { readText, writeInto } from "../sys/file.ts";
+import { createGuard, type Guard, isWithoutIcc } from "./guard.ts";
 import { OPTION, parseBoolean } from "./plan.ts";
 import { type EndpointRecord, listEndpoints, listNetworks, type NetworkRow, type Store } from "./store.ts";
 
@@ -25,6 +26,8 @@ export interface Filter {
   establish(): Promise<void>;
   /** What the kernel's rules have otherwise than the store says. */
   differences(): Promise<string[]>;
+  /** What ports of bridges may send. */
+  readonly guard: Guard;
 }
 
 export function createFilter(store: Store): Filter {
@@ -32,6 +35,7 @@ export function createFilter(store: Store): Filter {
   let waiting: Promise<void> | undefined;
   /** The IPv6 filter has had something of ours: a host without IPv6 networks needs no ip6tables. */
   let hasSix = false;
+  const guard = createGuard(store, () => prefixOf(listNetworks(store)));
 
   const inTurn = (action: () => Promise<void>): Promise<void> => {
     const turn = last.then(action);
@@ -49,6 +53,7 @@ export function createFilter(store: Store): Filter {
   };
   const establish = (): Promise<void> =>
     inTurn(async () => {
+      guard.establish();
       await establishOne(store, 4);
       hasSix ||= listNetworks(store).some(({ settings, driver }) => settings.ipv6 === true && driver === "bridge");
       if (hasSix) await establishOne(store, 6);
@@ -56,9 +61,13 @@ export function createFilter(store: Store): Filter {
   const differences = (): Promise<string[]> =>
     inTurnWith(inTurn, async () => {
       const isSix = listNetworks(store).some(({ settings, driver }) => settings.ipv6 === true && driver === "bridge");
-      return [...(await differencesOf(store, 4)), ...(isSix ? await differencesOf(store, 6) : [])];
+      return [
+        ...(await differencesOf(store, 4)),
+        ...(isSix ? await differencesOf(store, 6) : []),
+        ...guard.differences(),
+      ];
     });
-  return { apply, establish, differences };
+  return { apply, establish, differences, guard };
 }
 
 async function inTurnWith<T>(
@@ -95,9 +104,8 @@ async function differencesOf(store: Store, family: Family): Promise<string[]> {
 
 function filterState(store: Store, dropsForwarded: boolean, family: Family): FilterState {
   const networks = listNetworks(store).filter(({ driver }) => driver === "bridge");
-  const first = networks.find(({ name }) => name === "bridge");
   return {
-    prefix: chainPrefix(first?.device ?? ""),
+    prefix: prefixOf(networks),
     bridges: networks.flatMap((network) => filteredBridge(network, family)),
     ports: listEndpoints(store).flatMap((endpoint) =>
       endpoint.state === "attached" ? filteredPorts(endpoint, family) : [],
@@ -112,14 +120,14 @@ function filteredBridge(network: NetworkRow, family: Family): FilteredBridge[] {
   if (device === null || subnet === null || prefixLength === null || gateway === null) return [];
   const six = settings.pools?.find((pool) => pool.subnet.includes(":"));
   if (family === 6 && six?.gateway === undefined) return [];
-  const { [OPTION.icc]: icc = "true", [OPTION.masquerade]: masquerade = "true" } = settings.options ?? {};
+  const { [OPTION.masquerade]: masquerade = "true" } = settings.options ?? {};
   return [
     {
       device,
       subnet: family === 6 ? (six?.subnet ?? "") : formatSubnet({ network: subnet, prefixLength }),
       gateway: family === 6 ? (six?.gateway ?? "") : formatIpv4(gateway),
       isInternal: settings.internal === true,
-      isWithoutIcc: parseBoolean(icc) === false,
+      isWithoutIcc: isWithoutIcc(network),
       isUnmasked: parseBoolean(masquerade) === false,
     },
   ];
@@ -131,6 +139,10 @@ function filteredPorts({ address, settings, ports }: EndpointRecord, family: Fam
   return ports
     .filter(({ hostIp }) => hostIp.includes(":") === (family === 6))
     .map((port) => ({ ...port, address: own }));
+}
+
+function prefixOf(networks: readonly NetworkRow[]): string {
+  return chainPrefix(networks.find(({ name }) => name === "bridge")?.device ?? "");
 }
 
 /** `CTR` for ctr0, `CTR1` for ctr1: two engines in one network namespace do not write each other's chains. */

@@ -16,13 +16,14 @@ import { randomId } from "./id.ts";
 import { chooseSubnet } from "./ipam.ts";
 import type { NetworkRow } from "./store.ts";
 
-/** What the options of the bridge driver are called; `parent` and the modes are of macvlan and ipvlan. */
+/** What the options of the bridge driver are called, Docker's and one of ours; `parent` and the modes are of macvlan and ipvlan. */
 export const OPTION = {
   device: "com.docker.network.bridge.name",
   icc: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
   mtu: "com.docker.network.driver.mtu",
   hostBinding: "com.docker.network.bridge.host_binding_ipv4",
+  antispoof: "ctr.network.bridge.antispoof",
   parent: "parent",
   macvlanMode: "macvlan_mode",
   ipvlanMode: "ipvlan_mode",
@@ -91,7 +92,7 @@ function invalid(message: string): CtrError {
 
 function checkOptions(driver: string, options: NetworkRequest["options"], { networks }: Surroundings): void {
   const { [OPTION.device]: device, [OPTION.mtu]: mtu, [OPTION.hostBinding]: hostBinding } = options;
-  for (const key of [OPTION.icc, OPTION.masquerade]) {
+  for (const key of [OPTION.icc, OPTION.masquerade, OPTION.antispoof]) {
     const value = options[key];
     if (value !== undefined && parseBoolean(value) === undefined)
       throw invalid(`invalid value for ${key}: ${JSON.stringify(value)} is neither true nor false`);
@@ -100,7 +101,10 @@ function checkOptions(driver: string, options: NetworkRequest["options"], { netw
     throw invalid(`invalid value for ${OPTION.mtu}: ${mtu}: it must be from 68 to 65535`);
   if (hostBinding !== undefined && parseIpv4(hostBinding) === undefined)
     throw invalid(`invalid value for ${OPTION.hostBinding}: ${hostBinding} is no IPv4 address`);
-  if (driver !== "bridge") return;
+  if (driver !== "bridge") {
+    if (options[OPTION.antispoof] === undefined) return;
+    throw new CtrError("unsupported", `${OPTION.antispoof}: only for networks of the driver bridge`);
+  }
   if (device === undefined || device === "") return;
   if (!DEVICE.test(device)) throw invalid(`invalid value for ${OPTION.device}: ${device} is no name of a link`);
   const holder = networks.find((network) => network.device === device);

@@ -86,6 +86,8 @@ export interface EndpointSettings {
   readonly servers?: readonly string[];
   readonly address6?: string;
   readonly gwPriority?: number;
+  /** Of `--link-local-ip`: addresses besides. */
+  readonly linkLocal?: readonly string[];
 }
 
 /** A network's row; `device` and what follows are there for networks with addresses. */

@@ -1,7 +1,7 @@
 /** Networks that users make: who reaches whom, addresses, the commands, containers that come and go. */
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
-import { kernelFile, links, rules } from "../lib/host.ts";
+import { links, rules } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -179,21 +179,6 @@ test("--internal: no way out and none in, but for its own", async () => {
   expect(await engine.ok("port", "in1")).toBe("");
   await engine.ok("rm", "-f", "in1", "in2", "out");
   await engine.ok("network", "rm", "inside");
-});
-
-test("ICC off: containers of one network do not reach each other, the host reaches their ports", async () => {
-  await engine.ok("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "apart");
-  await startWeb("p1", "--network", "apart", "-p", "18313:80");
-  await startWeb("p2", "--network", "apart");
-  expect(await fetchFrom("p1", await addressOf("p2", "apart"))).toBe("");
-  expect(await fetchFrom("p2", await addressOf("p1", "apart"))).toBe("");
-  const gateway = await engine.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "apart");
-  // With br_netfilter the kernel leads the frame from port to port, past the host: isolation holds it back then.
-  const isLedPast = kernelFile("/proc/sys/net/bridge/bridge-nf-call-iptables").trim() === "1";
-  expect(await fetchFrom("p2", `${gateway}:18313`)).toBe(isLedPast ? "" : "hello");
-  expect(await (await fetch("http://127.0.0.1:18313/")).text()).toBe("hello\n");
-  await engine.ok("rm", "-f", "p1", "p2");
-  await engine.ok("network", "rm", "apart");
 });
 
 test("bridge options: name, MTU, host binding", async () => {

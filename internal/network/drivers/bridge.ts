@@ -6,8 +6,8 @@ import { CtrError, ENODEV, isErrno, withContext } from "../../errors/error.ts";
 import type { AttachRequest, Endpoint, PortBinding } from "../../ipc/netd.ts";
 import { DEFAULT_ROUTE, DEFAULT_ROUTE6 } from "../../netlink/configure.ts";
 import { forgetUdpFlows } from "../../netlink/conntrack.ts";
-import { formatIpv4, networkOf, overlaps } from "../../netlink/ipv4.ts";
-import { ipv6, parseCidr6 } from "../../netlink/ipv6.ts";
+import { formatIpv4, ipv4Bytes, networkOf, overlaps } from "../../netlink/ipv4.ts";
+import { ipv6, ipv6Bytes, parseCidr6 } from "../../netlink/ipv6.ts";
 import {
   addBridge,
   addVeth,
@@ -38,9 +38,10 @@ import { addAddress6 } from "../../netlink/route6.ts";
 import { dump, exchange, type Netlink } from "../../netlink/socket.ts";
 import type { NetdConfig } from "../config.ts";
 import type { Filter } from "../filter.ts";
+import { isWithoutIcc } from "../guard.ts";
 import { randomId } from "../id.ts";
 import { chooseSubnet } from "../ipam.ts";
-import { OPTION, parseBoolean } from "../plan.ts";
+import { OPTION } from "../plan.ts";
 import { createPools, leaseAddresses, type Pools, releaseAddresses, validateAddresses } from "../pools.ts";
 import { type HeldPorts, holdBinding, holdPorts, releasePorts, validatePort } from "../ports.ts";
 import { openSandbox } from "../sandbox.ts";
@@ -88,8 +89,8 @@ interface Bridge {
   readonly index: number;
   readonly device: string;
   readonly mtu: number;
-  /** False: its containers do not reach each other (enable_icc). */
-  readonly hasIcc: boolean;
+  /** Its ports are kept apart by the bridge itself: without ICC, where the kernel has no guard for it. */
+  readonly isIsolated: boolean;
   readonly pools: Pools;
 }
 
@@ -125,8 +126,9 @@ export function createBridgeDriver(context: DriverContext): Driver {
   };
 
   /** Nothing of the endpoint is left in the kernel. */
-  const forget = (id: string): void => {
+  const forget = (id: string, hostInterface: string): void => {
     releasedAt.delete(id);
+    filter.guard.remove(hostInterface);
     forgetEndpoint(store, id);
   };
 
@@ -148,7 +150,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
     for (const { id, state, hostInterface } of listEndpoints(store)) {
       if (state !== "released" || (releasedAt.get(id) ?? 0) > latest) continue;
       removeLink(netlink, hostInterface);
-      forget(id);
+      forget(id, hostInterface);
       await Bun.sleep(0); // removing takes the kernel some 20 ms: requests are heard in between
     }
   };
@@ -159,7 +161,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
     releasePorts(ports, id);
     if (mode === "now") {
       removeLink(netlink, hostInterface);
-      forget(id);
+      forget(id, hostInterface);
     } else {
       releasedAt.set(id, performance.now());
       isolate(hostInterface, id);
@@ -193,7 +195,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
       linger();
     } catch (error) {
       if (!isErrno(error, ENODEV)) throw error;
-      forget(id);
+      forget(id, hostInterface);
     }
   };
 
@@ -229,6 +231,9 @@ export function createBridgeDriver(context: DriverContext): Driver {
     reserveEndpoint(store, reserved);
     undo.defer(() => forgetEndpoint(store, id));
 
+    // Before the port is there: no frame passes that was not looked at.
+    undo.defer(() => filter.guard.remove(reserved.hostInterface));
+    filter.guard.add(network, reserved);
     undo.defer(() => removeLink(netlink, reserved.hostInterface));
     const interfaceIndex = makeVeth(netlink, bridge, reserved, macAddress, namespace.number);
     markAttached(store, id, interfaceIndex);
@@ -302,7 +307,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
       }
       if (!VETH_NAME.test(name)) return;
       const endpoint = endpointOfInterface(store, name);
-      if (endpoint?.state === "released") forget(endpoint.id);
+      if (endpoint?.state === "released") forget(endpoint.id, name);
     },
   };
 }
@@ -337,10 +342,10 @@ function makeBridge(context: DriverContext, network: NetworkRow): Bridge {
   const six = network.settings.pools?.find(({ subnet }) => subnet.includes(":"));
   if (six !== undefined)
     exchange(netlink, [addAddress6(index, ipv6(six.gateway ?? ""), parseCidr6(six.subnet)?.prefixLength ?? 64)]);
-  const hasIcc = parseBoolean(network.settings.options?.[OPTION.icc] ?? "true") ?? true;
-  rejoin(netlink, links, { index, hasIcc }, endpoints);
+  const isIsolated = isWithoutIcc(network) && !context.filter.guard.isThere();
+  rejoin(netlink, links, { index, isIsolated }, endpoints);
   removeStrays(netlink, links, index, new Set(endpoints.map(({ hostInterface }) => hostInterface)));
-  return { network: row, index, device, mtu, hasIcc, pools: createPools(row, endpoints) };
+  return { network: row, index, device, mtu, isIsolated, pools: createPools(row, endpoints) };
 }
 
 /** What the kernel has otherwise than recorded of a network. A default bridge that nobody is on need not be there. */
@@ -479,7 +484,7 @@ function setBridgeAddress(netlink: Netlink, index: number, gateway: number, pref
 function rejoin(
   netlink: Netlink,
   links: readonly Link[],
-  { index, hasIcc }: Pick<Bridge, "index" | "hasIcc">,
+  { index, isIsolated }: Pick<Bridge, "index" | "isIsolated">,
   endpoints: readonly EndpointRecord[],
 ): void {
   for (const { state, hostInterface: name, ports } of endpoints) {
@@ -489,7 +494,7 @@ function rejoin(
       setLinkUpByName(name),
       setMaster(name, index),
       ...(ports.length > 0 ? [setHairpin(name)] : []),
-      ...(hasIcc ? [] : [isolatePort(name)]),
+      ...(isIsolated ? [isolatePort(name)] : []),
     ]);
   }
 }
@@ -509,13 +514,15 @@ function makeVeth(
   macAddress: Uint8Array,
   namespaceFd: number,
 ): number {
-  const { hostInterface: name, address, ports } = endpoint;
-  const peer = { name: endpoint.settings.interfaceName ?? INTERFACE, macAddress, namespaceFd };
+  const { hostInterface: name, address, ports, settings } = endpoint;
+  const { address6, interfaceName = INTERFACE } = settings;
+  const peer = { name: interfaceName, macAddress, namespaceFd };
   const [answer] = exchange(netlink, [
     addVeth({ name, bridge: bridge.index, mtu: bridge.mtu, peer }),
     ...(ports.length > 0 ? [setHairpin(name)] : []),
-    ...(bridge.hasIcc ? [] : [isolatePort(name)]),
-    ...(address === undefined ? [] : [replaceNeighbour(bridge.index, address, macAddress)]),
+    ...(bridge.isIsolated ? [isolatePort(name)] : []),
+    ...(address === undefined ? [] : [replaceNeighbour(bridge.index, ipv4Bytes(address), macAddress)]),
+    ...(address6 === undefined ? [] : [replaceNeighbour(bridge.index, ipv6Bytes(ipv6(address6)), macAddress)]),
     getLink(name),
   ]);
   const index = answer === undefined ? undefined : decodeLink(answer)?.peer;
