@@ -24,6 +24,7 @@ struct ctr_process {
   int64_t first_fd; /* descriptors from here on are close-on-exec */
   int64_t exec_fd;  /* >= 0: run this instead of the candidates */
   int64_t controlling_terminal; /* make descriptor 0 the session's terminal */
+  uint64_t apparmor, selinux; /* char *: what execve is to change the security label to, 0 for nothing */
 };
 
 struct ctr_spawn {
@@ -50,7 +51,7 @@ struct ctr_spawn {
 #define FIRST_PIDFD (-2)
 
 /* The steps a failure is told by; internal/sys/spawn.ts has their names in this order. */
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP };
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX };
 
 struct failure {
   int64_t step, error;
@@ -81,6 +82,48 @@ static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inh
       {(uint32_t)(effective >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)},
   };
   return (int)syscall(SYS_capset, &header, data);
+}
+
+/*
+ * What this thread's next execve changes its security label to (proc_pid_attr(5)). Written while /proc is still the
+ * host's, and only into a file of procfs: a label that went anywhere else would be a program without one. AppArmor has
+ * its own file since kernel 5.1, for where it is not the only module with labels.
+ */
+long ctr_set_exec_label(int is_selinux, const char *label)
+{
+  struct statfs found;
+  long result = 0;
+  int fd = -1;
+  if (!is_selinux)
+    fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0)
+    fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/attr/exec", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0)
+    return -errno;
+  if (syscall(SYS_fstatfs, fd, &found) < 0)
+    result = -errno;
+  else if (found.f_type != 0x9fa0 /* PROC_SUPER_MAGIC */)
+    result = -EXDEV;
+  else if (syscall(SYS_write, fd, label, strlen(label)) < 0)
+    result = -errno;
+  syscall(SYS_close, fd);
+  return result;
+}
+
+static int set_labels(const struct ctr_process *process, struct failure *failure)
+{
+  const struct {
+    uint64_t label;
+    enum step step;
+  } labels[] = {{process->apparmor, STEP_APPARMOR}, {process->selinux, STEP_SELINUX}};
+  for (int i = 0; i < 2; i++) {
+    long result = labels[i].label ? ctr_set_exec_label(i, pointer(labels[i].label)) : 0;
+    if (result < 0) {
+      errno = (int)-result;
+      return fail(failure, labels[i].step);
+    }
+  }
+  return 0;
 }
 
 /* What execve keeps of the caller's signals: the mask and what is ignored. Handlers it resets itself. */
@@ -252,6 +295,9 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
     fail(&failure, STEP_CGROUP);
     goto out;
   }
+  /* Before any mount namespace is joined: what is at /proc in there is the container's affair. */
+  if (spawn->process && set_labels(pointer(spawn->process), &failure) < 0)
+    goto out;
   for (int64_t i = 0; i < spawn->join_count; i++)
     if (syscall(SYS_setns, joins[2 * i], joins[2 * i + 1]) < 0) {
       fail(&failure, STEP_JOIN);

@@ -2,7 +2,7 @@
 import { whenStarted } from "../../internal/container/connect.ts";
 import { tidyUp } from "../../internal/container/leftovers.ts";
 import type { NewSupervisor } from "../../internal/container/spawn-supervisor.ts";
-import { runtimeSpec, withServers } from "../../internal/container/spec.ts";
+import { startSpec } from "../../internal/container/spec.ts";
 import { sendStart } from "../../internal/container/start.ts";
 import { openEngine } from "../../internal/db/engine.ts";
 import { checkLog } from "./check-log.ts";
@@ -45,7 +45,7 @@ export async function runContainer(
   const connection = await sendStart(supervisor, record.id, {
     ...(isAttached ? { streams: attached } : {}),
     ...(isTty ? { size: terminalSize() } : {}),
-    ...(supervisor.init === undefined ? {} : { spec: runtimeSpec(engine, await withServers(record)) }),
+    ...(supervisor.init === undefined ? {} : { spec: await startSpec(engine, record) }),
   });
   if (flags.detach || !(attached.stdout || attached.stderr)) printLine(record.id);
   if (!isAttached) {

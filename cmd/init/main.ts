@@ -6,6 +6,7 @@ import { CtrError, EPERM, isErrno, SyscallError } from "../../internal/errors/er
 import { OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
+import { withMountLabel } from "../../internal/rootfs/mount-label.ts";
 import {
   isolateMounts,
   makeReadonly,
@@ -19,7 +20,7 @@ import {
 import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
-import { type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
+import { applyLabels, type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
 import { type Fd, O_WRONLY, writeAll } from "../../internal/sys/fd.ts";
@@ -70,10 +71,11 @@ async function main(): Promise<void> {
   run("greet", greet);
   const { spec } = run("create", () => expect("create"));
   run("oom score", () => setOomScore(spec));
+  run("security labels", () => applyLabels(spec.process));
   run("rlimits", () => setRlimits(spec));
   run("bind sources", () => prepared.openSources(spec.mounts ?? []));
   run("mount namespace", () => isolateMounts(spec.linux?.rootfsPropagation));
-  const mounts = spec.mounts ?? [];
+  const mounts = withMountLabel(spec.mounts ?? [], spec.linux?.mountLabel);
   const rootMount = mounts[0]?.destination === "/" ? mounts[0] : undefined;
   using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
   for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, prepared);

@@ -453,9 +453,8 @@ export class Supervision {
 
   /** For a start that no client has made the spec of: loaded when there is one. */
   async #spec(size: TerminalSize | undefined): Promise<Spec> {
-    const { runtimeSpec, withServers } = await import("../../internal/container/spec.ts");
-    const record = await withServers(this.#record);
-    return runtimeSpec(this.#engine, record, size === undefined ? {} : { consoleSize: size });
+    const { startSpec } = await import("../../internal/container/spec.ts");
+    return await startSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size });
   }
 
   /** Asks netd for the endpoints. When init is dead, its own last words say why, not netd's about a namespace that is gone. */

@@ -18,6 +18,7 @@ import { inheritMounts, reserveMounts } from "../volume/store.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { mergeEnv } from "./env.ts";
 import { mergeHealthcheck } from "./health.ts";
+import { apparmorProfile, containerLabels } from "./labels.ts";
 import { resolveLinks } from "./links.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
@@ -56,6 +57,8 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   const { ulimits, warnings } = checkUlimits(flags.hostConfig.Ulimits);
   const { CapAdd, CapDrop, IpcMode, PidMode } = flags.hostConfig;
   capabilitiesFromFlags(CapAdd ?? [], CapDrop ?? []);
+  apparmorProfile(flags.hostConfig);
+  containerLabels({ id: "", hostConfig: flags.hostConfig });
   const hostConfig = {
     ...limits.config,
     Ulimits: ulimits,

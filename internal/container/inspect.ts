@@ -1,10 +1,12 @@
 /** A container as `docker inspect` shows it (Engine API, ContainerInspect): Docker's names, nulls and never-times. */
 import type { Engine } from "../db/engine.ts";
+import { CtrError } from "../errors/error.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
 import { commandOf } from "./command.ts";
 import { networkName } from "./filter.ts";
+import { apparmorProfile, containerLabels } from "./labels.ts";
 import { linkNames } from "./links.ts";
 import { jsonLogPath } from "./log/record.ts";
 import { isUserNetwork } from "./network-flags.ts";
@@ -36,9 +38,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
     RestartCount: runtime.restartCount,
     Driver: record.driver ?? "overlay2",
     Platform: "linux",
-    MountLabel: "",
-    ProcessLabel: "",
-    AppArmorProfile: "",
+    ...securityLabels(record),
     ExecIDs: null,
     HostConfig: hostConfigOf(hostConfig, engine, record),
     GraphDriver: graphDriver(engine, record),
@@ -78,6 +78,18 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
     },
     NetworkSettings: networkSettings(record),
   };
+}
+
+/** As a start would have them now; a host that cannot give what was asked for gives none. */
+function securityLabels(record: ContainerRecord): object {
+  try {
+    const labels = containerLabels(record);
+    const AppArmorProfile = apparmorProfile(record.hostConfig) ?? "";
+    return { MountLabel: labels?.file ?? "", ProcessLabel: labels?.process ?? "", AppArmorProfile };
+  } catch (error) {
+    if (!(error instanceof CtrError) || error.kind !== "unsupported") throw error;
+    return { MountLabel: "", ProcessLabel: "", AppArmorProfile: "" };
+  }
 }
 
 function stateOf({ state, runtime }: ContainerRecord): object {

@@ -4,6 +4,7 @@
  */
 import { CtrError } from "../errors/error.ts";
 import type { Healthcheck } from "../image/config.ts";
+import { checkLabelOption } from "../security/selinux.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
@@ -419,12 +420,20 @@ function securityOptions(given: readonly string[]): SecurityOptions {
     const option = text.includes("=") ? text : text.replace(":", "=");
     const [key = "", value] = option.split("=", 2);
     if (option === "systempaths=unconfined") areSystemPathsShown = true;
+    else if (key === "label" && value !== undefined) options.push(`label=${labelOption(option)}`);
     else if (isKnown(key, value)) options.push(option);
     else if (value === undefined) throw new OptionError(`invalid --security-opt: ${JSON.stringify(text)}`);
     else if (key === "seccomp") options.push(`seccomp=${readSeccompProfile(option.slice("seccomp=".length))}`);
     else throw new CtrError("invalid", `invalid --security-opt 2: ${JSON.stringify(text)}`);
   }
   return { options, areSystemPathsShown };
+}
+
+/** What follows `label=`. */
+function labelOption(option: string): string {
+  const given = option.slice("label=".length);
+  checkLabelOption(given);
+  return given;
 }
 
 /** The profile in a file as HostConfig keeps it, on one line. What it says is looked at when its filter is made. */
@@ -451,9 +460,7 @@ function isKnown(key: string, value: string | undefined): boolean {
     case "seccomp":
       return value === "unconfined" || value === "builtin";
     case "apparmor":
-      return value === "unconfined";
-    case "label":
-      return value === "disable";
+      return value !== undefined && /^[^\s\x00-\x1f\x7f]+$/.test(value);
     default:
       return false;
   }

@@ -29,6 +29,7 @@ import { annotationsOf } from "./confinement.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
+import { apparmorProfile, containerLabels, prepareLabels } from "./labels.ts";
 import { linkEnvironment } from "./links.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 import { resourcesOf } from "./resources.ts";
@@ -62,6 +63,13 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
     annotations: annotationsOf(record),
     linux: linuxOf(record, donors),
   };
+}
+
+/** `runtimeSpec` for a start: what it names is also loaded and looked up. */
+export async function startSpec(engine: Engine, record: ContainerRecord, context: StartContext = {}): Promise<Spec> {
+  const ready = await withServers(record);
+  await prepareLabels(record);
+  return runtimeSpec(engine, ready, context);
 }
 
 /** The record for `runtimeSpec`, with the servers of its volumes by number. Throws `unavailable` for one nobody knows. */
@@ -164,9 +172,15 @@ export function commandLine(record: ContainerRecord): readonly string[] {
   return [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])];
 }
 
-function commonProcess(record: ContainerRecord): Pick<Process, "noNewPrivileges" | "oomScoreAdj" | "rlimits"> {
+type CommonFields = "apparmorProfile" | "noNewPrivileges" | "oomScoreAdj" | "rlimits" | "selinuxLabel";
+
+function commonProcess(record: ContainerRecord): Pick<Process, CommonFields> {
   const oomScore = record.hostConfig.OomScoreAdj ?? 0;
+  const profile = apparmorProfile(record.hostConfig);
+  const labels = containerLabels(record);
   return {
+    ...(profile === undefined ? {} : { apparmorProfile: profile }),
+    ...(labels === undefined ? {} : { selinuxLabel: labels.process }),
     noNewPrivileges: hasNoNewPrivileges(record.hostConfig),
     ...(oomScore === 0 ? {} : { oomScoreAdj: oomScore }),
     rlimits: record.hostConfig.Ulimits.map(
@@ -358,7 +372,13 @@ function linuxOf(record: ContainerRecord, donors: Donors): Linux {
     sysctl: { ...(hasOwnNetwork ? DEFAULT_SYSCTLS : {}), ...hostConfig.Sysctls },
     ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),
     ...devicesOf(hostConfig),
+    ...mountLabelOf(record),
   };
+}
+
+function mountLabelOf(record: ContainerRecord): Pick<Linux, "mountLabel"> {
+  const labels = containerLabels(record);
+  return labels === undefined ? {} : { mountLabel: labels.file };
 }
 
 function devicesOf({ Privileged, Devices = [] }: HostConfig): Pick<Linux, "devices"> {

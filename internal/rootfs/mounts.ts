@@ -26,6 +26,7 @@ import {
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
+import { quotedForString } from "./mount-label.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
@@ -77,7 +78,7 @@ function mountOverlay(path: string, spec: Mount): Fd {
     fsconfigCreate(fs.number, "overlay");
   } catch (error) {
     if (!isErrno(error, EINVAL)) throw error;
-    return mountOverlayByString(path, options.data);
+    return mountOverlayByString(path, options.data.map(quotedForString));
   }
   using place = open(path, O_PATH | O_DIRECTORY);
   const tree = fsmount(fs.number, options.set);

@@ -2,7 +2,7 @@
 import type { Cgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import { type ResolvedUser, resolveUser } from "../rootfs/users.ts";
-import { processImage, programFailure } from "../security/process-image.ts";
+import { labelFailure, processImage, programFailure } from "../security/process-image.ts";
 import type { Process } from "../spec/runtime.ts";
 import { type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
 import {
@@ -62,6 +62,6 @@ export function join(
         exitStatus: 126,
       });
     }
-    throw error;
+    throw labelFailure(error, process) ?? error;
   }
 }

@@ -2,9 +2,9 @@
  * A process of the runtime-spec, with its user resolved, as the C side executes it: the last step of init and the whole
  * of exec.
  */
-import { ENOENT, ENOTDIR, errnoText } from "../errors/error.ts";
+import { CtrError, ENOENT, ENOTDIR, errnoText } from "../errors/error.ts";
 import type { Process } from "../spec/runtime.ts";
-import type { ProcessImage } from "../sys/spawn.ts";
+import { type ProcessImage, SpawnError, setExecLabel } from "../sys/spawn.ts";
 import { capabilityMask } from "./capabilities.ts";
 
 /** Who the process runs as, as numbers. */
@@ -40,7 +40,37 @@ export function processImage(spec: Process, user: Identity, seccomp: Uint8Array 
     env,
     umask: spec.user.umask ?? 0o022,
     controllingTerminal: spec.terminal ?? false,
+    ...labelOf(spec),
   };
+}
+
+function labelOf({ apparmorProfile = "", selinuxLabel = "" }: Process): Pick<ProcessImage, "label"> {
+  if (apparmorProfile === "" && selinuxLabel === "") return {};
+  const apparmor = apparmorProfile === "" ? {} : { apparmor: apparmorProfile };
+  return { label: { ...apparmor, ...(selinuxLabel === "" ? {} : { selinux: selinuxLabel }) } };
+}
+
+/** Has the next execve of this thread take the labels of the process. To be called while /proc is the host's. */
+export function applyLabels(process: Process): void {
+  const { label } = labelOf(process);
+  if (label === undefined) return;
+  try {
+    setExecLabel(label);
+  } catch (error) {
+    throw (error instanceof SpawnError ? labelFailure(error, process) : undefined) ?? error;
+  }
+}
+
+/** What a refused label means to the user; undefined for another failure. */
+export function labelFailure(error: SpawnError, { apparmorProfile, selinuxLabel }: Process): CtrError | undefined {
+  const options = { cause: error };
+  if (error.step === "apparmor") {
+    const why = error.errno === ENOENT ? "it is not loaded" : errnoText(error.errno);
+    return new CtrError("invalid", `unable to apply apparmor profile ${apparmorProfile}: ${why}`, options);
+  }
+  if (error.step === "selinux")
+    return new CtrError("invalid", `unable to apply label ${selinuxLabel}: ${errnoText(error.errno)}`, options);
+  return undefined;
 }
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -56,6 +56,14 @@ export interface ProcessImage {
   readonly execFd?: number;
   /** Make descriptor 0 the controlling terminal. */
   readonly controllingTerminal?: boolean;
+  /** The security label that execve changes to. `spawnProcess` sets it; before `execProcess` it is `setExecLabel`'s. */
+  readonly label?: ExecLabel;
+}
+
+/** A security label; `apparmor` is a profile's name. */
+export interface ExecLabel {
+  readonly apparmor?: string;
+  readonly selinux?: string;
 }
 
 /** The order of `enum step` in csrc/spawn.c. */
@@ -74,6 +82,8 @@ const STEPS = [
   "exec",
   "terminal",
   "cgroup",
+  "apparmor",
+  "selinux",
 ] as const;
 export type SpawnStep = (typeof STEPS)[number];
 
@@ -131,7 +141,26 @@ function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
     BigInt(image.firstClosedFd ?? 3),
     BigInt(image.execFd ?? -1),
     image.controllingTerminal === true ? 1n : 0n,
+    image.label?.apparmor === undefined ? 0n : packer.pointer(cstr(apparmorWord(image.label.apparmor))),
+    image.label?.selinux === undefined ? 0n : packer.pointer(cstr(image.label.selinux)),
   ]);
+}
+
+/** What AppArmor's file wants to read (aa_change_onexec(2)). */
+function apparmorWord(profile: string): string {
+  return `exec ${profile}`;
+}
+
+/** Has the next execve of this thread change its label. Throws SpawnError: ENOENT for a profile that is not loaded. */
+export function setExecLabel({ apparmor, selinux }: ExecLabel): void {
+  const rows = [
+    ["apparmor", 0, apparmor === undefined ? undefined : apparmorWord(apparmor)],
+    ["selinux", 1, selinux],
+  ] as const;
+  for (const [step, kind, text] of rows) {
+    const result = text === undefined ? 0 : Number(lib.ctr_set_exec_label(kind, cstr(text)));
+    if (result < 0) throw new SpawnError(step, -result);
+  }
 }
 
 /** execve(2) with everything before it: on success this process is the user's program. Throws SpawnError. */

@@ -23,6 +23,7 @@ struct ctr_process {
   int64_t seccomp_count, seccomp_flags;
   uint64_t cwd, candidates, argv, envp;
   int64_t umask, first_fd, exec_fd, controlling_terminal;
+  uint64_t apparmor, selinux;
 };
 
 struct ctr_spawn {
@@ -41,7 +42,7 @@ struct ctr_spawn {
 
 #define FIRST_PIDFD (-2)
 
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP };
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX };
 
 long ctr_spawn(struct ctr_spawn *spawn);
 long ctr_exec(const struct ctr_process *process, int64_t *failed_step);
@@ -538,6 +539,61 @@ static void namespaces_are_made_and_joined(void)
   HOLDS(is_childless());
 }
 
+/* A label that nobody knows ends the start, on every kernel: without its module the file takes nothing. */
+static void labels_are_never_left_out(void)
+{
+  char *argv[] = {"sh", "-c", "exit 0", NULL};
+  char *candidates[] = {"/bin/sh", NULL};
+  struct ctr_process process = process_of(candidates, argv);
+  int32_t fds[] = {0, 1, 2};
+  struct ctr_spawn spawn = spawn_of(&process, fds, 3);
+  process.apparmor = address("exec nobodys-profile");
+  HOLDS(start(&spawn) < 0);
+  IS(spawn.failed_step, STEP_APPARMOR);
+  HOLDS(spawn.failed_errno == ENOENT || spawn.failed_errno == EINVAL);
+  process.apparmor = 0;
+  process.selinux = address("nobody:nothing");
+  HOLDS(start(&spawn) < 0);
+  IS(spawn.failed_step, STEP_SELINUX);
+  HOLDS(is_childless());
+}
+
+/*
+ * Why no supervisor and no netd is in a Landlock domain (docs/security.md): whoever is in one, and all it starts, may
+ * mount nothing, and may look into no process outside of it, which opening its namespaces is.
+ */
+static void landlock_forbids_what_a_runtime_does(void)
+{
+  uint64_t rules[] = {1 /* LANDLOCK_ACCESS_FS_EXECUTE */};
+  if (geteuid() != 0 || syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
+    return;
+  pid_t outside = fork();
+  if (outside == 0) {
+    pause();
+    _exit(0);
+  }
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/net", outside);
+  pid_t pid = fork();
+  if (pid == 0) {
+    int status = 0;
+    int before = open(path, O_RDONLY | O_CLOEXEC);
+    int set = (int)syscall(SYS_landlock_create_ruleset, rules, sizeof rules, 0);
+    if (before < 0 || unshare(CLONE_NEWNS) < 0 || syscall(SYS_landlock_restrict_self, set, 0) < 0)
+      _exit(1);
+    if (open(path, O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES)
+      status |= 2;
+    if (ctr_mount("none", "/", "", 1 << 18 /* MS_PRIVATE */, "") == -EPERM)
+      status |= 4;
+    if (setns(before, CLONE_NEWNET) == 0) /* a descriptor that is open already may be used */
+      status |= 8;
+    _exit(status);
+  }
+  IS(status_of(pid), 14);
+  kill(outside, SIGKILL);
+  status_of(outside);
+}
+
 int main(void)
 {
   wrappers_return_errno();
@@ -549,6 +605,8 @@ int main(void)
   descriptors_may_overlap();
   signals_are_reset();
   exec_tells_what_failed();
+  labels_are_never_left_out();
+  landlock_forbids_what_a_runtime_does();
   if (geteuid() == 0)
     namespaces_are_made_and_joined();
   return failures > 100 ? 100 : failures;

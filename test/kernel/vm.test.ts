@@ -12,9 +12,12 @@ const BOOT_AND_RUN_MS = 420_000;
 const here = `${import.meta.dir}/../vm`;
 const cache = `${import.meta.dir}/../../.cache/vm`;
 
-/** The checks of test/vm/main by name, in its order. */
-const checks = [...readFileSync(`${here}/main`, "utf8").matchAll(/^\s*check "([^"]+)"/gm)].map(
-  (match) => match[1] ?? "",
+/** What runs in the machine: `main`, and what it sources. */
+const SCRIPTS = ["main", "confinement"];
+
+/** The checks of the scripts by name. */
+const checks = SCRIPTS.flatMap((script) =>
+  [...readFileSync(`${here}/${script}`, "utf8").matchAll(/^\s*check "([^"]+)"/gm)].map((match) => match[1] ?? ""),
 );
 
 function machine(): string | undefined {
@@ -29,10 +32,10 @@ async function boot(vm: string): Promise<string> {
   try {
     copyFileSync(binary(), `${payload}/ctr`);
     copyFileSync(imageArchive("minimal"), `${payload}/minimal.tar`);
-    copyFileSync(`${here}/main`, `${payload}/main`);
+    for (const script of SCRIPTS) copyFileSync(`${here}/${script}`, `${payload}/${script}`);
     const layers = Array.from({ length: 199 }, (_, index) => ({ files: { [`many/${index}`]: `${index}\n` } }));
     layeredArchive(payload, "many", imageArchive("minimal"), layers);
-    const files = ["ctr", "minimal.tar", "many.tar", "main"];
+    const files = ["ctr", "minimal.tar", "many.tar", ...SCRIPTS];
     const packed = Bun.spawnSync(["tar", "-C", payload, "-cf", `${payload}/payload.tar`, ...files]);
     if (packed.exitCode !== 0) throw new Error(packed.stderr.toString());
     const append = "console=ttyS0 quiet loglevel=3 mitigations=off systemd.show_status=false rw";

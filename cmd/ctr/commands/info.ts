@@ -10,6 +10,8 @@ import { openEngine } from "../../../internal/db/engine.ts";
 import { loadEngineConfig } from "../../../internal/db/engine-config.ts";
 import { recordedDriver, shownDriver } from "../../../internal/db/storage-driver.ts";
 import { ENOENT, isErrno } from "../../../internal/errors/error.ts";
+import { hasDefaultProfile } from "../../../internal/security/apparmor.ts";
+import { containerContexts, hasSelinux } from "../../../internal/security/selinux.ts";
 import { readText, statfs } from "../../../internal/sys/file.ts";
 import { COMMIT, VERSION } from "../build-stamp.ts";
 import { type Directories, defineCommand, INSPECT_HELP } from "../command.ts";
@@ -113,7 +115,12 @@ function gather(directories: Directories) {
     LiveRestoreEnabled: true,
     Isolation: "",
     InitBinary: "ctr",
-    SecurityOptions: ["name=seccomp,profile=builtin", ...(mode === "v2" ? ["name=cgroupns"] : [])],
+    SecurityOptions: [
+      ...(hasDefaultProfile() ? ["name=apparmor"] : []),
+      "name=seccomp,profile=builtin",
+      ...(hasSelinux() && containerContexts() !== undefined ? ["name=selinux"] : []),
+      ...(mode === "v2" ? ["name=cgroupns"] : []),
+    ],
     Warnings: [
       ...missingLimits(support, mode),
       ...problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))),
