@@ -138,6 +138,42 @@ static void keeps_the_order(void)
   free(writer);
 }
 
+/* With nothing to stop it but the kernel: `resolve` 0, a way up, and an absolute name. */
+static void cannot_leave_the_root(void)
+{
+  static const char places[] = "\0..\0escaped\0/tmp\0one";
+  enum { UP = 1, ESCAPED = 4, TMP = 12, INSIDE = 17 };
+  if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 2)
+    return;
+  const uint32_t ways[] = {UP, TMP};
+  for (int i = 0; i < 2; i++) {
+    struct writer *writer = started();
+    const struct step steps[] = {
+        {.kind = OPEN_DIRECTORY, .slot = 1, .name = ways[i], .mode = O_PATH | O_DIRECTORY},
+        {.kind = MAKE_FILE, .directory = 1, .name = ESCAPED, .mode = 0600},
+        {.kind = MAKE_DIRECTORY, .directory = 1, .slot = 2, .name = ESCAPED, .mode = 0700},
+        {.kind = MAKE_SYMLINK, .directory = 1, .name = ESCAPED, .target = TMP},
+        {.kind = MAKE_FILE, .directory = 0, .name = INSIDE, .mode = 0600},
+        {.kind = MAKE_LINK, .directory = 1, .slot = 0, .name = ESCAPED, .target = INSIDE},
+    };
+    ctr_tree_writer_submit(writer, steps, places, 6);
+    for (uint32_t at = 1; at < 6; at++) {
+      if (at == 4)
+        continue;
+      IS(ctr_tree_writer_wait(writer, 0), 1);
+      IS(writer->batches[0].next, at);
+      IS(writer->failed_errno == EACCES || writer->failed_errno == EXDEV, 1);
+      IS(ctr_tree_writer_resume(writer, 1), 0);
+    }
+    IS(ctr_tree_writer_wait(writer, 0), 0);
+    IS(ctr_tree_writer_end(writer), 0);
+    free(writer);
+    IS(access("../escaped", F_OK), -1);
+    IS(access("/tmp/escaped", F_OK), -1);
+    IS(unlink("one"), 0);
+  }
+}
+
 static void ends_in_the_middle(void)
 {
   struct writer *writer = started();
@@ -157,6 +193,7 @@ int main(void)
   makes_what_it_is_told();
   stops_until_it_is_answered();
   keeps_the_order();
+  cannot_leave_the_root();
   ends_in_the_middle();
   int after = open("/dev/null", O_RDONLY | O_CLOEXEC);
   IS(after, before); /* every descriptor was closed */
