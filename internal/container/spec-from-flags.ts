@@ -242,7 +242,11 @@ function attachedStreams(flags: ContainerFlags, isDetached: boolean): UserConfig
     throw new OptionError("valid streams are STDIN, STDOUT and STDERR", "attach", wrong);
   }
   if (isDetached) {
-    if (asked.length > 0) throw new OptionError("conflicting options: cannot specify both --attach and --detach");
+    if (asked.length > 0) {
+      throw new CtrError("invalid", "conflicting options: cannot specify both --attach and --detach", {
+        exitStatus: 1,
+      });
+    }
     return { stdin: false, stdout: false, stderr: false };
   }
   if (asked.length === 0) return { stdin: flags.interactive, stdout: true, stderr: true };
@@ -252,7 +256,7 @@ function attachedStreams(flags: ContainerFlags, isDetached: boolean): UserConfig
 
 function labels(flags: ContainerFlags): { readonly [name: string]: string } {
   const entries = [
-    ...flags["label-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), (name) => name)),
+    ...flags["label-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), () => undefined)),
     ...flags.label.map((text) => {
       if (text === "" || text.startsWith("="))
         throw new OptionError(`invalid label '${text}': empty name`, "label", text);

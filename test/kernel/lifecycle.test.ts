@@ -409,6 +409,25 @@ describe("images", () => {
     await engine.ok("rmi", "traveller:1");
   });
 
+  test("ps shows an image by its id once its name means another one", async () => {
+    await engine.ok("tag", image, "moving:1");
+    await engine.ok("run", "-d", "--name", "first", "--network", "none", "moving:1", "probe", "pause");
+    const shown = () => engine.ok("ps", "--filter", "name=first", "--format", "{{.Image}}");
+    const id = (await engine.ok("inspect", "-f", "{{.Image}}", "first")).slice("sha256:".length, "sha256:".length + 12);
+    expect(await shown()).toBe("moving:1");
+    const other = await engine.ok("commit", "first");
+    await engine.ok("tag", other, "moving:1");
+    expect(await shown()).toBe(id);
+    expect((await engine.ok("ps", "--filter", "name=first")).split("\n")[1]).toContain(` ${id} `);
+    expect(await engine.ok("inspect", "-f", "{{.Config.Image}}", "first")).toBe("moving:1");
+    await engine.ok("rmi", "moving:1");
+    await engine.ok("tag", id, "moving:1");
+    expect(await shown()).toBe("moving:1");
+    await engine.ok("rmi", "moving:1");
+    expect(await shown()).toBe(id);
+    await engine.ok("rm", "-f", "first");
+  });
+
   test("rmi refuses the image of a container", async () => {
     await withContainer([], ["probe", "pause"], async () => {
       await engine.fails(1, "rmi", image);

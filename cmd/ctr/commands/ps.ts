@@ -1,4 +1,5 @@
 /** `ctr ps`: the containers, newest first. */
+import { imageNames } from "../../../internal/container/image-name.ts";
 import { portsText } from "../../../internal/container/port-list.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
 import { notedStarts } from "../../../internal/container/starting.ts";
@@ -58,11 +59,12 @@ export const command = defineCommand({
       printContainers(engine, records, { format: format ?? "table", isShort, withSize: flags.size, nowMs });
       return 0;
     }
+    const nameOf = imageNames(engine);
     printTable(
       ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"],
       records.map((record) => [
         isShort ? shortId(record.id) : record.id,
-        imageText(record, isShort),
+        imageText(nameOf(record), record.imageId, isShort),
         commandText(record, isShort),
         humanAgo(Date.parse(record.createdAt), nowMs),
         statusText(record, nowMs),

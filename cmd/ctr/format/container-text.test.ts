@@ -34,7 +34,7 @@ test.each<[string[] | null, string[] | null, string, string]>([
 
 test("an image named by its id is shortened, one with a name is not", () => {
   const imageId = `sha256:${"ab".repeat(32)}`;
-  const named = (image: string) => imageText({ image, imageId } as unknown as ContainerRecord, true);
+  const named = (image: string) => imageText(image, imageId, true);
   expect(named("debian:12")).toBe("debian:12");
   expect(named(imageId)).toBe("abababababab");
   expect(named("ab".repeat(32))).toBe("abababababab");

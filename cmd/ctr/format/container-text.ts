@@ -18,9 +18,8 @@ export function ellipsis(text: string, length: number): string {
   return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
 }
 
-/** The image as the user named it; one named by its id is shortened. */
-export function imageText(record: ContainerRecord, isShort: boolean): string {
-  const { image, imageId } = record;
+/** The image as `imageNames` has it; an id is shortened. */
+export function imageText(image: string, imageId: string, isShort: boolean): string {
   if (image === "") return "<no image>";
   return isShort &&
     (image === imageId || (image.length >= SHORT_ID && imageId.slice("sha256:".length).startsWith(image)))

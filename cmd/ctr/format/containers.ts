@@ -1,6 +1,7 @@
 /** `ctr ps` with `--format` or `--size`: fields by name. */
 
 import { networkName } from "../../../internal/container/filter.ts";
+import { imageNames } from "../../../internal/container/image-name.ts";
 import { networkNames } from "../../../internal/container/networks.ts";
 import { portsText } from "../../../internal/container/port-list.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
@@ -35,11 +36,12 @@ export function printContainers(engine: Engine, records: readonly ContainerRecor
 
 function fields(engine: Engine, { format, isShort, withSize, nowMs }: ContainerListing): RowFields<ContainerRecord> {
   // A walk over a directory each: only when it is asked for by name.
+  const nameOf = imageNames(engine);
   const showsSize = withSize || /\.Size\b/.test(format);
   return {
     ID: { header: "CONTAINER ID", value: ({ id }) => (isShort ? shortId(id) : id) },
     Names: { header: "NAMES", value: ({ name }) => name },
-    Image: { header: "IMAGE", value: (record) => imageText(record, isShort) },
+    Image: { header: "IMAGE", value: (record) => imageText(nameOf(record), record.imageId, isShort) },
     Command: { header: "COMMAND", value: (record) => commandText(record, isShort) },
     CreatedAt: { header: "CREATED AT", value: ({ createdAt }) => goTime(Date.parse(createdAt)) },
     RunningFor: { header: "CREATED", value: ({ createdAt }) => humanAgo(Date.parse(createdAt), nowMs) },

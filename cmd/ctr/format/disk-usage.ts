@@ -132,7 +132,7 @@ function containerFields(nowMs: number, isShort: boolean): RowFields<ContainerUs
   return {
     ID: { header: "CONTAINER ID", value: ({ record }) => (isShort ? shortId(record.id) : record.id) },
     Names: { header: "NAMES", value: ({ record }) => record.name },
-    Image: { header: "IMAGE", value: ({ record }) => imageText(record, isShort) },
+    Image: { header: "IMAGE", value: ({ record, image }) => imageText(image, record.imageId, isShort) },
     Command: { header: "COMMAND", value: ({ record }) => commandText(record, isShort) },
     LocalVolumes: { header: "LOCAL VOLUMES", value: (usage) => String(volumesOf(usage).length) },
     Size: { header: "SIZE", value: (usage) => humanSize(usage.size) },
