@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { lseek, pwrite, writeAll } from "../../sys/fd.ts";
 import { LogAppender, openLogForAppend } from "./append.ts";
@@ -135,6 +135,21 @@ describe("reading a log", () => {
   ])("--tail %d", async (tail, expected) => {
     const path = await write([[O, "a\nb"], [O, "c\n"], [E, "x\n"], [O, "d\n"], "end"]);
     expect(show(path, { tail }).all).toBe(expected);
+  });
+
+  test("what is written while the tail is shown is none of it", async () => {
+    // Longer than is put together: it is given out while the log is being read.
+    const path = await write([
+      [O, "a\n"],
+      [O, `${"x".repeat(400_000)}\n`],
+    ]);
+    let shown = "";
+    printLog({ path, format: "local" }, { timestamps: false, tail: 1 }, (_, bytes) => {
+      if (shown === "") appendFileSync(path, record([O, "later\n"], 2));
+      shown += Buffer.from(bytes).toString("latin1");
+    });
+    expect(shown).toBe(`${"x".repeat(400_000)}\n`);
+    expect(show(path, { tail: 1 }).all).toBe("later\n");
   });
 
   test("since and until choose lines by their time", async () => {

@@ -52,7 +52,7 @@ export function printLog(source: LogSource, request: LogRequest, write: TakeByte
   const watch = following === undefined ? undefined : log.use(Watch.of(path, following));
   const segments = openSegments(path);
   for (const segment of segments) log.use(segment);
-  const printer = new Printer(segments, source, request, write);
+  const printer = new Printer(segments, source, request, write, following === undefined);
   let current = printer.printAll(segments);
   // What ended an earlier run is not the end of this one.
   const startNs = following === undefined ? 0n : parseTime(following.runtime.startedAt);
@@ -99,6 +99,8 @@ class Printer {
   readonly #batch: Batch;
   readonly #prefix = new TimePrefix();
   #skipLines: number;
+  /** So many lines still come out: a container may write on while its last lines are shown. */
+  #linesLeft: number;
   readonly #skipFragments: Set<LogStream>;
   /** True while the line that is given out in pieces is left out. */
   readonly #isSkipping: { [stream: number]: boolean } = {};
@@ -110,7 +112,13 @@ class Printer {
   #details = "";
   #detailsBytes = new Uint8Array(0);
 
-  constructor(segments: readonly Segment[], source: LogSource, request: LogRequest, write: TakeBytes) {
+  constructor(
+    segments: readonly Segment[],
+    source: LogSource,
+    request: LogRequest,
+    write: TakeBytes,
+    isLimited: boolean,
+  ) {
     this.#request = request;
     this.#write = write;
     this.#batch = new Batch(write);
@@ -119,6 +127,7 @@ class Printer {
     this.#first = segment;
     this.#start = start;
     this.#skipLines = start.skipLines;
+    this.#linesLeft = isLimited ? (request.tail ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     this.#skipFragments = new Set(start.skipFragments);
     this.#isPlain =
       !request.timestamps &&
@@ -185,6 +194,8 @@ class Printer {
       this.#skipLines--;
       return true;
     }
+    if (this.#linesLeft === 0) return true;
+    this.#linesLeft--;
     if (untilNs !== undefined && timeNs > untilNs) {
       this.#isPastUntil = true;
       return true;
