@@ -1,38 +1,30 @@
-/**
- * One container under supervision, from its start to its rest. Everything that is recorded of it while it lives is
- * recorded here.
- */
+/** One container under supervision, from its start to its rest. */
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
-import { type Confinement, confinementOf } from "../../internal/container/confinement.ts";
-import { recordContainerEvent } from "../../internal/container/event.ts";
-import { healthPlan, STARTING } from "../../internal/container/health.ts";
+import { healthPlan } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
-import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
-import { releaseContainer } from "../../internal/container/release.ts";
+import type { ContainerRecord } from "../../internal/container/record.ts";
 import { wantsRestart } from "../../internal/container/restart-rule.ts";
-import { claim, containerById, move, patchRuntime } from "../../internal/container/store.ts";
-import { endingTransaction, transaction } from "../../internal/db/database.ts";
+import { claim, containerById } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
-import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
+import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
-import { type Launch, launch, launchWaiting } from "../../internal/runtime/launch.ts";
-import type { Process, Spec } from "../../internal/spec/runtime.ts";
-import { AT_FDCWD, O_RDONLY, O_RDWR, open } from "../../internal/sys/fd.ts";
+import type { Process } from "../../internal/spec/runtime.ts";
+import { AT_FDCWD } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
-import { type ChildExit, isRunning, pidfdSendSignal, processStartTime, umask } from "../../internal/sys/process.ts";
+import { processStartTime, umask } from "../../internal/sys/process.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
 import { BackOff } from "./back-off.ts";
-import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
 import { failure } from "./failure.ts";
-import { attachNetworks, detachNetworks } from "./network.ts";
-import { Audience, type Client, delivered, endLog, endStreams, nowNs, writeLog } from "./output.ts";
+import { Audience, type Client, delivered, endLog, endStreams } from "./output.ts";
 import { type Program, serve } from "./requests.ts";
-import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
-import { sleep, startTimer, untilNextTimer } from "./timer.ts";
+import { Row, type RunEnd, timestamp } from "./row.ts";
+import { type Run, releaseRun, signalRun, startRun } from "./run.ts";
+import type { ProgramStreams } from "./streams.ts";
+import { startTimer, untilNextTimer } from "./timer.ts";
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -44,41 +36,6 @@ const DRAIN_LIMIT_MS = 2000;
 /** A container that ends sooner is spared the preparations for a long life. */
 const SETTLE_MS = 100;
 
-/** A running container. */
-interface Run {
-  readonly launch: Launch;
-  readonly confinement: Confinement;
-  readonly streams: ProgramStreams;
-  readonly drained: Promise<void>;
-  readonly exited: Promise<ChildExit>;
-}
-
-/** How a run ended. */
-interface RunResult {
-  readonly exitCode: number;
-  readonly oomKilled: boolean;
-  readonly error?: string;
-  readonly finishedAt: string;
-  readonly pid: number;
-  readonly pidStartTime: number;
-  readonly endpoint: undefined;
-}
-
-/**
- * True once init ends: a process lets go of its namespaces first, and is no zombie until everybody in its PID namespace
- * has ended (kernel/exit.c, do_exit).
- */
-function isGone({ pid, startTime }: Launch): boolean {
-  if (!isRunning(pid, startTime)) return true;
-  try {
-    open(`/proc/${pid}/ns/net`, O_RDONLY).close();
-    return false;
-  } catch (error) {
-    if (isErrno(error, ENOENT, ESRCH)) return true;
-    throw error;
-  }
-}
-
 /** Takes over a container that is at rest. */
 export function openSupervision(
   id: string,
@@ -89,7 +46,7 @@ export function openSupervision(
   // `ctr run` records a new container with this process as its keeper already.
   const known = containerById(engine, id);
   const record = known?.runtime.supervisorPid === process.pid ? known : claim(engine, id, self());
-  return new Supervision(engine, record, early);
+  return new Supervision(engine, new Row(engine, record), early);
 }
 
 export class Supervision {
@@ -97,7 +54,7 @@ export class Supervision {
   readonly ended: Promise<void>;
   readonly audience = new Audience();
   readonly #engine: Engine;
-  #record: ContainerRecord;
+  readonly #row: Row;
   #resolveEnded: () => void = () => {};
   /** An init that is there already, for the first start. */
   #early: HandedOver | undefined;
@@ -125,9 +82,9 @@ export class Supervision {
   #atRest: Promise<void>;
   #resolveAtRest: () => void = () => {};
 
-  constructor(engine: Engine, record: ContainerRecord, early: HandedOver | undefined) {
+  constructor(engine: Engine, row: Row, early: HandedOver | undefined) {
     this.#engine = engine;
-    this.#record = record;
+    this.#row = row;
     this.#early = early;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -138,13 +95,13 @@ export class Supervision {
   }
 
   get record(): ContainerRecord {
-    return this.#record;
+    return this.#row.record;
   }
 
   /** Starts the container for the first client; a failure leaves it as it was, with the reason recorded. */
   async start(size: TerminalSize | undefined, client: Client): Promise<void> {
     // On the socketpair it came once; what comes on the socket is a client that has lost its way.
-    if (this.#hasBegun) throw new CtrError("conflict", `container ${this.#record.name} has been started already`);
+    if (this.#hasBegun) throw new CtrError("conflict", `container ${this.record.name} has been started already`);
     this.#hasBegun = true;
     try {
       this.#listen();
@@ -170,14 +127,14 @@ export class Supervision {
   program(): Program | undefined {
     const run = this.#run;
     if (run === undefined) return undefined;
-    const { OpenStdin, StdinOnce } = this.#record.config;
+    const { OpenStdin, StdinOnce } = this.record.config;
     return {
       pidfd: run.launch.pidfd,
       input: OpenStdin ? run.streams.input : undefined,
       terminal: run.streams.terminal,
       closesInput: StdinOnce,
       tell: (action, attributes) => {
-        if (action === "kill" && this.#endsProgram(Number(attributes["signal"]))) this.#markStopped();
+        if (action === "kill" && this.#endsProgram(Number(attributes["signal"]))) this.#row.markStopped();
         this.tell(action, attributes);
       },
     };
@@ -192,14 +149,14 @@ export class Supervision {
   } {
     const run = this.#run;
     if (run === undefined) throw this.notRunning(verb);
-    if (this.#record.state === "paused")
-      throw new CtrError("conflict", `Container ${this.#record.name} is paused, unpause the container before exec`);
-    return { pid: run.launch.pid, pidfd: run.launch.pidfd.number, cgroup: run.launch.cgroup, record: this.#record };
+    if (this.record.state === "paused")
+      throw new CtrError("conflict", `Container ${this.record.name} is paused, unpause the container before exec`);
+    return { pid: run.launch.pid, pidfd: run.launch.pidfd.number, cgroup: run.launch.cgroup, record: this.record };
   }
 
   /** Records what happens to the container without changing its row. */
   tell(action: string, attributes: { readonly [name: string]: string } = {}): void {
-    recordContainerEvent(this.#engine, this.#record, action, attributes);
+    this.#row.tell(action, attributes);
   }
 
   /** The filter for a further program with these capabilities. */
@@ -226,35 +183,35 @@ export class Supervision {
     if (this.#backOff.isWaiting) {
       // There is nobody to get it, but it may be meant as the end.
       if (!this.#endsProgram(signal)) throw this.notRunning("kill");
-      this.#markStopped();
+      this.#row.markStopped();
       this.#backOff.end("stay");
       return;
     }
     const run = this.#run;
-    if (run !== undefined && this.#endsProgram(signal)) this.#markStopped();
-    if (run === undefined || !this.#signal(run, signal)) throw this.notRunning("kill");
+    if (run !== undefined && this.#endsProgram(signal)) this.#row.markStopped();
+    if (run === undefined || !signalRun(run, signal)) throw this.notRunning("kill");
     this.tell("kill", { signal: String(signal) });
-    if (signal === SIGKILL && this.#record.state === "paused") this.resume();
+    if (signal === SIGKILL && this.record.state === "paused") this.resume();
   }
 
   /** The stop signal, then SIGKILL after the timeout (-1: never). Resolves when the container has ended. */
   async stop(signal?: number, timeoutMs?: number, isShutdown = false): Promise<void> {
     this.#isShutdown ||= isShutdown;
     if (this.#backOff.isWaiting) {
-      if (!isShutdown) this.#markStopped();
+      if (!isShutdown) this.#row.markStopped();
       this.#backOff.end("stay");
       await this.#atRest;
       return;
     }
     const run = await this.#settledRun();
     if (run === undefined) return;
-    if (this.#restarts.length === 0 && !isShutdown) this.#markStopped();
-    const { StopTimeout } = this.#record.config;
+    if (this.#restarts.length === 0 && !isShutdown) this.#row.markStopped();
+    const { StopTimeout } = this.record.config;
     const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
     const first = signal ?? this.#stopSignal();
-    if (this.#signal(run, first)) this.tell("kill", { signal: String(first) });
+    if (signalRun(run, first)) this.tell("kill", { signal: String(first) });
     this.#isStopping = true;
-    if (this.#record.state === "paused") this.resume();
+    if (this.record.state === "paused") this.resume();
     {
       const { promise: failed, reject } = Promise.withResolvers<never>();
       using _ = limit < 0 ? undefined : startTimer(limit, () => attempt(() => this.#killAfterLimit(run), reject));
@@ -280,7 +237,7 @@ export class Supervision {
 
   #checkRestarted(): void {
     if (this.#run !== undefined) this.tell("restart");
-    else throw new CtrError("internal", this.#record.runtime.error || "the container did not come back");
+    else throw new CtrError("internal", this.record.runtime.error || "the container did not come back");
   }
 
   /** True for a signal that is meant to end the program: SIGKILL, its stop signal, and what terminals and init send. */
@@ -288,32 +245,26 @@ export class Supervision {
     return ENDING_SIGNALS.includes(signal) || signal === this.#stopSignal();
   }
 
-  /** From here on its restart policy has no say, not even after a boot; recorded before anything is done about it. */
-  #markStopped(): void {
-    if (this.#record.runtime.wasStoppedByHand === true || this.#record.hostConfig.RestartPolicy.Name === "no") return;
-    this.#record = patchRuntime(this.#engine, this.#record.id, { wasStoppedByHand: true });
-  }
-
   pause(): void {
     const run = this.#run;
     if (run === undefined) throw this.notRunning("pause");
-    if (this.#record.state === "paused")
-      throw new CtrError("conflict", `Container ${this.#record.name} is already paused`);
+    if (this.record.state === "paused")
+      throw new CtrError("conflict", `Container ${this.record.name} is already paused`);
     run.launch.cgroup.freeze();
-    this.#record = move(this.#engine, this.#record.id, "paused");
+    this.#row.pause();
   }
 
   resume(): void {
     const run = this.#run;
-    if (run === undefined || this.#record.state !== "paused")
-      throw new CtrError("conflict", `Container ${this.#record.name} is not paused`);
+    if (run === undefined || this.record.state !== "paused")
+      throw new CtrError("conflict", `Container ${this.record.name} is not paused`);
     run.launch.cgroup.thaw();
-    this.#record = move(this.#engine, this.#record.id, "running");
+    this.#row.resume();
   }
 
   /** Takes over what another process has changed in its record. */
   reread(): void {
-    this.#record = containerById(this.#engine, this.#record.id) ?? this.#record;
+    this.#row.reread();
   }
 
   /** Kills it and removes it, its record too. */
@@ -324,7 +275,7 @@ export class Supervision {
     if (run !== undefined) {
       this.tell("kill", { signal: String(SIGKILL) });
       this.#killIfRunning(run);
-      if (this.#record.state === "paused") this.resume();
+      if (this.record.state === "paused") this.resume();
     }
     await this.#atRest;
     if (this.#problem !== undefined) throw this.#problem;
@@ -339,28 +290,17 @@ export class Supervision {
     return this.#run;
   }
 
-  /** False if PID 1 has ended already. */
-  #signal(run: Run, signal: number): boolean {
-    try {
-      if (signal !== 0) pidfdSendSignal(run.launch.pidfd.number, signal);
-      return true;
-    } catch (error) {
-      if (isErrno(error, ESRCH)) return false;
-      throw error;
-    }
-  }
-
   /** Why nothing can be done with it. */
   notRunning(verb: string): CtrError {
     if (this.#backOff.isWaiting) {
-      const words = `Container ${this.#record.id} is restarting, wait until the container is running`;
+      const words = `Container ${this.record.id} is restarting, wait until the container is running`;
       return new CtrError("conflict", words);
     }
-    return new CtrError("conflict", `cannot ${verb} container ${this.#record.name}: it is not running`);
+    return new CtrError("conflict", `cannot ${verb} container ${this.record.name}: it is not running`);
   }
 
   #stopSignal(): number {
-    const { StopSignal } = this.#record.config;
+    const { StopSignal } = this.record.config;
     // Checked when the container was made; an image's own nonsense means the default.
     return StopSignal === undefined ? SIGTERM : (signalNumber(StopSignal) ?? SIGTERM);
   }
@@ -387,7 +327,7 @@ export class Supervision {
   }
 
   #listen(): void {
-    const path = supervisorSocket(this.#engine.state, this.#record.id);
+    const path = supervisorSocket(this.#engine.state, this.record.id);
     mkdirAll(path.slice(0, path.lastIndexOf("/")), 0o700);
     // A dead supervisor's socket: ours by the claim on the row.
     removeSocket(path);
@@ -400,73 +340,23 @@ export class Supervision {
     }
   }
 
-  /** Namespaces, network, program; undoes what it did when one of them fails. */
   async #launch(size: TerminalSize | undefined): Promise<Run> {
-    const { config } = this.#record;
-    const early = this.#takeEarly();
-    if (early === undefined && this.#record.driver !== undefined) {
-      const { makeFlatRoot } = await import("../../internal/container/flat-root.ts");
-      makeFlatRoot(this.#engine, this.#record);
-    }
-    const confinement = confinementOf(this.#record);
-    const pipes = config.Tty || early !== undefined ? undefined : makePipes(config.OpenStdin);
-    using ends = pipes?.ends ?? nullEnds();
-    let started: Launch | undefined;
-    let streams = early?.streams ?? pipes?.streams;
-    try {
-      started =
-        early === undefined
-          ? await launch(await this.#spec(size), ends.fds)
-          : await launchWaiting(early.init, confinement);
-      const pid = started.pid;
-      const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));
-      const ready = started.ready();
-      // Looked at below, or by #attach; not reported a second time when the log cannot be opened.
-      ready.catch(ignore);
-      const log = await this.#openLog();
-      const endpoints = await this.#attach(started, ready);
-      const { terminal } = await ready;
-      if (terminal !== undefined) streams = terminalStreams(terminal);
-      if (streams === undefined) throw new CtrError("internal", "init made no terminal");
-      // Recorded once the program runs: a start that fails leaves the container in the state it had.
-      await started.start();
-      this.#recordRunning(started, endpoints);
-      const drained = streams.pump((stream, data) => {
-        const logged = writeLog(log, stream, data);
-        if (logged !== undefined) return logged.then(() => this.audience.tell(stream, data));
-        return this.audience.isEmpty ? undefined : this.audience.tell(stream, data);
-      });
-      // Looked at when the program has ended.
-      drained.catch(ignore);
-      this.#run = { launch: started, confinement, streams, drained, exited };
-      for (const resolve of this.#settling.splice(0)) resolve();
-      return this.#run;
-    } catch (error) {
-      // Why it failed is what is told; what cannot be undone now has a row, by which the next command finds it.
-      const launched = started;
-      attempt(() => launched?.abort(), ignore);
-      await streams?.close().catch(ignore);
-      await detachNetworks(this.#engine, this.#record).catch(ignore);
-      throw error;
-    }
-  }
-
-  /** For a start that no client has made the spec of: loaded when there is one. */
-  async #spec(size: TerminalSize | undefined): Promise<Spec> {
-    const { startSpec } = await import("../../internal/container/spec.ts");
-    return await startSpec(this.#engine, this.#record, size === undefined ? {} : { consoleSize: size });
-  }
-
-  /** Asks netd for the endpoints. When init is dead, its own last words say why, not netd's about a namespace that is gone. */
-  async #attach(started: Launch, ready: Promise<unknown>): Promise<readonly EndpointRecord[]> {
-    // Looked at below, or by the caller; not reported a second time.
-    ready.catch(() => {});
-    try {
-      return await attachNetworks(this.#engine, this.#record, started);
-    } catch (error) {
-      if (isGone(started)) await ready;
-      throw error;
-    }
+    this.#run = await startRun(this.#engine, this.record, {
+      early: this.#takeEarly(),
+      size,
+      openLog: () => this.#openLog(),
+      begun: ({ pid, startTime }, endpoints) =>
+        this.#row.begin({
+          pid,
+          startTime,
+          endpoints,
+          restartCount: this.#restartCount,
+          hasHealthCheck: healthPlan(this.record.config) !== undefined,
+        }),
+      listeners: this.audience,
+    });
+    for (const resolve of this.#settling.splice(0)) resolve();
+    return this.#run;
   }
 
   /** The init that was given its spec already; one that was given none is ended. */
@@ -481,39 +371,16 @@ export class Supervision {
 
   /** The log, opened once and kept over restarts. */
   async #openLog(): Promise<LogSink> {
-    this.#log ??= await openSink(this.#engine.root, this.#record);
+    this.#log ??= await openSink(this.#engine.root, this.record);
     return this.#log;
   }
 
-  #recordRunning(started: Launch, [endpoint, ...otherEndpoints]: readonly EndpointRecord[]): void {
-    const hasHealth = healthPlan(this.#record.config) !== undefined;
-    this.#record = move(this.#engine, this.#record.id, "running", {
-      pid: started.pid,
-      pidStartTime: started.startTime,
-      exitCode: 0,
-      oomKilled: false,
-      error: "",
-      startedAt: timestamp(),
-      endpoint,
-      otherEndpoints,
-      restartCount: this.#restartCount,
-      wasStoppedByHand: false,
-      ...(hasHealth ? { health: STARTING } : {}),
-    });
-  }
-
   async #watchHealth(): Promise<void> {
-    const plan = healthPlan(this.#record.config);
+    const plan = healthPlan(this.record.config);
     if (plan === undefined) return;
     const { watchHealth } = await import("./health.ts");
     if (this.#run === undefined) return;
-    this.#health = watchHealth(this, plan, (health) => {
-      const { Status } = this.#record.runtime.health ?? STARTING;
-      transaction(this.#engine.db, () => {
-        this.#record = patchRuntime(this.#engine, this.#record.id, { health });
-        if (health.Status !== Status) this.tell(`health_status: ${health.Status}`);
-      });
-    });
+    this.#health = watchHealth(this, plan, (health) => this.#row.health(health));
   }
 
   /** From the start of a run to its end, and around again when a restart was asked for, or its policy wants it. */
@@ -534,16 +401,13 @@ export class Supervision {
         exitCode: exit.status,
         oomKilled,
         finishedAt: timestamp(),
-        pid: 0,
-        pidStartTime: 0,
-        endpoint: undefined,
       };
       const isAsked = this.#restarts.length > 0;
       if (this.#removal !== undefined || !(isAsked || this.#wantsRestart(result))) {
         this.#rest(result);
         return;
       }
-      this.#record = this.#recordEnd("restarting", result);
+      this.#recordEnd("restarting", result);
       if (!isAsked) {
         // For those who followed this run it is over.
         this.audience.dismiss({ type: "exited", status: result.exitCode });
@@ -563,40 +427,27 @@ export class Supervision {
     }
   }
 
-  #wantsRestart({ exitCode }: RunResult): boolean {
+  #wantsRestart({ exitCode }: RunEnd): boolean {
     if (this.#isShutdown) return false;
-    const { wasStoppedByHand = false } = this.#record.runtime;
+    const { wasStoppedByHand = false } = this.record.runtime;
     const end = { exitCode, restartCount: this.#restartCount, wasStoppedByHand };
-    return wantsRestart(this.#record.hostConfig.RestartPolicy, end);
+    return wantsRestart(this.record.hostConfig.RestartPolicy, end);
   }
 
-  /** Gives back what the kernel and netd hold for a run. */
   async #releaseRun(run: Run): Promise<unknown> {
     this.#run = undefined;
     this.#health?.[Symbol.dispose]();
     this.#health = undefined;
-    // netd sees by itself that the network namespace is gone: a netd that does not answer takes nothing from the record.
-    await detachNetworks(this.#engine, this.#record).catch(ignore);
-    let problem: unknown;
-    // PID 1 took its namespace with it; what a joined process left is killed with the cgroup.
-    await run.launch.cgroup.destroyWith(sleep).catch((error: unknown) => {
-      problem = error;
-    });
-    run.launch[Symbol.dispose]();
-    return problem;
+    return await releaseRun(this.#engine, this.record, run);
   }
 
   /** The end: recorded first, then told, then tidied up. */
-  #rest(result: RunResult): void {
-    const removes = this.#record.hostConfig.AutoRemove || this.#removal !== undefined;
+  #rest(result: RunEnd): void {
     endLog(this.#log);
     try {
-      if (removes) {
-        const isKeptWithoutCgroup = this.#record.hostConfig.AutoRemove && result.error === undefined;
-        const volumes = this.#removal?.volumes ?? true;
-        const end = { ...result, wasStopped: this.#isStopping };
-        releaseContainer(this.#engine, this.#record, { volumes, isKeptWithoutCgroup, end });
-      } else this.#record = this.#recordEnd("exited", result);
+      if (this.record.hostConfig.AutoRemove || this.#removal !== undefined) {
+        this.#row.endRemoved(result, this.#isStopping, this.#removal);
+      } else this.#recordEnd("exited", result);
     } catch (error) {
       // The row (if there is one) still names this process as keeper: when it has ended, the next command puts it right.
       this.#problem = error;
@@ -609,14 +460,10 @@ export class Supervision {
     this.#finish();
   }
 
-  #recordEnd(to: "exited" | "restarting", result: RunResult): ContainerRecord {
+  #recordEnd(to: "exited" | "restarting", end: RunEnd): void {
     const wasStopped = this.#isStopping;
     this.#isStopping = false;
-    return endingTransaction(this.#engine.db, () => {
-      const record = move(this.#engine, this.#record.id, to, result);
-      if (wasStopped) recordContainerEvent(this.#engine, record, "stop");
-      return record;
-    });
+    this.#row.end(to, end, wasStopped);
   }
 
   /** Nothing is known of the container any more: clients lose their supervisor, and the next command asks the kernel. */
@@ -632,7 +479,7 @@ export class Supervision {
   #restAfterFailure(error: CtrError): void {
     this.#listener?.stop();
     try {
-      this.#recordFailure(error);
+      this.#row.fail(error, this.#removal);
     } catch (problem) {
       // As in #rest; the client hears of the start's own failure.
       this.#problem = problem;
@@ -641,26 +488,8 @@ export class Supervision {
     this.#finish();
   }
 
-  #recordFailure(error: CtrError): void {
-    if (this.#record.hostConfig.AutoRemove || this.#removal !== undefined) {
-      const end = { exitCode: error.exitStatus ?? 125 };
-      releaseContainer(this.#engine, this.#record, { volumes: this.#removal?.volumes ?? true, end });
-    } else {
-      const result = {
-        exitCode: error.exitStatus ?? 125,
-        error: error.message,
-        pid: 0,
-        pidStartTime: 0,
-        endpoint: undefined,
-      };
-      if (this.#record.state === "running")
-        this.#record = move(this.#engine, this.#record.id, "exited", { ...result, finishedAt: timestamp() });
-      else this.#record = patchRuntime(this.#engine, this.#record.id, { ...result, keeper: { pid: 0, startTime: 0 } });
-    }
-  }
-
   #finish(): void {
-    attempt(() => removeSocket(supervisorSocket(this.#engine.state, this.#record.id)), ignore);
+    attempt(() => removeSocket(supervisorSocket(this.#engine.state, this.record.id)), ignore);
     // Whatever a client is still owed goes out before the process ends.
     void Promise.all([...this.#clients].map(delivered)).then(() => this.#resolveEnded());
   }
@@ -689,11 +518,6 @@ function removeSocket(path: string): void {
   }
 }
 
-function nullEnds(): ProgramEnds {
-  const nothing = open("/dev/null", O_RDWR);
-  return endsOf([nothing, nothing, nothing]);
-}
-
 function startError(error: unknown): CtrError {
   const known = error instanceof CtrError ? error : undefined;
   return new CtrError(known?.kind ?? "internal", message(error), {
@@ -704,11 +528,4 @@ function startError(error: unknown): CtrError {
 
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** RFC 3339 with nanoseconds. */
-function timestamp(): string {
-  const ns = nowNs();
-  const seconds = new Date(Number(ns / 1_000_000n)).toISOString().slice(0, 19);
-  return `${seconds}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}Z`;
 }
