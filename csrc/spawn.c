@@ -244,16 +244,19 @@ long ctr_exec(const struct ctr_process *process, int64_t *failed_step)
   return -failure.error;
 }
 
+/* More than systemd passes to any service; a higher number would not fit below the usual limit of 1024. */
+#define MAX_FDS 256
+
 static int place_descriptors(const int32_t *fds, int64_t count, int first_pidfd)
 {
   /* Out of the way first: a source may be one of the targets. */
-  int moved[16];
-  if (count > 16) {
+  int moved[MAX_FDS];
+  if (count > MAX_FDS) {
     errno = EINVAL;
     return -1;
   }
   for (int64_t i = 0; i < count; i++) {
-    moved[i] = (int)syscall(SYS_fcntl, fds[i] == FIRST_PIDFD ? first_pidfd : fds[i], F_DUPFD_CLOEXEC, 32);
+    moved[i] = (int)syscall(SYS_fcntl, fds[i] == FIRST_PIDFD ? first_pidfd : fds[i], F_DUPFD_CLOEXEC, MAX_FDS);
     if (moved[i] < 0)
       return -1;
   }

@@ -69,6 +69,7 @@ long ctr_readlinkat(int dirfd, const char *path, void *buffer, uint64_t size) { 
 long ctr_getdents64(int fd, void *buffer, uint64_t size) { RETRY(syscall(SYS_getdents64, fd, buffer, size)); }
 long ctr_fchmod(int fd, unsigned mode) { RETRY(syscall(SYS_fchmod, fd, mode)); }
 long ctr_fchmodat(int dirfd, const char *path, unsigned mode) { RETRY(syscall(SYS_fchmodat, dirfd, path, mode)); }
+long ctr_fchown(int fd, unsigned uid, unsigned gid) { ONCE(syscall(SYS_fchown, fd, uid, gid)); }
 long ctr_fchownat(int dirfd, const char *path, unsigned uid, unsigned gid, int flags) { RETRY(syscall(SYS_fchownat, dirfd, path, uid, gid, flags)); }
 long ctr_utimensat(int dirfd, const char *path, const void *times, int flags) { RETRY(syscall(SYS_utimensat, dirfd, path, times, flags)); }
 long ctr_fsetxattr(int fd, const char *name, const void *value, uint64_t size, int flags) { RETRY(syscall(SYS_fsetxattr, fd, name, value, size, flags)); }
@@ -125,13 +126,15 @@ long ctr_getsockopt(int fd, int level, int option, void *value, unsigned *size) 
 long ctr_getsockname(int fd, void *address, unsigned *size) { ONCE(syscall(SYS_getsockname, fd, address, size)); }
 long ctr_sendto(int fd, const void *buffer, uint64_t size, int flags, const void *address, unsigned address_size) { RETRY(syscall(SYS_sendto, fd, buffer, size, flags, address, address_size)); }
 long ctr_recvfrom(int fd, void *buffer, uint64_t size, int flags) { RETRY(syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL)); }
-long ctr_send_fd(int fd, int passed)
+long ctr_accept4(int fd, int flags) { RETRY(syscall(SYS_accept4, fd, NULL, NULL, flags)); }
+long ctr_send_fd(int fd, int passed, const void *data, uint64_t size)
 {
+  struct iovec part = {(void *)(uintptr_t)data, size};
   union {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
   } control = {0};
-  struct msghdr message = {.msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = size > 0, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
   control.header.cmsg_level = SOL_SOCKET;
   control.header.cmsg_type = SCM_RIGHTS;
   control.header.cmsg_len = CMSG_LEN(sizeof(int));

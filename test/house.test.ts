@@ -22,8 +22,8 @@ const FLOORS: readonly (readonly string[])[] = [
     "internal/snapshot",
   ],
   ["internal/image", "internal/network", "internal/runtime", "internal/volume"],
-  ["internal/container"],
-  ["cmd/init", "cmd/netd", "cmd/supervisor"],
+  ["internal/container", "internal/oci"],
+  ["cmd/init", "cmd/netd", "cmd/oci", "cmd/supervisor"],
   ["cmd/ctr"],
 ];
 
@@ -80,7 +80,7 @@ const BANS: readonly Ban[] = [
     what: /\b(process|Bun)\.env\b/,
     why: "roles start from a clean environment; only the command line reads the caller's",
     // A role's main reads the CTR_ variables it was started with; spawn.ts the mark of a re-executed role.
-    except: /^cmd\/ctr\/|^cmd\/(netd|supervisor)\/main\.ts$|^internal\/sys\/spawn\.ts$/,
+    except: /^cmd\/(ctr|oci)\/|^cmd\/(netd|supervisor)\/main\.ts$|^internal\/sys\/spawn\.ts$/,
   },
   {
     what: /\bprocess\.exit\(/,

@@ -122,7 +122,10 @@ function checkOperands(path: string, [least, most]: readonly [number, number], c
 }
 
 async function printVersion(): Promise<number> {
-  const [{ VERSION, COMMIT }, { printLine }] = await Promise.all([import("./build-stamp.ts"), import("./output.ts")]);
+  const [{ VERSION, COMMIT }, { printLine }] = await Promise.all([
+    import("../../internal/sys/build-stamp.ts"),
+    import("./output.ts"),
+  ]);
   printLine(`ctr version ${VERSION}, build ${COMMIT.slice(0, 7)}`);
   return 0;
 }

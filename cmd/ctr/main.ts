@@ -11,12 +11,18 @@ switch (process.argv[2]) {
   case "init":
     await import("../init/main.ts");
     break;
+  case "oci":
+    await import("../oci/main.ts");
+    break;
   case "netd":
     if (isNetdCommand(process.argv[3])) await import("./cli.ts");
     else await import("../netd/main.ts");
     break;
-  default:
-    await import("./cli.ts");
+  default: {
+    const { calledAs } = await import("../../internal/sys/called-as.ts");
+    if (calledAs() === "ctr-oci") await import("../oci/main.ts");
+    else await import("./cli.ts");
+  }
 }
 
 /** `ctr netd` alone (or with options) is the daemon; with one of these words it is a command about the daemon. */

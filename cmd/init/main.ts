@@ -2,8 +2,8 @@
  * `ctr init`: PID 1 of a container until it becomes the user's program. It executes a runtime-spec and knows nothing
  * else. A column of named steps; the step's name is the one that appears in the error.
  */
-import { CtrError, EPERM, isErrno, SyscallError } from "../../internal/errors/error.ts";
-import { OWN_NETWORK } from "../../internal/ipc/init.ts";
+import { CtrError, EINVAL, EPERM, EROFS, isErrno, SyscallError } from "../../internal/errors/error.ts";
+import { INIT_LISTENER_FD, OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
 import { withMountLabel } from "../../internal/rootfs/mount-label.ts";
@@ -23,9 +23,8 @@ import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "
 import { applyLabels, type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
-import { type Fd, O_WRONLY, writeAll } from "../../internal/sys/fd.ts";
-import { fstatfsType, writeInto } from "../../internal/sys/file.ts";
-import { lib } from "../../internal/sys/lib.ts";
+import { dup3, type Fd, O_WRONLY, writeAll } from "../../internal/sys/fd.ts";
+import { fchown, fstat, fstatfsType, S_IFCHR, S_IFMT, writeInto } from "../../internal/sys/file.ts";
 import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
@@ -41,7 +40,7 @@ import {
 } from "../../internal/sys/process.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { execProcess, type ProcessImage, SpawnError } from "../../internal/sys/spawn.ts";
-import { expect, greet, tell } from "./control.ts";
+import { expect, greet, hold, moveControl, tell } from "./control.ts";
 import { findProgram } from "./program.ts";
 import { reaperExecutable } from "./reaper.ts";
 
@@ -93,9 +92,36 @@ async function main(): Promise<void> {
   const { interface: first, others = [] } = run("network", () => expect("network"));
   run("network", () => setUpNetwork(spec, first === undefined ? [] : [first, ...others]));
   const image = await run("process", () => imageOf(spec, user));
+  run("standard streams", () => ownStandardStreams(user));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
-  run("start", () => expect("start"));
-  run("exec", () => execProcess(image));
+  const { type, preserved = 0 } = run("start", () => expect("start", "hold"));
+  if (type === "hold") run("start", hold);
+  if (preserved > 0) run("preserved descriptors", () => placePreserved(preserved, type === "hold"));
+  run("exec", () => execProcess({ ...image, firstClosedFd: FIRST_PRESERVED_FD + preserved }));
+}
+
+const FIRST_PRESERVED_FD = 3;
+
+/** The program has them from 3 on; init got them after its own. */
+function placePreserved(count: number, hasListener: boolean): void {
+  const from = hasListener ? INIT_LISTENER_FD + 1 : INIT_LISTENER_FD;
+  moveControl(from + count);
+  for (let at = 0; at < count; at++) dup3(from + at, FIRST_PRESERVED_FD + at);
+}
+
+/** Pipes and terminals of the caller's are the user's, so that /dev/stdout can be opened; as far as they can be. */
+function ownStandardStreams({ uid }: Identity): void {
+  for (const fd of [0, 1, 2]) {
+    const { mode, uid: owner, gid, rdevMajor, rdevMinor } = fstat(fd);
+    const isNull = (mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3;
+    if (isNull || owner === uid) continue;
+    try {
+      fchown(fd, uid, gid);
+    } catch (error) {
+      // Not everything has an owner that may change: a socket, a file of a read-only or foreign file system.
+      if (!isErrno(error, EINVAL, EPERM, EROFS)) throw error;
+    }
+  }
 }
 
 function mountOne(root: number, mount: Mount, prepared: PreparedMounts): void {
@@ -137,7 +163,7 @@ function makeTerminal(root: number, spec: Spec): Fd | undefined {
   bindConsole(root, slave.number);
   const size = spec.process.consoleSize;
   if (size !== undefined) setWindowSize(master.number, size.height, size.width);
-  for (const target of [0, 1, 2]) lib.ctr_dup3(slave.number, target, 0);
+  for (const target of [0, 1, 2]) dup3(slave.number, target);
   slave.close();
   return master;
 }

@@ -187,6 +187,12 @@ export class Cgroup {
     }
   }
 
+  /** Sends a signal to every process inside and below; SIGKILL reaches frozen ones too. */
+  signalAll(signal: number): void {
+    if (signal === SIGKILL) this.#killOnce();
+    else signalAll(() => this.#everyone(), signal);
+  }
+
   /** Sends SIGKILL to every process, frozen ones too, and does not wait for their ends. */
   kill(): void {
     this.#killOnce();

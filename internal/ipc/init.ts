@@ -10,6 +10,16 @@
  *     │ start ──────────────────────────▶ │   pivot_root, credentials, seccomp, execve
  *     │ ◀── end of stream                 │   the descriptor is close-on-exec: the program runs
  *     │ ◀── failed {step, syscall, …}     │   instead of any of the above
+ *
+ * Where nobody stays to say start (an OCI runtime's `create`), init is told to hold instead, and hears the word on the
+ * listening socket it was born with (descriptor 4):
+ *
+ *   create                             init                              start
+ *     │ hold ───────────────────────────▶ │
+ *     │ ◀── end of stream                 │   it waits
+ *                                         │ ◀──────────────── connects, GO │
+ *                                         │   credentials, seccomp, execve │
+ *                                         │ end of stream, or failed … ──▶ │
  */
 import { CtrError, ProtocolError } from "../errors/error.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
@@ -23,6 +33,12 @@ export const INIT_CONVERSATION = { name: "init", version: 1 } as const;
 /** The descriptor of the socketpair in init. */
 export const INIT_CONTROL_FD = 3;
 
+/** The listening socket of an init that may be told to hold. */
+export const INIT_LISTENER_FD = 4;
+
+/** The one byte that starts an init that holds; a connection that ends without it was somebody who looked, or died. */
+export const GO = 0x67;
+
 /** Init's argument when the network namespace is its own: loopback is brought up at once. */
 export const OWN_NETWORK = "own-network";
 
@@ -33,7 +49,9 @@ export const OWN_NETWORK = "own-network";
 export type ToInit =
   | { readonly type: "create"; readonly config: string }
   | { readonly type: "network"; readonly interface?: InterfaceSetup; readonly others?: readonly InterfaceSetup[] }
-  | { readonly type: "start" };
+  /** The first `preserved` of the descriptors after the listener are the program's, from 3 on. */
+  | { readonly type: "start"; readonly preserved?: number }
+  | { readonly type: "hold"; readonly preserved?: number };
 
 /** The same as init acts on it, the spec checked. */
 export type ToldInit = Exclude<ToInit, { type: "create" }> | { readonly type: "create"; readonly spec: Spec };
@@ -71,7 +89,10 @@ export function decodeToInit(value: unknown): ToldInit {
             ...(fields["others"] === undefined ? {} : { others: list(fields, "others", decodeInterfaceSetup) }),
           };
     case "start":
-      return { type };
+    case "hold": {
+      const preserved = optionalInteger(fields, "preserved", 0, 1024);
+      return preserved === undefined ? { type } : { type, preserved };
+    }
     default:
       throw new ProtocolError(`unknown message ${type}`);
   }

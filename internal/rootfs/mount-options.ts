@@ -120,3 +120,10 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   }
   return { bind, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data, ...own };
 }
+
+/** Every word this knows, for who asks what is supported. */
+export function mountOptionWords(): readonly string[] {
+  const words = ["bind", "rbind", "defaults", "async", ...Object.keys(PROPAGATION), ...Object.keys(ATTRIBUTES)];
+  const recursive = [...Object.keys(PROPAGATION), ...Object.keys(ATTRIBUTES)].map((word) => `r${word}`);
+  return [...new Set([...words, ...recursive])].sort();
+}

@@ -11,7 +11,7 @@ import type { InterfaceSetup } from "../ipc/netd.ts";
 import type { MemoryResources, Resources, Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pidfdGetfd, processStartTime } from "../sys/process.ts";
-import { type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
+import { type InitExtras, type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
 
 /** A container between clone and execve. */
 export interface Launch extends Disposable {
@@ -26,34 +26,41 @@ export interface Launch extends Disposable {
   ready(): Promise<{ readonly terminal?: Fd }>;
   /** Resolves when the program runs. Throws with exit status 126 or 127 when it cannot. */
   start(): Promise<void>;
+  /** Instead of `start`: leaves init to hold at its listener until `startHeld` comes. Resolves when it does. */
+  hold(): Promise<void>;
   /** Ends init and everything in the cgroup, and removes it. For a start that failed; its caller reaps the pid. */
   abort(): void;
 }
 
 /** Starts init in the spec's namespaces and cgroup and hands it the spec. Throws when that much cannot be had. */
-export async function launch(spec: Spec, stdio: StandardFds): Promise<Launch> {
+export async function launch(spec: Spec, stdio: StandardFds, extras: InitExtras = {}): Promise<Launch> {
   const path = spec.linux?.cgroupsPath;
   if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
   const scope = parseSystemdPath(path);
-  if (scope !== undefined) return await converse(await startInScope(scope, spec, stdio), spec, spec);
+  if (scope !== undefined) return await converse(await startInScope(scope, spec, stdio, extras), spec, spec, extras);
   const cgroup = createCgroup(path, beforeStart(spec));
   let waiting: WaitingInit;
   try {
-    waiting = spawnInit(spec.linux?.namespaces ?? [], cgroup, stdio);
+    waiting = spawnInit(spec.linux?.namespaces ?? [], cgroup, stdio, extras);
   } catch (error) {
     cgroup.destroy();
     throw error;
   }
-  return await converse(waiting, spec, spec);
+  return await converse(waiting, spec, spec, extras);
 }
 
 /** Init in a scope of systemd's, with its limits. */
-async function startInScope(place: ScopePlace, spec: Spec, stdio: StandardFds): Promise<WaitingInit> {
+async function startInScope(
+  place: ScopePlace,
+  spec: Spec,
+  stdio: StandardFds,
+  extras: InitExtras,
+): Promise<WaitingInit> {
   const { createScope, limitScope } = await import("../cgroups/systemd/scope.ts");
   const scope = createScope(place);
   let waiting: WaitingInit;
   try {
-    waiting = spawnInit(spec.linux?.namespaces ?? [], scope.cgroup, stdio);
+    waiting = spawnInit(spec.linux?.namespaces ?? [], scope.cgroup, stdio, extras);
   } finally {
     // Without a process in it the scope ends by itself.
     scope.leave();
@@ -69,7 +76,7 @@ async function startInScope(place: ScopePlace, spec: Spec, stdio: StandardFds): 
 
 /** Goes on with an init that was handed its spec, of which these are the limits: set while init is at work. */
 export async function launchWaiting(waiting: WaitingInit, spec: Limited): Promise<Launch> {
-  const launched = await converse(waiting, spec, undefined);
+  const launched = await converse(waiting, spec, undefined, {});
   try {
     waiting.cgroup.update(beforeStart(spec));
     return launched;
@@ -110,18 +117,23 @@ function whenReady(limited: Limited): Resources | undefined {
 }
 
 /** The limits that are set in the moment of execve. */
-function atStart({ linux }: Limited): Resources | undefined {
+export function atStart({ linux }: Limited): Resources | undefined {
   const memory = linux?.resources?.memory;
   return isTight(memory) ? { memory } : undefined;
 }
 
 /** The conversation with init; `create` is what it is told first, unless it knows already. */
-async function converse(waiting: WaitingInit, limited: Limited, create: Spec | undefined): Promise<Launch> {
+async function converse(
+  waiting: WaitingInit,
+  limited: Limited,
+  create: Spec | undefined,
+  { preserved = [] }: InitExtras,
+): Promise<Launch> {
   try {
     const conversation = { ...INIT_CONVERSATION, decode: decodeFromInit, hasGreeted: create === undefined };
     const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
     if (create !== undefined) control.send(createMessage(create));
-    return new Launched(waiting, control, { ready: whenReady(limited), start: atStart(limited) });
+    return new Launched(waiting, control, { ready: whenReady(limited), start: atStart(limited) }, preserved.length);
   } catch (error) {
     waiting.abandon();
     throw error;
@@ -141,9 +153,11 @@ class Launched implements Launch {
   readonly cgroup: Cgroup;
   readonly #control: Connection<FromInit, ToInit>;
   readonly #late: LateLimits;
+  readonly #preserved: number;
 
-  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>, late: LateLimits) {
+  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>, late: LateLimits, preserved: number) {
     this.#late = late;
+    this.#preserved = preserved;
     this.pid = init.pid;
     this.pidfd = init.pidfd;
     this.startTime = processStartTime(init.pid) ?? 0;
@@ -166,7 +180,7 @@ class Launched implements Launch {
   }
 
   async start(): Promise<void> {
-    this.#control.send({ type: "start" });
+    this.#control.send({ type: "start", ...this.#forProgram() });
     const message = await this.#control.receive();
     this.#control.end();
     // The end of the stream is execve: the descriptor is close-on-exec.
@@ -176,6 +190,19 @@ class Launched implements Launch {
     }
     if (message.type === "failed") throw startFailure(message);
     throw new CtrError("internal", `init said ${message.type} after start`);
+  }
+
+  async hold(): Promise<void> {
+    this.#control.send({ type: "hold", ...this.#forProgram() });
+    const message = await this.#control.receive();
+    this.#control.end();
+    if (message === undefined) return;
+    if (message.type === "failed") throw startFailure(message);
+    throw new CtrError("internal", `init said ${message.type} instead of holding`);
+  }
+
+  #forProgram(): { readonly preserved?: number } {
+    return this.#preserved === 0 ? {} : { preserved: this.#preserved };
   }
 
   abort(): void {
@@ -189,6 +216,6 @@ class Launched implements Launch {
 }
 
 /** Docker's status for a failed start: 126 and 127 only for the program itself, otherwise the engine's 125. */
-function startFailure(failure: Extract<FromInit, { type: "failed" }>): CtrError {
+export function startFailure(failure: Extract<FromInit, { type: "failed" }>): CtrError {
   return new CtrError("invalid", failure.message, { exitStatus: failure.exitStatus ?? 125 });
 }

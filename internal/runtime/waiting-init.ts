@@ -28,6 +28,14 @@ export interface WaitingInit {
   abandon(): void;
 }
 
+/** What an init is given besides its standard streams. */
+export interface InitExtras {
+  /** A listening socket, for an init that is to hold. */
+  readonly listener?: number;
+  /** Descriptors for the program. */
+  readonly preserved?: readonly number[];
+}
+
 /** An init to be started; its descriptors live until it is disposed. */
 export interface InitStart extends Disposable {
   readonly start: RoleStart;
@@ -36,7 +44,12 @@ export interface InitStart extends Disposable {
 }
 
 /** How init is started in new and joined namespaces, in the cgroup of `entrance` from its first instruction on. */
-export function initStart(namespaces: readonly Namespace[], entrance: Entrance, stdio: StandardFds): InitStart {
+export function initStart(
+  namespaces: readonly Namespace[],
+  entrance: Entrance,
+  stdio: StandardFds,
+  { listener, preserved = [] }: InitExtras = {},
+): InitStart {
   using opened = new DisposableStack();
   let made = 0;
   let pidNamespaceFd: number | undefined;
@@ -60,7 +73,7 @@ export function initStart(namespaces: readonly Namespace[], entrance: Entrance, 
     ...(pidNamespaceFd === undefined ? {} : { pidNamespaceFd }),
     ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
     taskFds: entrance.taskFds,
-    fds: [...stdio, theirs.number],
+    fds: [...stdio, theirs.number, ...(listener === undefined ? [] : [listener]), ...preserved],
     newSession: true,
   };
   const args = (made & CLONE_NEWNET) === 0 ? [] : ["own-network"];
@@ -69,9 +82,14 @@ export function initStart(namespaces: readonly Namespace[], entrance: Entrance, 
 }
 
 /** Starts init as our child. */
-export function spawnInit(namespaces: readonly Namespace[], cgroup: Cgroup, stdio: StandardFds): WaitingInit {
+export function spawnInit(
+  namespaces: readonly Namespace[],
+  cgroup: Cgroup,
+  stdio: StandardFds,
+  extras: InitExtras = {},
+): WaitingInit {
   using entrance = cgroup.entrance();
-  using init = initStart(namespaces, entrance, stdio);
+  using init = initStart(namespaces, entrance, stdio, extras);
   const { role, args, options } = init.start;
   try {
     const { pid, pidfd } = spawnRole(role, args, {}, options);

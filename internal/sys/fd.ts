@@ -25,6 +25,7 @@ export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
 export const AT_RECURSIVE = 0x8000;
 
+export const F_GETFD = 1;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
@@ -97,6 +98,11 @@ export function fcntl(fd: number, command: number, argument = 0): number {
 /** dup(2), close-on-exec. */
 export function dup(fd: number): Fd {
   return new Fd(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/** dup3(2): `target` becomes a copy, not close-on-exec; what it was is closed. */
+export function dup3(fd: number, target: number): void {
+  check("dup3", lib.ctr_dup3(fd, target, 0));
 }
 
 /** memfd_create(2), close-on-exec; `MFD_ALLOW_SEALING` is 2. */

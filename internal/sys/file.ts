@@ -196,6 +196,11 @@ export function fchmodat(dirfd: number, path: PathBytes, mode: number): void {
   check("chmod", lib.ctr_fchmodat(dirfd, cstr(path), mode), path);
 }
 
+/** fchown(2). */
+export function fchown(fd: number, uid: number, gid: number): void {
+  check("fchown", lib.ctr_fchown(fd, uid, gid));
+}
+
 /** fchownat(2); a link itself by default. With an empty path and `AT_EMPTY_PATH`, the descriptor's own file. */
 export function fchownat(dirfd: number, path: PathBytes, uid: number, gid: number, flags = AT_SYMLINK_NOFOLLOW): void {
   check("chown", lib.ctr_fchownat(dirfd, cstr(path), uid, gid, flags), path);

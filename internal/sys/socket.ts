@@ -75,9 +75,14 @@ export function recv(fd: number, buffer: Uint8Array, flags = 0): number {
   return check("recv", lib.ctr_recvfrom(fd, buffer, buffer.length, flags));
 }
 
-/** sendmsg(2) of a descriptor and nothing else (`SCM_RIGHTS` of unix(7)); never waits. */
-export function sendFd(fd: number, passed: number): void {
-  check("sendmsg", lib.ctr_send_fd(fd, passed));
+/** accept4(2): waits for the next connection, which is close-on-exec. */
+export function accept(fd: number): Fd {
+  return new Fd(check("accept", lib.ctr_accept4(fd, SOCK_CLOEXEC)));
+}
+
+/** sendmsg(2) of a descriptor (`SCM_RIGHTS` of unix(7)), with `data` beside it or nothing; never waits. */
+export function sendFd(fd: number, passed: number, data = new Uint8Array(0)): void {
+  check("sendmsg", lib.ctr_send_fd(fd, passed, data.length === 0 ? null : data, data.length));
 }
 
 /** struct sockaddr_un of unix(7). */

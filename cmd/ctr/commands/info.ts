@@ -12,8 +12,8 @@ import { recordedDriver, shownDriver } from "../../../internal/db/storage-driver
 import { ENOENT, isErrno } from "../../../internal/errors/error.ts";
 import { hasDefaultProfile } from "../../../internal/security/apparmor.ts";
 import { containerContexts, hasSelinux } from "../../../internal/security/selinux.ts";
+import { COMMIT, VERSION } from "../../../internal/sys/build-stamp.ts";
 import { readText, statfs } from "../../../internal/sys/file.ts";
-import { COMMIT, VERSION } from "../build-stamp.ts";
 import { type Directories, defineCommand, INSPECT_HELP } from "../command.ts";
 import { harmless } from "../fail.ts";
 import { humanBinarySize } from "../format/duration.ts";

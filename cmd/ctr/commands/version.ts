@@ -1,6 +1,7 @@
 /** `ctr version`: one program is the client and the engine. */
+
+import { COMMIT, VERSION } from "../../../internal/sys/build-stamp.ts";
 import { readText } from "../../../internal/sys/file.ts";
-import { COMMIT, VERSION } from "../build-stamp.ts";
 import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { print, printLine } from "../output.ts";
 

@@ -1,0 +1,42 @@
+/** The flags that `create` and `run` share. */
+import type { CreateOptions } from "../../internal/oci/create.ts";
+import type { Call } from "./command.ts";
+import type { FlagTable } from "./flags.ts";
+import { givenDescriptors } from "./given-descriptors.ts";
+
+export const BUNDLE_FLAGS: FlagTable = {
+  "bundle,b": "text",
+  "console-socket": "text",
+  "pid-file": "text",
+  // pivot_root(2) is always possible here: the root is a mount of its own, whatever the host's is.
+  "no-pivot": "switch",
+  // No session keyring is made in any case: the default filter keeps programs away from keyrings.
+  "no-new-keyring": "switch",
+  "preserve-fds": "text",
+};
+
+/** What `create` and `run` are to make. */
+export function createOptions({ flags, globals }: Call, id: string): CreateOptions {
+  const bundle = flags.text("bundle") ?? "";
+  const consoleSocket = given(flags.text("console-socket"));
+  const pidFile = given(flags.text("pid-file"));
+  return {
+    root: globals.root,
+    id,
+    bundle: bundle === "" ? process.cwd() : absolute(bundle),
+    usesSystemd: globals.usesSystemd,
+    stdio: [0, 1, 2],
+    ...givenDescriptors(flags.integer("preserve-fds") ?? 0),
+    ...(consoleSocket === undefined ? {} : { consoleSocket }),
+    ...(pidFile === undefined ? {} : { pidFile }),
+  };
+}
+
+function given(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}
+
+function absolute(path: string): string {
+  const whole = path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+  return whole.length > 1 ? whole.replace(/\/+$/, "") : whole;
+}

@@ -1,0 +1,117 @@
+/**
+ * `ctr oci`, or `ctr-oci` when the executable is called by that name: runc's command line. Global flags, the subcommand's
+ * name, its flags, its action, its exit status; a failure goes to the log that the caller reads.
+ */
+import { CtrError } from "../../internal/errors/error.ts";
+import { exitGroup } from "../../internal/sys/process.ts";
+import type { Globals, OciCommand } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { type Flags, type FlagTable, parseFlags } from "./flags.ts";
+import { type Log, openLog, print } from "./log.ts";
+
+const GLOBAL_FLAGS: FlagTable = {
+  debug: "switch",
+  log: "text",
+  "log-format": "text",
+  root: "text",
+  criu: "text",
+  "systemd-cgroup": "switch",
+  rootless: "text",
+  "help,h": "switch",
+  "version,v": "switch",
+};
+
+const NOT_FOUND_STATUS = 3;
+
+/** `ctr oci …` and `ctr-oci …` differ in how many words come before. */
+const WORDS = process.argv.slice(process.argv[2] === "oci" ? 3 : 2);
+
+exitGroup(await main());
+
+async function main(): Promise<number> {
+  let log = openLog({ isJson: false, isDebug: false });
+  let command: OciCommand | undefined;
+  try {
+    const { flags, operands } = parseFlags(GLOBAL_FLAGS, WORDS, true);
+    log = logOf(flags);
+    const [name, ...words] = operands;
+    if (flags.isSet("version")) return await printVersion();
+    if (name === undefined || name === "help" || flags.isSet("help")) return await help(words);
+    const load = COMMANDS[name];
+    if (load === undefined) {
+      log.fatal(`No help topic for '${name}'`);
+      return NOT_FOUND_STATUS;
+    }
+    ({ command } = await load());
+    const parsed = parseFlags({ ...command.flags, "help,h": "switch" }, words, command.stopsAtOperand === true);
+    if (parsed.flags.isSet("help")) return await help([name]);
+    checkOperands(name, command, parsed.operands.length);
+    return await command.run({ ...parsed, globals: globalsOf(flags, log) });
+  } catch (error) {
+    log.fatal(words(error, command));
+    return command?.failureStatus ?? 1;
+  }
+}
+
+function logOf(flags: Flags): Log {
+  const path = flags.text("log");
+  const format = flags.text("log-format") ?? "text";
+  if (format !== "text" && format !== "json") throw new CtrError("invalid", `invalid log-format: ${format}`);
+  const file = path === undefined || path === "" || path === "/dev/stderr" ? {} : { path };
+  return openLog({ ...file, isJson: format === "json", isDebug: flags.isSet("debug") });
+}
+
+function globalsOf(flags: Flags, log: Log): Globals {
+  const uid = process.geteuid?.() ?? 0;
+  const root = flags.text("root") ?? defaultRoot(uid);
+  return {
+    root: root.startsWith("/") ? root : `${process.cwd()}/${root}`,
+    usesSystemd: flags.isSet("systemd-cgroup"),
+    isRootless: rootless(flags.text("rootless"), uid),
+    log,
+  };
+}
+
+function defaultRoot(uid: number): string {
+  const runtime = process.env["XDG_RUNTIME_DIR"];
+  return uid !== 0 && runtime !== undefined && runtime !== "" ? `${runtime}/ctr-oci` : "/run/ctr-oci";
+}
+
+function rootless(word: string | undefined, uid: number): boolean {
+  switch (word) {
+    case undefined:
+    case "":
+    case "auto":
+      return uid !== 0;
+    case "true":
+      return true;
+    case "false":
+      return false;
+    default:
+      throw new CtrError("invalid", `invalid value "${word}" for flag -rootless: must be true, false or auto`);
+  }
+}
+
+function checkOperands(name: string, { operands: [least, most] }: OciCommand, count: number): void {
+  const s = (number: number, word: string) => `ctr oci: "${name}" requires a ${word} of ${number} argument(s)`;
+  if (count < least) throw new CtrError("invalid", s(least, least === most ? "number" : "minimum"));
+  if (count > most) throw new CtrError("invalid", s(most, least === most ? "number" : "maximum"));
+}
+
+function words(error: unknown, command: OciCommand | undefined): string {
+  const first = error instanceof SuppressedError ? error.suppressed : error;
+  const message = first instanceof Error ? first.message : String(first);
+  return command?.failure === undefined ? message : `${command.failure}: ${message}`;
+}
+
+async function printVersion(): Promise<number> {
+  const { versionText } = await import("./version.ts");
+  print(versionText());
+  return 0;
+}
+
+async function help(words: readonly string[]): Promise<number> {
+  const { helpText } = await import("./help.ts");
+  print(await helpText(words[0]));
+  return 0;
+}

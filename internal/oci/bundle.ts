@@ -1,0 +1,90 @@
+/** A bundle's configuration, as this runtime carries it out (runtime-spec bundle.md, config.md). */
+import { CtrError, ENOENT, isErrno, withContext } from "../errors/error.ts";
+import { DEFAULT_DEVICE_RULES } from "../security/paths.ts";
+import { parseSpec } from "../spec/parse-spec.ts";
+import type { Mount, Resources, Spec } from "../spec/runtime.ts";
+import { readText } from "../sys/file.ts";
+
+const MAX_CONFIG_BYTES = 16 << 20;
+
+/** What the parts of a bundle mean on this machine. */
+export interface BundleOptions {
+  /** cgroupsPath is systemd's `slice:prefix:name`. */
+  readonly usesSystemd: boolean;
+}
+
+/** Reads `config.json` of a bundle (an absolute path). Throws `invalid` naming the field that is wrong. */
+export function readBundle(bundle: string, id: string, options: BundleOptions): Spec {
+  const spec = parseConfig(readConfig(bundle));
+  return { ...spec, root: { ...spec.root, path: rootPath(bundle, spec) }, ...withBundle(bundle, id, spec, options) };
+}
+
+/** The text of a `config.json` as a spec. */
+export function parseConfig(text: string): Spec {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw withContext("config.json", error);
+  }
+  return parseSpec(value);
+}
+
+function readConfig(bundle: string): string {
+  try {
+    return readText(`${bundle}/config.json`, MAX_CONFIG_BYTES);
+  } catch (error) {
+    if (!isErrno(error, ENOENT)) throw error;
+    throw new CtrError("not-found", "JSON specification file config.json not found", { cause: error });
+  }
+}
+
+function rootPath(bundle: string, { root }: Spec): string {
+  return absolute(bundle, root.path);
+}
+
+function absolute(bundle: string, path: string): string {
+  return path.startsWith("/") ? path : `${bundle}/${path}`;
+}
+
+function withBundle(bundle: string, id: string, spec: Spec, { usesSystemd }: BundleOptions): Partial<Spec> {
+  const { linux = {}, mounts } = spec;
+  const cgroupsPath = usesSystemd ? systemdPath(linux.cgroupsPath, id) : plainPath(linux.cgroupsPath, id);
+  const resources = linux.resources === undefined ? {} : { resources: withUsualDevices(linux.resources) };
+  return {
+    linux: { ...linux, cgroupsPath, ...resources },
+    ...(mounts === undefined ? {} : { mounts: mounts.map((mount) => withSource(bundle, mount)) }),
+  };
+}
+
+const DEFAULT_PARENT = "/ctr-oci";
+
+function plainPath(path: string | undefined, id: string): string {
+  if (path === undefined || path === "") return `${DEFAULT_PARENT}/${id}`;
+  return path.startsWith("/") ? path : `/${path}`;
+}
+
+function systemdPath(path: string | undefined, id: string): string {
+  if (path === undefined || path === "") return `system.slice:ctr:${id}`;
+  if (path.split(":").length === 3) return path;
+  throw new CtrError(
+    "invalid",
+    `expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got ${JSON.stringify(path)} instead`,
+  );
+}
+
+/** config.md#mounts: a bind's source is relative to the bundle. */
+function withSource(bundle: string, mount: Mount): Mount {
+  const { source, options = [], type } = mount;
+  const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
+  if (!isBind || source === undefined || source.startsWith("/")) return mount;
+  return { ...mount, source: `${bundle}/${source}` };
+}
+
+/** What a container may use whatever its list says, as with runc: all but the first rule, which takes everything. */
+const USUAL_DEVICES = DEFAULT_DEVICE_RULES.slice(1);
+
+function withUsualDevices(resources: Resources): Resources {
+  if (resources.devices === undefined || resources.devices.length === 0) return resources;
+  return { ...resources, devices: [...resources.devices, ...USUAL_DEVICES] };
+}

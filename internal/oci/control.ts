@@ -1,0 +1,61 @@
+/** What is done to a container that was made: start, signals, pause. */
+import { openCgroup } from "../cgroups/cgroup.ts";
+import { CtrError } from "../errors/error.ts";
+import { atStart } from "../runtime/launch.ts";
+import { startHeld, visitHeld } from "../runtime/start-held.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { unlinkat } from "../sys/file.ts";
+import { pidfdSendSignal } from "../sys/process.ts";
+import { parseConfig } from "./bundle.ts";
+import { known, lockContainer } from "./container.ts";
+import { openInit } from "./init-process.ts";
+
+const SIGKILL = 9;
+
+/** `start`: the program of a created container. Throws with status 126 or 127 when it cannot be run. */
+export function startContainer(root: string, id: string): void {
+  using directory = lockContainer(root, id);
+  const container = known(directory);
+  const status = directory.status(container);
+  if (status === "stopped") throw new CtrError("conflict", "cannot start a container that has stopped");
+  if (status !== "created") throw new CtrError("conflict", "cannot start an already running container");
+  using visitor = visitHeld(directory.startSocket);
+  if (visitor === undefined) throw new CtrError("conflict", "cannot start an already running container");
+  startHeld(visitor);
+  const late = atStart(parseConfig(directory.readConfig()));
+  if (late !== undefined) openCgroup(container.cgroup).update(late);
+  unlinkat(AT_FDCWD, directory.startSocket);
+}
+
+/** `kill`: a signal for PID 1, or with `isAll` for every process of the container. */
+export function killContainer(root: string, id: string, signal: number, isAll: boolean): void {
+  using directory = lockContainer(root, id);
+  const container = known(directory);
+  const cgroup = openCgroup(container.cgroup);
+  if (isAll) {
+    cgroup.signalAll(signal);
+    return;
+  }
+  using pidfd = openInit(container);
+  if (pidfd === undefined) throw new CtrError("conflict", "container not running");
+  pidfdSendSignal(pidfd.number, signal);
+  // A frozen one would not end.
+  if (signal === SIGKILL && directory.status(container) === "paused") cgroup.thaw();
+}
+
+/** `pause` */
+export function pauseContainer(root: string, id: string): void {
+  using directory = lockContainer(root, id);
+  const container = known(directory);
+  const status = directory.status(container);
+  if (status !== "running" && status !== "created") throw new CtrError("conflict", "container not running");
+  openCgroup(container.cgroup).freeze();
+}
+
+/** `resume` */
+export function resumeContainer(root: string, id: string): void {
+  using directory = lockContainer(root, id);
+  const container = known(directory);
+  if (directory.status(container) !== "paused") throw new CtrError("conflict", "container not paused");
+  openCgroup(container.cgroup).thaw();
+}

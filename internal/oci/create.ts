@@ -1,0 +1,194 @@
+/** From a bundle to a container that waits for its start, or to one that runs at once. */
+import type { Cgroup } from "../cgroups/cgroup.ts";
+import { parseSystemdPath, scopePath } from "../cgroups/systemd/place.ts";
+import { CtrError } from "../errors/error.ts";
+import { type Launch, launch } from "../runtime/launch.ts";
+import type { StandardFds } from "../runtime/waiting-init.ts";
+import type { Spec } from "../spec/runtime.ts";
+import type { Fd } from "../sys/fd.ts";
+import { replaceFile } from "../sys/file.ts";
+import { processStartTime, waitChild } from "../sys/process.ts";
+import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
+import { readBundle } from "./bundle.ts";
+import { sendConsole } from "./console-socket.ts";
+import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
+import { removeContainer } from "./delete.ts";
+
+/** How a container is to be made. */
+export interface CreateOptions {
+  readonly root: string;
+  readonly id: string;
+  /** An absolute path. */
+  readonly bundle: string;
+  readonly usesSystemd: boolean;
+  readonly consoleSocket?: string;
+  readonly pidFile?: string;
+  /** Descriptors for the program, from its 3 on. */
+  readonly preserved: readonly number[];
+  /** Further variables of the program's. */
+  readonly env: readonly string[];
+  /** The caller's. */
+  readonly stdio: StandardFds;
+}
+
+/** A program that is our child. */
+export interface RunningProgram {
+  readonly pid: number;
+  readonly pidfd: Fd;
+  /** Its terminal, if it has one and no console socket took it. */
+  readonly terminal?: Fd;
+}
+
+/** A container that was made, up to its start. */
+interface Made extends Disposable {
+  readonly container: OciContainer;
+  readonly spec: Spec;
+  readonly launch: Launch;
+  readonly directory: ContainerDirectory;
+  readonly terminal?: Fd;
+}
+
+/** `create`: init holds, and belongs to whoever inherits our children. */
+export async function createContainer(options: CreateOptions): Promise<void> {
+  const { spec } = load(options);
+  if (spec.process.terminal === true && options.consoleSocket === undefined) {
+    throw new CtrError("invalid", "cannot allocate tty if runc will detach without setting console socket");
+  }
+  using made = await make(options, spec, true);
+  try {
+    // First, so that whoever finds init holding finds it here: should we die in between, init hears that and ends.
+    finish(made, options);
+    await made.launch.hold();
+  } catch (error) {
+    throw undone(made, error);
+  }
+}
+
+/** `run`, up to the moment its program runs; init is our child. */
+export async function runContainer(options: CreateOptions, isDetached: boolean): Promise<RunningProgram> {
+  const { spec } = load(options);
+  checkConsole(spec, options, isDetached);
+  const made = await make(options, spec, false);
+  try {
+    finish(made, options);
+    await made.launch.start();
+    // From here on anybody may do something to it.
+    made.directory[Symbol.dispose]();
+    const { pid, pidfd } = made.launch;
+    return { pid, pidfd, ...(made.terminal === undefined ? {} : { terminal: made.terminal }) };
+  } catch (error) {
+    const failure = undone(made, error);
+    made[Symbol.dispose]();
+    throw failure;
+  }
+}
+
+function load(options: CreateOptions): { readonly spec: Spec } {
+  const spec = readBundle(options.bundle, options.id, options);
+  const { process: program } = spec;
+  const env = [...(program.env ?? []), ...options.env];
+  return { spec: { ...spec, process: { ...program, env } } };
+}
+
+/** runc's two refusals, in its words. */
+function checkConsole({ process }: Spec, { consoleSocket }: CreateOptions, isDetached: boolean): void {
+  const hasTerminal = process.terminal === true;
+  if (isDetached && hasTerminal && consoleSocket === undefined) {
+    throw new CtrError("invalid", "cannot allocate tty if runc will detach without setting console socket");
+  }
+  if ((!isDetached || !hasTerminal) && consoleSocket !== undefined) {
+    throw new CtrError("invalid", "cannot use console socket if runc will not detach or allocate tty");
+  }
+}
+
+async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promise<Made> {
+  const { id, root, bundle } = options;
+  using undo = new DisposableStack();
+  const directory = undo.use(makeContainer(root, id));
+  const container: OciContainer = {
+    id,
+    ociVersion: spec.ociVersion,
+    bundle,
+    rootfs: spec.root.path,
+    created: new Date().toISOString(),
+    annotations: spec.annotations ?? {},
+    uid: process.geteuid?.() ?? 0,
+    cgroup: cgroupOf(spec),
+    creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 },
+  };
+  directory.write(container);
+  try {
+    directory.writeConfig(JSON.stringify(spec));
+    using listener = mayHold ? listenAt(directory.startSocket) : undefined;
+    const extras = { preserved: options.preserved, ...(listener === undefined ? {} : { listener: listener.number }) };
+    const launched = undo.use(await launch(spec, options.stdio, extras));
+    try {
+      launched.provideNetwork();
+      const { terminal } = await launched.ready();
+      if (terminal !== undefined) undo.use(terminal);
+      if (terminal !== undefined && options.consoleSocket !== undefined) {
+        sendConsole(options.consoleSocket, terminal.number);
+        terminal.close();
+      }
+      const owned = undo.move();
+      return {
+        container: { ...container, ...inCgroup(launched.cgroup), init: launched },
+        spec,
+        launch: launched,
+        directory,
+        ...(terminal === undefined || options.consoleSocket !== undefined ? {} : { terminal }),
+        [Symbol.dispose]: () => owned.dispose(),
+      };
+    } catch (error) {
+      launched.abort();
+      waitChild(launched.pid, true);
+      throw error;
+    }
+  } catch (error) {
+    directory.remove();
+    throw error;
+  }
+}
+
+function inCgroup(cgroup: Cgroup): Pick<OciContainer, "freezer" | "cgroup"> {
+  const freezer = cgroup.directoryOf("freezer");
+  return { cgroup: cgroup.path, ...(freezer === undefined ? {} : { freezer }) };
+}
+
+function listenAt(path: string): Fd {
+  const listener = socket(AF_UNIX, SOCK_STREAM);
+  try {
+    bind(listener.number, unixAddress(path), path);
+    listen(listener.number, 64);
+    return listener;
+  } catch (error) {
+    listener.close();
+    throw error;
+  }
+}
+
+/** What is known of the container is remembered before its caller hears of it. */
+function finish(made: Made, { pidFile }: CreateOptions): void {
+  const { pid, startTime } = made.launch;
+  made.directory.write({ ...made.container, init: { pid, startTime } });
+  if (pidFile !== undefined) replaceFile(pidFile, `${pid}`, 0o644);
+}
+
+/** Takes everything back; the error that is to be told is the first one. */
+function undone({ container, directory, launch: launched }: Made, error: unknown): unknown {
+  launched.abort();
+  waitChild(launched.pid, true);
+  try {
+    removeContainer(directory, container);
+    return error;
+  } catch (second) {
+    return new SuppressedError(second, error, "undo");
+  }
+}
+
+/** Its path from the root of each hierarchy. */
+function cgroupOf({ linux }: Spec): string {
+  const path = linux?.cgroupsPath ?? "";
+  const scope = parseSystemdPath(path);
+  return scope === undefined ? path : scopePath(scope);
+}

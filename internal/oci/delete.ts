@@ -1,0 +1,56 @@
+/** The end of a container. */
+import { openCgroup } from "../cgroups/cgroup.ts";
+import { CtrError } from "../errors/error.ts";
+import { POLLIN, poll } from "../sys/fd.ts";
+import { pidfdSendSignal } from "../sys/process.ts";
+import { type ContainerDirectory, lockContainer, type OciContainer } from "./container.ts";
+import { openInit } from "./init-process.ts";
+
+const SIGKILL = 9;
+const END_TIMEOUT_MS = 10_000;
+
+/** `delete`: with force also of a container that runs, and of one that is not there. */
+export function deleteContainer(root: string, id: string, isForced: boolean): void {
+  let directory: ContainerDirectory;
+  try {
+    directory = lockContainer(root, id);
+  } catch (error) {
+    if (isForced && error instanceof CtrError && error.kind === "not-found") return;
+    throw error;
+  }
+  using owned = directory;
+  const container = owned.read();
+  const status = owned.status(container);
+  if (status !== "stopped" && status !== "created" && !isForced) {
+    throw new CtrError("conflict", `cannot delete container ${id} that is not stopped: ${status}`);
+  }
+  if (container !== undefined) killInit(container);
+  removeContainer(owned, container);
+}
+
+/** Ends PID 1 and waits for it; the rest of its PID namespace ends with it. */
+function killInit(container: OciContainer): void {
+  using pidfd = openInit(container);
+  if (pidfd === undefined) return;
+  const cgroup = openCgroup(container.cgroup);
+  pidfdSendSignal(pidfd.number, SIGKILL);
+  // A frozen one would not hear it.
+  cgroup.thaw();
+  if (poll(pidfd.number, POLLIN, END_TIMEOUT_MS) === 0)
+    throw new CtrError("unavailable", "container init still running");
+}
+
+/** Removes what is left of a container that has ended: its processes, cgroup and directory. */
+export function removeContainer(directory: ContainerDirectory, container: OciContainer | undefined): void {
+  if (container !== undefined && container.cgroup !== "") openCgroup(container.cgroup).destroy();
+  directory.remove();
+}
+
+/** What a container that has just ended leaves; somebody else may have been faster. */
+export function forgetContainer(root: string, id: string): void {
+  try {
+    deleteContainer(root, id, false);
+  } catch (error) {
+    if (!(error instanceof CtrError) || error.kind !== "not-found") throw error;
+  }
+}

@@ -1,0 +1,21 @@
+/** PID 1 of a container, held by a descriptor so that its number cannot become another process's. */
+import { ESRCH, isErrno } from "../errors/error.ts";
+import type { Fd } from "../sys/fd.ts";
+import { isRunning, pidfdOpen } from "../sys/process.ts";
+import type { OciContainer } from "./container.ts";
+
+/** Undefined once it has ended. */
+export function openInit({ init }: OciContainer): Fd | undefined {
+  if (init === undefined) return undefined;
+  let pidfd: Fd;
+  try {
+    pidfd = pidfdOpen(init.pid);
+  } catch (error) {
+    if (isErrno(error, ESRCH)) return undefined;
+    throw error;
+  }
+  // Looked at when the descriptor is there: what it names is then what is meant.
+  if (isRunning(init.pid, init.startTime)) return pidfd;
+  pidfd.close();
+  return undefined;
+}
