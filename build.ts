@@ -78,9 +78,39 @@ async function bundle(): Promise<void> {
   });
   for (const log of result.logs) console.error(log);
   if (!result.success) throw new Error("the bundle failed");
+  await closeDoors(`${root}/build/ctr`);
   mkdirSync(`${root}/dist`, { recursive: true });
   // Renamed into place: a running ctr keeps its old file.
   renameSync(`${root}/build/ctr`, `${root}/dist/ctr`);
+}
+
+/**
+ * Variables by which a caller's environment could have Bun run other code than ctr's (a preloaded file, Bun's own command
+ * line, a debugger), print what it sends to registries, or take a descriptor for a channel to a parent. Bun reads them
+ * before any line of ours runs and has no switch for it, so in the executable their names become empty strings, which
+ * nothing in an environment is called (docs/decisions/0006-environment.md).
+ */
+const DOORS = [
+  "BUN_OPTIONS",
+  "BUN_BE_BUN",
+  "BUN_INSPECT",
+  "BUN_INSPECT_CONNECT_TO",
+  "BUN_INSPECT_PRELOAD",
+  "BUN_CONFIG_VERBOSE_FETCH",
+  "NODE_CHANNEL_FD",
+];
+
+/** Replaces the first letter of each name by NUL. Throws for a Bun that no longer has one of them as a C string. */
+async function closeDoors(path: string): Promise<void> {
+  const bytes = Buffer.from(await Bun.file(path).arrayBuffer());
+  for (const name of DOORS) {
+    const wanted = Buffer.from(`\0${name}\0`);
+    let count = 0;
+    for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at + 1), count++) bytes[at + 1] = 0;
+    if (count === 0)
+      throw new Error(`${name} is not where it was in the interpreter: see docs/decisions/0006-environment.md`);
+  }
+  await Bun.write(path, bytes);
 }
 
 await compileHelper();

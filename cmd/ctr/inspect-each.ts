@@ -2,6 +2,7 @@
 import type { Engine } from "../../internal/db/engine.ts";
 import { CtrError, type ErrorKind } from "../../internal/errors/error.ts";
 import { harmless } from "./fail.ts";
+import { safeJson } from "./format/safe.ts";
 import { print, printError } from "./output.ts";
 
 export type Inspected = { readonly [field: string]: unknown };
@@ -30,7 +31,7 @@ export async function inspectEach(
       missing.push(`Error: ${error.message}`);
     }
   }
-  if (show === undefined) print(`${JSON.stringify(sortedMaps(found), null, 4)}\n`);
+  if (show === undefined) print(`${safeJson(sortedMaps(found), 4)}\n`);
   else for (const object of found) print(`${show(object)}\n`);
   // After what was found, as Docker does.
   for (const line of missing) printError(harmless(line));

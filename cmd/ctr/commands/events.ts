@@ -4,6 +4,7 @@ import { openEngine } from "../../../internal/db/engine.ts";
 import type { RecordedEvent } from "../../../internal/db/events.ts";
 import { defineCommand } from "../command.ts";
 import { harmless } from "../fail.ts";
+import { safeJson } from "../format/safe.ts";
 import { compileTemplate, MissingField } from "../format/template.ts";
 import { printLine, STDOUT } from "../output.ts";
 
@@ -83,7 +84,7 @@ function jsonOf({ timeNs, type, action, id, attributes }: RecordedEvent): string
   const time = Number(timeNs / 1_000_000_000n);
   const object = { Type: type, Action: action, Actor: { ID: id, Attributes: attributes }, scope: SCOPE, time };
   // The nanoseconds have more digits than a number here keeps.
-  return `${JSON.stringify(object).slice(0, -1)},"timeNano":${timeNs}}`;
+  return `${safeJson(object).slice(0, -1)},"timeNano":${timeNs}}`;
 }
 
 /** The fields of Docker's events.Message; the last three are its older names for the same. */

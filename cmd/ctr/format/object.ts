@@ -1,5 +1,6 @@
 /** `--format` of `inspect`, `version` and `info`: a template over one JSON object. */
 import { CtrError } from "../../../internal/errors/error.ts";
+import { safeJson } from "./safe.ts";
 import { compileTemplate, MissingField } from "./template.ts";
 import { EMPTY_STRUCT, NIL_LIST, NIL_MAP, NIL_POINTER } from "./template-functions.ts";
 
@@ -55,7 +56,7 @@ const OPTIONAL: { readonly [field: string]: unknown } = {
  * field it does not have. Throws CtrError for a format that cannot be parsed.
  */
 export function compileObjectFormat(format: string, type?: string): (object: object) => string {
-  if (format === "json") return (object) => JSON.stringify(sortedMaps(object));
+  if (format === "json") return (object) => safeJson(sortedMaps(object));
   const render = compile(format, type);
   return (object) => {
     try {

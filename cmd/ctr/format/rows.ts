@@ -1,4 +1,5 @@
 /** `--format` of the commands that list things: a template per row, `table …` with headers, or `json`. */
+import { safeJson } from "./safe.ts";
 import { layoutTable } from "./table.ts";
 import { compileTemplate, MissingField } from "./template.ts";
 import { FUNCTIONS, JSON_TEXT, type TemplateFunction } from "./template-functions.ts";
@@ -31,7 +32,7 @@ export function formatRows<Row>(
   { type = "*formatter.Context", raw }: RowOptions = {},
 ): string {
   const trimmed = raw !== undefined && format.trim() === "raw" ? raw : format.trim();
-  if (trimmed === "json") return rows.map((row) => `${htmlSafe(JSON.stringify(jsonRow(fields, row)))}\n`).join("");
+  if (trimmed === "json") return rows.map((row) => `${htmlSafe(safeJson(jsonRow(fields, row)))}\n`).join("");
   const isTable = /^table(\s|$)/.test(trimmed);
   const wanted = isTable && trimmed === "table" ? defaultTable : trimmed;
   // Docker lets a shell's single quotes carry \t and \n.
@@ -55,7 +56,7 @@ function rowData<Row>(fields: RowFields<Row>, row: Row): { readonly [name: strin
     data[name] = method === undefined ? () => value?.(row) : (argument: unknown) => method(row, String(argument));
   }
   // {{json .}} must see the texts, not the functions that make them
-  Object.defineProperty(data, JSON_TEXT, { value: () => htmlSafe(JSON.stringify(jsonRow(fields, row))) });
+  Object.defineProperty(data, JSON_TEXT, { value: () => htmlSafe(safeJson(jsonRow(fields, row))) });
   return data;
 }
 

@@ -1,4 +1,5 @@
 /** The functions of a template: text/template's own and Docker's (`json join split title upper lower pad truncate`). */
+import { withEscapes } from "./safe.ts";
 
 /** A function: how many values it takes, and what it does. A RangeError it throws becomes the template's error. */
 export interface TemplateFunction {
@@ -61,11 +62,10 @@ export function json(value: unknown): string {
     const text: unknown = value[JSON_TEXT];
     if (typeof text === "function") return String(text());
   }
-  return (
-    JSON.stringify(value, (_, inner: unknown) =>
-      inner === NIL_LIST || inner === NIL_MAP || inner === NIL_POINTER ? null : inner,
-    ) ?? "null"
+  const text = JSON.stringify(value, (_, inner: unknown) =>
+    inner === NIL_LIST || inner === NIL_MAP || inner === NIL_POINTER ? null : inner,
   );
+  return withEscapes(text ?? "null");
 }
 
 function text(value: unknown): string {

@@ -1,6 +1,7 @@
 /** Runs a parsed template over plain values (what JSON can hold, and functions as methods). */
 import { CtrError } from "../../../internal/errors/error.ts";
 import { type Expression, type Node, type Pipeline, parseTemplate, type Stage } from "./parse-template.ts";
+import { valueFilter } from "./safe.ts";
 import { FUNCTIONS, goType, isTrue, NIL_POINTER, show, type TemplateFunction } from "./template-functions.ts";
 
 /** A value of a field that a template may call with arguments: `{{.Label "com.example"}}`. */
@@ -37,6 +38,7 @@ class Run {
   /** Innermost last; `$` is the data the template was started with. */
   #variables: { readonly name: string; value: unknown }[];
   readonly #named: ReadonlyMap<string, readonly Node[]>;
+  readonly #safe = valueFilter();
   #calls = 0;
 
   constructor(source: string, data: unknown, named: ReadonlyMap<string, readonly Node[]>, options: TemplateOptions) {
@@ -54,7 +56,7 @@ class Run {
           break;
         case "action": {
           const value = this.#pipeline(node.pipeline, dot);
-          if (node.pipeline.variables.length === 0) this.text += show(value);
+          if (node.pipeline.variables.length === 0) this.text += this.#safe(show(value));
           break;
         }
         case "if":

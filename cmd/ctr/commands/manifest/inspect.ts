@@ -5,6 +5,7 @@ import { manifestView, verboseView } from "../../../../internal/registry/inspect
 import { openRepository } from "../../../../internal/registry/repository.ts";
 import { loadRegistrySettings, withInsecure } from "../../../../internal/registry/settings.ts";
 import { defineCommand } from "../../command.ts";
+import { safeJson } from "../../format/safe.ts";
 import { printLine } from "../../output.ts";
 
 export const command = defineCommand({
@@ -31,22 +32,11 @@ export const command = defineCommand({
       throw isMissing ? new CtrError("not-found", `no such manifest: ${typed}`, { cause: error }) : error;
     });
     if (flags.verbose) {
-      printJson(await verboseView(repository, formatReference(reference), found), "\t");
+      printLine(safeJson(await verboseView(repository, formatReference(reference), found), "\t"));
     } else {
       const { isList, view } = manifestView(found);
-      printJson(view, isList ? "   " : "\t");
+      printLine(safeJson(view, isList ? "   " : "\t"));
     }
     return 0;
   },
 });
-
-/** JSON leaves some characters that steer a terminal as they are; escaped they mean the same. */
-function printJson(value: unknown, indent: string): void {
-  const text = JSON.stringify(value, undefined, indent);
-  printLine(
-    text.replace(
-      /[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-    ),
-  );
-}

@@ -5,6 +5,7 @@ import { inspectVolume } from "../../../../internal/volume/inspect.ts";
 import { findVolume } from "../../../../internal/volume/store.ts";
 import { defineCommand } from "../../command.ts";
 import { printFailure } from "../../fail.ts";
+import { safeJson } from "../../format/safe.ts";
 import { print } from "../../output.ts";
 
 export const command = defineCommand({
@@ -33,7 +34,7 @@ export const command = defineCommand({
       if (volume === undefined) missing.push(name);
       else found.push(inspectVolume(engine, volume));
     }
-    if (show === undefined) print(`${JSON.stringify(found, null, 4)}\n`);
+    if (show === undefined) print(`${safeJson(found, 4)}\n`);
     else for (const object of found) print(`${show(object)}\n`);
     // After what was found, as Docker does.
     for (const name of missing) printFailure(new CtrError("not-found", `get ${name}: no such volume`));
