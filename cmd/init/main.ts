@@ -17,14 +17,15 @@ import {
   PreparedMounts,
   setRootPropagation,
 } from "../../internal/rootfs/mounts.ts";
-import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
+import { openProcfs, writeOwnProcFile, writeSysctl } from "../../internal/rootfs/procfs.ts";
+import { makeDirectoryInRoot } from "../../internal/rootfs/resolve.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
 import { applyLabels, type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
 import { seccompProgram } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
-import { dup3, type Fd, O_WRONLY, writeAll } from "../../internal/sys/fd.ts";
-import { fchown, fstat, fstatfsType, S_IFCHR, S_IFMT, writeInto } from "../../internal/sys/file.ts";
+import { dup3, type Fd } from "../../internal/sys/fd.ts";
+import { fchown, fstat, S_IFCHR, S_IFMT } from "../../internal/sys/file.ts";
 import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
@@ -134,7 +135,7 @@ function hasNew(spec: Spec, type: NamespaceType): boolean {
 
 function setOomScore(spec: Spec): void {
   const score = spec.process.oomScoreAdj;
-  if (score !== undefined) writeInto("/proc/self/oom_score_adj", `${score}`);
+  if (score !== undefined) writeOwnProcFile("oom_score_adj", `${score}`);
 }
 
 function setRlimits(spec: Spec): void {
@@ -188,18 +189,15 @@ function setNames(spec: Spec): void {
   if (spec.domainname !== undefined) setdomainname(spec.domainname);
 }
 
-const PROC_SUPER_MAGIC = 0x9fa0;
-
 function setSysctls(root: number, spec: Spec): void {
-  for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {})) {
+  const wanted = Object.entries(spec.linux?.sysctl ?? {});
+  if (wanted.length === 0) return;
+  using proc = openProcfs(root);
+  for (const [name, value] of wanted) {
     if (!/^[a-z0-9_.\-/]+$/i.test(name) || name.includes(".."))
       throw new CtrError("invalid", `sysctl ${name}: not a sysctl's name`);
     // sysctl.d(5): with a slash anywhere, dots belong to the name; otherwise they separate.
-    const path = name.includes("/") ? name : name.replaceAll(".", "/");
-    using file = openInRoot(root, `/proc/sys/${path}`, O_WRONLY);
-    if (fstatfsType(file.number) !== PROC_SUPER_MAGIC)
-      throw new CtrError("invalid", `sysctl ${name}: /proc of the container is not procfs`);
-    writeAll(file.number, new TextEncoder().encode(value));
+    writeSysctl(proc.number, name.includes("/") ? name : name.replaceAll(".", "/"), value);
   }
 }
 

@@ -48,6 +48,7 @@ import {
   unlinkat,
   utimensat,
 } from "../sys/file.ts";
+import { OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
 import { openInRoot } from "./resolve.ts";
 
 /**
@@ -68,9 +69,14 @@ export function copyUp(root: number, destination: string, volume: Fd, mark: stri
   unlinkat(AT_FDCWD, mark);
 }
 
+/**
+ * The image's directory, in the root file system without what is mounted in it: a link of the image may lead into procfs or to
+ * a bind of the host's, and neither is to be had as a copy.
+ */
 function openSource(root: number, destination: string): Fd | undefined {
+  using bare = openTree(root, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
   try {
-    return openInRoot(root, destination, O_RDONLY | O_DIRECTORY);
+    return openInRoot(bare.number, destination, O_RDONLY | O_DIRECTORY);
   } catch (error) {
     if (isErrno(error, ENOENT, ENOTDIR)) return undefined;
     throw error;

@@ -82,13 +82,16 @@ const DEVPTS_SUPER_MAGIC = 0x1cd1;
 
 /** A new terminal of the container's own devpts: both ends, the slave already open. */
 export function openTerminal(root: number): { readonly master: Fd; readonly slave: Fd } {
-  const master = openInRoot(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
-  const { mode, rdevMajor, rdevMinor } = fstat(master.number);
+  // Looked at before it is opened: opening what a container has put there may already do something.
+  using directory = openInRoot(root, "/dev/pts", O_PATH | O_DIRECTORY);
+  using place = openat(directory.number, "ptmx", O_PATH | O_NOFOLLOW);
+  const { mode, rdevMajor, rdevMinor } = fstat(place.number);
   const isPtmx = (mode & S_IFMT) === S_IFCHR && rdevMajor === 5 && rdevMinor === 2;
-  if (!isPtmx || fstatfsType(master.number) !== DEVPTS_SUPER_MAGIC) {
-    master.close();
+  if (!isPtmx || fstatfsType(place.number) !== DEVPTS_SUPER_MAGIC) {
     throw new CtrError("invalid", "/dev/pts/ptmx of the container is no terminal multiplexer");
   }
+  // Nobody can put anything else under this name of a devpts.
+  const master = openat(directory.number, "ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW);
   unlockTerminal(master.number);
   return { master, slave: openTerminalPeer(master.number) };
 }

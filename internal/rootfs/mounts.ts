@@ -2,10 +2,29 @@
  * The mounts of a container, made with the mount API of kernel 5.2: each file system is made detached, and attached
  * through a descriptor of its place that was resolved inside the root. Nothing is found twice by its name.
  */
-import { CtrError, EINVAL, ENODEV, ENOSYS, ENOTDIR, isErrno, SyscallError, withContext } from "../errors/error.ts";
+import {
+  CtrError,
+  EINVAL,
+  ELOOP,
+  ENODEV,
+  ENOSYS,
+  ENOTDIR,
+  isErrno,
+  SyscallError,
+  withContext,
+} from "../errors/error.ts";
 import type { Mount } from "../spec/runtime.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
-import { fstat, fstatfsType, S_IFDIR, S_IFMT } from "../sys/file.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
+import {
+  fstat,
+  fstatfsType,
+  openat2,
+  PROC_SUPER_MAGIC,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_SYMLINKS,
+  S_IFDIR,
+  S_IFMT,
+} from "../sys/file.ts";
 import {
   attachMount,
   fsconfigCreate,
@@ -23,6 +42,7 @@ import {
   OPEN_TREE_CLONE,
   openTree,
 } from "../sys/mount.ts";
+import { attachInRoot, insideProc, refuseProcfs } from "./attach.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
@@ -31,8 +51,6 @@ import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
 import { cloneFromProcess } from "./shared-mount.ts";
-
-const PROC_SUPER_MAGIC = 0x9fa0;
 
 /** Cuts this mount namespace off from the host's: what is mounted here stays here. */
 export function isolateMounts(propagation: string | undefined): void {
@@ -160,7 +178,7 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   if (options.subdirectory !== undefined) {
     throw new CtrError("unsupported", "a subpath of a volume that is a file system of its own cannot be mounted");
   }
-  using target = makeDirectoryInRoot(root, spec.destination);
+  using target = openTarget(root, spec);
   if (spec.type === "cgroup") {
     mountCgroups(target.number, spec.destination, (options.set & MOUNT_ATTR_RDONLY) !== 0, prepared.takeCgroups());
     return;
@@ -172,7 +190,21 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   if (options.copyUpMark !== undefined) copyUp(root, spec.destination, tree, options.copyUpMark);
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");
-  attachMount(tree.number, target.number, spec.destination);
+  attachInRoot(root, tree.number, target.number, spec.destination);
+}
+
+/** The directory to mount on. procfs and sysfs have their own names only: a link there would put them where no mask is. */
+function openTarget(root: number, { type, destination }: Mount): Fd {
+  using target = makeDirectoryInRoot(root, destination);
+  refuseProcfs(target.number, destination);
+  if (type !== "proc" && type !== "sysfs") return new Fd(target.take());
+  try {
+    const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
+    return openat2(root, destination, { flags: O_PATH | O_DIRECTORY, resolve });
+  } catch (error) {
+    if (!isErrno(error, ELOOP)) throw error;
+    throw new CtrError("invalid", `filesystem "${type}" must be mounted on ordinary directory`, { cause: error });
+  }
 }
 
 /** runc's rule: nothing but procfs itself goes on /proc, and nothing below it but lxcfs's files; here, nothing at all. */
@@ -184,7 +216,7 @@ function refuseBelowProc(spec: Mount, options: MountOptions): void {
   const isProc = path === "/proc" && spec.type === "proc";
   const isHostProc = path === "/proc" && options.bind !== "no" && spec.source === "/proc";
   if ((path === "/proc" || path.startsWith("/proc/")) && !isProc && !isHostProc) {
-    throw new CtrError("invalid", `${spec.destination}: cannot be mounted because it is inside /proc`);
+    throw insideProc(spec.destination);
   }
 }
 
@@ -240,7 +272,8 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: 
   setPropagation(tree, options);
   try {
     using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
-    attachMount(tree.number, target.number, spec.destination);
+    refuseProcfs(target.number, spec.destination);
+    attachInRoot(root, tree.number, target.number, spec.destination);
   } catch (error) {
     // move_mount(2): EINVAL for a file on a directory too, which by itself says nothing.
     if (!isErrno(error, ENOTDIR) && !(isErrno(error, EINVAL) && !isDirectory)) throw error;
@@ -292,7 +325,7 @@ export function makeReadonly(root: number, paths: readonly string[]): void {
     if (place === undefined) continue;
     using tree = openTree(place.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
     mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, { set: MOUNT_ATTR_RDONLY });
-    attachMount(tree.number, place.number, path);
+    attachInRoot(root, tree.number, place.number, path);
   }
 }
 
@@ -311,15 +344,15 @@ export function maskPaths(root: number, paths: readonly string[], nullDevice: nu
       if ((fstat(place.number).mode & S_IFMT) === S_IFDIR) {
         if (empty !== undefined) {
           using mask = openTree(empty.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-          attachMount(mask.number, place.number, path);
+          attachInRoot(root, mask.number, place.number, path);
           continue;
         }
         // Attached before it is cloned: open_tree(2) clones a detached mount only since kernel 6.15.
         empty = makeFileSystem("tmpfs", "tmpfs", EMPTY_TMPFS);
-        attachMount(empty.number, place.number, path);
+        attachInRoot(root, empty.number, place.number, path);
       } else {
         using mask = openTree(nullDevice, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-        attachMount(mask.number, place.number, path);
+        attachInRoot(root, mask.number, place.number, path);
       }
     }
   } finally {

@@ -102,6 +102,9 @@ export function exists(dirfd: number, path: PathBytes): boolean {
   return Number(lib.ctr_statx(dirfd, cstr(path), AT_SYMLINK_NOFOLLOW, 0, statxBuffer)) === 0;
 }
 
+/** statfs(2) */
+export const PROC_SUPER_MAGIC = 0x9fa0;
+
 /** f_type of fstatfs(2): `PROC_SUPER_MAGIC` and its like, see statfs(2). */
 export function fstatfsType(fd: number): number {
   const buffer = new BigInt64Array(16);
