@@ -180,7 +180,11 @@ function userOf(root: number, spec: Spec): Identity {
 }
 
 function makeWorkingDirectory(root: number, cwd: string): void {
-  makeDirectoryInRoot(root, cwd).close();
+  try {
+    makeDirectoryInRoot(root, cwd).close();
+  } catch (error) {
+    throw error instanceof SyscallError ? new SyscallError(error.syscall, error.errno, cwd) : error;
+  }
 }
 
 function setNames(spec: Spec): void {

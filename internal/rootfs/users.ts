@@ -2,7 +2,7 @@
  * `name|uid[:group|gid]` resolved with a root file system's own passwd and group. Both files may be the container's:
  * opened non-blocking, regular files only, read up to a limit.
  */
-import { CtrError } from "../errors/error.ts";
+import { CtrError, withContext } from "../errors/error.ts";
 import { O_NONBLOCK, O_RDONLY } from "../sys/fd.ts";
 import { fstat, readFd, S_IFMT, S_IFREG } from "../sys/file.ts";
 import { tryOpenInRoot } from "./resolve.ts";
@@ -97,5 +97,9 @@ function readDatabase(root: number, path: string): string {
   if (fd === undefined) return "";
   if ((fstat(fd.number).mode & S_IFMT) !== S_IFREG)
     throw new CtrError("invalid", `${path} of the container is not a regular file`);
-  return new TextDecoder().decode(readFd(fd.number, MAX_BYTES));
+  try {
+    return new TextDecoder().decode(readFd(fd.number, MAX_BYTES));
+  } catch (error) {
+    throw withContext(`${path} of the container`, error);
+  }
 }
