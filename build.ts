@@ -5,6 +5,7 @@
  *   bun build.ts --helper   only the C helper (what `bun test` needs)
  */
 import { mkdirSync, renameSync } from "node:fs";
+import { writeOwnPrograms } from "./internal/security/own-filter-program.ts";
 import { writeDefaultPrograms } from "./internal/security/seccomp/default-program.ts";
 
 const CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-plt", "-fstack-protector-strong"];
@@ -115,4 +116,5 @@ async function closeDoors(path: string): Promise<void> {
 
 await compileHelper();
 await writeDefaultPrograms(`${root}/build/seccomp-default.b64`);
+await writeOwnPrograms(`${root}/build/seccomp-own.b64`);
 if (!process.argv.includes("--helper")) await bundle();

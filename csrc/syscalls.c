@@ -100,6 +100,7 @@ long ctr_unshare(uint64_t flags) { ONCE(syscall(SYS_unshare, flags)); }
 long ctr_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { ONCE(syscall(SYS_prctl, option, a, b, c, d)); }
 long ctr_prlimit64(int pid, int resource, const void *new_limit, void *old_limit) { ONCE(syscall(SYS_prlimit64, pid, resource, new_limit, old_limit)); }
 long ctr_setpriority(int which, int who, int nice) { ONCE(syscall(SYS_setpriority, which, who, nice)); }
+long ctr_seccomp(unsigned operation, unsigned flags, const void *program) { ONCE(syscall(SYS_seccomp, operation, flags, program)); }
 long ctr_setsid(void) { ONCE(syscall(SYS_setsid)); }
 long ctr_execve(const char *path, uint64_t argv, uint64_t envp) { ONCE(syscall(SYS_execve, path, argv, envp)); }
 long ctr_exit_group(int status) { ONCE(syscall(SYS_exit_group, status)); }

@@ -10,10 +10,11 @@ import { listenAt } from "../../internal/ipc/netd-client.ts";
 import { type Controller, openController } from "../../internal/network/controller.ts";
 import type { NameServer } from "../../internal/network/dns/name-server.ts";
 import { readBootId } from "../../internal/network/sandbox.ts";
+import { filterOwnCalls } from "../../internal/security/own-filter.ts";
 import { dup, Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
-import { chdir, prlimit, umask } from "../../internal/sys/process.ts";
+import { chdir, PR_SET_DUMPABLE, prctl, prlimit, umask } from "../../internal/sys/process.ts";
 
 declare const CTR_VERSION: string | undefined;
 const VERSION = typeof CTR_VERSION === "string" ? CTR_VERSION : "0.0.0-dev";
@@ -30,6 +31,8 @@ function log(line: string): void {
 async function main(): Promise<void> {
   const root = process.env["CTR_ROOT"] || "/var/lib/ctr";
   const state = process.env["CTR_STATE"] || "/run/ctr";
+  prctl(PR_SET_DUMPABLE, 0);
+  filterOwnCalls("netd");
   umask(0o077);
   raiseFileLimit();
   mkdirAll(root, 0o711);

@@ -1,5 +1,7 @@
 /** One container under supervision, from its start to its rest. */
+
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
+import { hasDefaultFilter } from "../../internal/container/confinement.ts";
 import { healthPlan } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
@@ -324,6 +326,15 @@ export class Supervision {
     // A log that has work of its own is waited for in the loop.
     const untilNext = () => (this.#log?.isBusy === true ? 0 : untilNextTimer());
     attempt(() => dozeWhenIdle({ untilNextTimer: untilNext, descriptors: new Map() }), ignore);
+    // A kernel that takes no such filter took none for the container either, and would have said so.
+    void this.#filterOwnCalls().catch(ignore);
+  }
+
+  /** What this process never calls is refused to it, if its container's programs cannot tell. */
+  async #filterOwnCalls(): Promise<void> {
+    if (!hasDefaultFilter(this.record)) return;
+    const { filterOwnCalls } = await import("../../internal/security/own-filter.ts");
+    filterOwnCalls("supervisor");
   }
 
   #listen(): void {

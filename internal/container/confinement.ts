@@ -48,6 +48,11 @@ function mountsDevice({ runtime }: ContainerRecord): boolean {
   });
 }
 
+/** True if its programs have the default filter, with nothing that a further capability opens in it. */
+export function hasDefaultFilter({ hostConfig }: ContainerRecord): boolean {
+  return (hostConfig.CapAdd ?? []).length === 0 && !hostConfig.Privileged && seccompOf(hostConfig) === DEFAULT_SECCOMP;
+}
+
 /** The last word counts. A profile of the user's is applied to privileged containers too (moby daemon/seccomp_linux.go). */
 function seccompOf({ Privileged, SecurityOpt }: HostConfig): { readonly [name: string]: string } {
   const profile = SecurityOpt?.findLast((option) => option.startsWith("seccomp="))?.slice("seccomp=".length);

@@ -114,6 +114,7 @@ const RARE = {
   ctr_tree_writer_wait: { args: ["ptr", "u32"], returns },
   ctr_tree_writer_resume: { args: ["ptr", "i32"], returns },
   ctr_tree_writer_end: { args: ["ptr"], returns },
+  ctr_seccomp: { args: ["u32", "u32", "ptr"], returns },
   ctr_set_exec_label: { args: ["i32", "ptr"], returns },
   ctr_inotify_add_watch: { args: ["i32", "ptr", "u32"], returns },
 } as const satisfies Record<string, FFIFunction>;

@@ -1,0 +1,73 @@
+/** What ctr's own long-lived processes may do: less than root may. */
+import { expect } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { tempEngine } from "../lib/engine.ts";
+import { kernelFile, processes } from "../lib/host.ts";
+import { isDocker } from "../lib/needs.ts";
+import { test as kernelTest } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
+
+const test = kernelTest.if(!isDocker());
+const engine = tempEngine();
+const image = await engine.image("minimal");
+
+const pidOf = (role: string): number =>
+  processes().find(({ command, state }) => command.startsWith(`ctr ${role}`) && state !== "Z")?.pid ?? 0;
+
+/** How many filters each thread of a process has (proc_pid_status(5), kernel 5.10). */
+const filters = (pid: number): readonly number[] =>
+  readdirSync(`/proc/${pid}/task`).map((thread) =>
+    Number(/^Seccomp_filters:\t(\d+)$/m.exec(kernelFile(`/proc/${pid}/task/${thread}/status`))?.[1] ?? -1),
+  );
+
+const settled = (pid: number) => waitFor("the supervisor's filter", () => filters(pid).every((count) => count === 1));
+
+test("netd and the supervisor of a default container have a filter on every thread; what they start works", async () => {
+  await engine.ok("run", "-d", "--name", "web", "-p", "127.0.0.1::80", image, "probe", "pause");
+  const [netd, supervisor] = [pidOf("netd"), pidOf("supervisor")];
+  expect(new Set(filters(netd))).toEqual(new Set([1]));
+  await settled(supervisor);
+  // Its program was started before, further ones have both; neither can tell.
+  const count = "grep Seccomp_filters /proc/self/status";
+  expect(await engine.ok("exec", "web", "sh", "-c", count)).toBe("Seccomp_filters:\t2");
+  expect((await engine.ctr("exec", "web", "probe", "syscall", "250", "0")).stdout).toBe("errno 1\n");
+  // Another network namespace, another veth pair, further rules: by the netd that is filtered.
+  expect(await engine.ok("run", "--rm", "-p", "127.0.0.1::81", image, "hostname", "-i")).toMatch(/^172\./);
+  // Another init, which mounts, by the supervisor that is filtered.
+  await engine.ok("restart", "-t", "0", "web");
+  expect(pidOf("supervisor")).toBe(supervisor);
+  expect(await engine.ok("exec", "web", "cat", "/etc/hostname")).not.toBe("");
+  await engine.ok("rm", "-f", "web");
+});
+
+test("the supervisor of a container that may do more refuses its programs nothing", async () => {
+  writeFileSync(`${engine.scratch}/open.json`, '{"defaultAction":"SCMP_ACT_ALLOW"}');
+  for (const flags of [
+    ["--privileged"],
+    ["--cap-add", "SYS_TIME"],
+    ["--security-opt", "seccomp=unconfined"],
+    ["--security-opt", `seccomp=${engine.scratch}/open.json`],
+  ]) {
+    await engine.ok("run", "-d", "--name", "capable", "--network", "none", ...flags, image, "probe", "pause");
+    const supervisor = pidOf("supervisor");
+    // The moment at which the other kind has its filter: when what the start had cached is given back.
+    await waitFor("SIGTERM to be caught", () =>
+      /^SigCgt:\t\w*[4-7c-f]\w{3}$/m.test(kernelFile(`/proc/${supervisor}/status`)),
+    );
+    const [own] = /\d+$/.exec(await engine.ok("exec", "capable", "grep", "Seccomp_filters", "/proc/self/status")) ?? [];
+    const [first] = /\d+$/.exec(await engine.ok("exec", "capable", "grep", "Seccomp_filters", "/proc/1/status")) ?? [];
+    expect(`${flags} ${own}`).toBe(`${flags} ${first}`);
+    expect(new Set(filters(supervisor))).toEqual(new Set([0]));
+    await engine.ok("rm", "-f", "capable");
+  }
+});
+
+test("no process of ours leaves a core or may be looked into by others of its user", async () => {
+  await engine.ok("run", "-d", "--name", "dumped", image, "probe", "pause");
+  // Of a process that is not dumpable only root's capabilities open the memory (proc(5), "/proc/pid").
+  for (const role of ["netd", "supervisor"]) {
+    const words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "cat", `/proc/${pidOf(role)}/environ`];
+    expect(Bun.spawnSync(words).stderr.toString()).toContain("Permission denied");
+  }
+  await engine.ok("rm", "-f", "dumped");
+});
