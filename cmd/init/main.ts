@@ -22,7 +22,7 @@ import { makeDirectoryInRoot } from "../../internal/rootfs/resolve.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
 import { applyLabels, type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
-import { seccompProgram } from "../../internal/security/seccomp.ts";
+import { seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
 import { dup3, type Fd } from "../../internal/sys/fd.ts";
 import { fchown, fstat, S_IFCHR, S_IFMT } from "../../internal/sys/file.ts";
@@ -225,7 +225,7 @@ function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfa
 }
 
 async function imageOf(spec: Spec, user: Identity): Promise<ProcessImage> {
-  const image = processImage(spec.process, user, await seccompProgram(spec));
+  const image = processImage(spec.process, user, await seccompFilter(spec));
   if (spec.annotations?.["ctr.init"] !== "true") return image;
   const program = findProgram(image.candidates, spec.process.cwd);
   return { ...image, args: ["ctr-init", program, ...spec.process.args], execFd: reaperExecutable() };

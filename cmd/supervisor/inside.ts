@@ -1,6 +1,6 @@
 /** A further program in the container, with streams of its own: what `ctr exec` and health checks have in common. */
 import { generateId } from "../../internal/container/names.ts";
-import { execProcess } from "../../internal/container/spec.ts";
+import { containerCapabilities, execProcess } from "../../internal/container/spec.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { openTerminal } from "../../internal/rootfs/devices.ts";
@@ -37,7 +37,8 @@ export async function startInside(
   const process = execProcess(record, request);
   const groupAdd = record.hostConfig.GroupAdd ?? [];
   const user = userInContainer(root.number, request.user ?? record.config.User, groupAdd);
-  const filter = await supervision.seccomp(process);
+  // The container's own, whatever more this program may do (`exec --privileged`), as with Docker.
+  const filter = await supervision.seccomp(containerCapabilities(record));
   const { streams, ends } = request.terminal ? openProgramTerminal(root.number, size) : makePipes(hasInput);
   const spawned = await startIn(supervision, pid, streams, ends, () =>
     join(pidfd, cgroup, process, user, filter, ends.fds),

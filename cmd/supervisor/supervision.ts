@@ -12,7 +12,8 @@ import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
-import type { Process } from "../../internal/spec/runtime.ts";
+import type { SeccompFilter } from "../../internal/security/seccomp.ts";
+import type { Capabilities } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD } from "../../internal/sys/fd.ts";
 import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
@@ -161,11 +162,12 @@ export class Supervision {
     this.#row.tell(action, attributes);
   }
 
-  /** The filter for a further program with these capabilities. */
-  async seccomp(process: Process): Promise<Uint8Array | undefined> {
+  /** The filter of a container with these capabilities. */
+  async seccomp(capabilities: Capabilities): Promise<SeccompFilter | undefined> {
     if (this.#run === undefined) return undefined;
-    const { seccompProgram } = await import("../../internal/security/seccomp.ts");
-    return await seccompProgram({ ...this.#run.confinement, process });
+    const { seccompFilter } = await import("../../internal/security/seccomp.ts");
+    const process = { user: { uid: 0, gid: 0 }, args: [], cwd: "/", capabilities };
+    return await seccompFilter({ ...this.#run.confinement, process });
   }
 
   /**

@@ -163,7 +163,7 @@ function mainProcess(
     env: environment(record, hostname, config.Tty, links),
     cwd: config.WorkingDir === "" ? "/" : config.WorkingDir,
     user: userOf(record, config.User),
-    capabilities: capabilitySets(capabilities(record.hostConfig)),
+    capabilities: containerCapabilities(record),
   };
 }
 
@@ -239,6 +239,11 @@ function availableCapabilities(names: readonly string[]): readonly string[] {
   const [, mask = "0"] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status")) ?? [];
   const own = capabilityNames(BigInt(`0x${mask}`));
   return names.filter((name) => own.includes(name));
+}
+
+/** Those that a container's own program may have. */
+export function containerCapabilities(record: ContainerRecord): Capabilities {
+  return capabilitySets(capabilities(record.hostConfig));
 }
 
 /** Inheritable and ambient stay empty. */

@@ -22,6 +22,7 @@
  *                                         │ end of stream, or failed … ──▶ │
  */
 import { CtrError, ProtocolError } from "../errors/error.ts";
+import { parseJson, stringifyJson } from "../spec/json.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
 import type { Spec } from "../spec/runtime.ts";
 import { asFields, type Fields, list, optionalInteger, text } from "./fields.ts";
@@ -58,7 +59,7 @@ export type ToldInit = Exclude<ToInit, { type: "create" }> | { readonly type: "c
 
 /** The message that hands over a spec. */
 export function createMessage(spec: Spec): ToInit {
-  return { type: "create", config: JSON.stringify(spec) };
+  return { type: "create", config: spec.linux?.seccomp === undefined ? JSON.stringify(spec) : stringifyJson(spec) };
 }
 
 /** What init tells its supervisor. `kind` is for failures that are no system call's. */
@@ -100,7 +101,7 @@ export function decodeToInit(value: unknown): ToldInit {
 
 function parseConfig(config: string): unknown {
   try {
-    return JSON.parse(config);
+    return parseJson(config);
   } catch (error) {
     throw new CtrError("invalid", "the runtime-spec is not JSON", { cause: error });
   }

@@ -3,6 +3,7 @@ import type { Cgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import { type ResolvedUser, resolveUser } from "../rootfs/users.ts";
 import { labelFailure, processImage, programFailure } from "../security/process-image.ts";
+import type { SeccompFilter } from "../security/seccomp.ts";
 import type { Process } from "../spec/runtime.ts";
 import { type Fd, O_DIRECTORY, O_PATH, open } from "../sys/fd.ts";
 import {
@@ -36,7 +37,7 @@ export function join(
   cgroup: Cgroup,
   process: Process,
   user: ResolvedUser,
-  seccomp: Uint8Array | undefined,
+  seccomp: SeccompFilter | undefined,
   stdio: StandardFds,
 ): Spawned {
   using entrance = cgroup.entrance();

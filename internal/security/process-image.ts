@@ -6,6 +6,7 @@ import { CtrError, ENOENT, ENOTDIR, errnoText } from "../errors/error.ts";
 import type { Process } from "../spec/runtime.ts";
 import { type ProcessImage, SpawnError, setExecLabel } from "../sys/spawn.ts";
 import { capabilityMask } from "./capabilities.ts";
+import type { SeccompFilter } from "./seccomp.ts";
 
 /** Who the process runs as, as numbers. */
 export interface Identity {
@@ -16,7 +17,7 @@ export interface Identity {
 }
 
 /** The image to execute; HOME is added last when the environment has none (behaviour.md, "Environment order"). */
-export function processImage(spec: Process, user: Identity, seccomp: Uint8Array | undefined): ProcessImage {
+export function processImage(spec: Process, user: Identity, seccomp: SeccompFilter | undefined): ProcessImage {
   const env = [...(spec.env ?? [])];
   if (!env.some((variable) => variable.startsWith("HOME="))) env.push(`HOME=${user.home}`);
   const { capabilities = {} } = spec;
@@ -33,7 +34,7 @@ export function processImage(spec: Process, user: Identity, seccomp: Uint8Array 
     inheritable: capabilityMask(capabilities.inheritable ?? []) | ambient,
     ambient,
     noNewPrivileges: spec.noNewPrivileges ?? false,
-    ...(seccomp === undefined ? {} : { seccomp }),
+    ...(seccomp === undefined ? {} : { seccomp: seccomp.program, seccompFlags: seccomp.flags }),
     cwd: spec.cwd,
     candidates: programCandidates(spec.args[0] ?? "", env),
     args: spec.args,

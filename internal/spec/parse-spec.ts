@@ -26,9 +26,9 @@ export function parseSpec(value: unknown): runtime.Spec {
   return result;
 }
 
-/** A `linux.seccomp` object alone: a profile read from a file. */
+/** A `linux.seccomp` object alone: a profile read from a file. Throws `invalid` naming the field. */
 export function parseSeccomp(value: unknown): runtime.Seccomp {
-  return parse(seccomp, value, "seccomp");
+  return parse(seccomp, value, "");
 }
 
 function noneTwice(namespaces: readonly runtime.Namespace[]): void {
@@ -187,6 +187,12 @@ const uint16 = integer(0, 0xffff);
 const uint32 = integer(0, 0xffffffff);
 const int32 = integer(-(2 ** 31), 2 ** 31 - 1);
 const uint64 = integer(0, TWO_64);
+/** Each bit counts: a bigint stays one. */
+const bits64: Check<number | bigint> = (value) => {
+  const number = uint64(value);
+  if (typeof value !== "bigint") return number;
+  return value < 2n ** 64n ? value : refuse("must be a number of 64 bits");
+};
 const int64 = integer(-(2 ** 63), 2 ** 63);
 // -1 as an id means "leave as it is" to setuid(2), so it names nobody.
 const id = integer(0, 0xfffffffe);
@@ -374,8 +380,8 @@ const seccomp = object<runtime.Seccomp>({
           list(
             object<runtime.SeccompArg>({
               index: integer(0, 5),
-              value: uint64,
-              valueTwo: optional(uint64),
+              value: bits64,
+              valueTwo: optional(bits64),
               op: oneOf(
                 "SCMP_CMP_NE",
                 "SCMP_CMP_LT",

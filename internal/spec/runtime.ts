@@ -283,10 +283,13 @@ export interface SeccompSyscall {
   readonly args?: readonly SeccompArg[];
 }
 
-/** For MASKED_EQ `value` is the mask and `valueTwo` what must be left. */
+/**
+ * For MASKED_EQ `value` is the mask and `valueTwo` what must be left. What JSON's numbers cannot hold is a bigint
+ * (`parseJson`).
+ */
 export interface SeccompArg {
   readonly index: number;
-  readonly value: number;
-  readonly valueTwo?: number;
+  readonly value: number | bigint;
+  readonly valueTwo?: number | bigint;
   readonly op: SeccompOperator;
 }

@@ -2,7 +2,7 @@
 import { describe, expect } from "bun:test";
 import { existsSync, lstatSync, readdirSync, writeFileSync } from "node:fs";
 import { MASKED_PATHS, READONLY_PATHS } from "../../internal/security/paths.ts";
-import { seccompProgram } from "../../internal/security/seccomp.ts";
+import { seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Spec } from "../../internal/spec/runtime.ts";
 import { open } from "../../internal/sys/fd.ts";
 import { waitChild } from "../../internal/sys/process.ts";
@@ -212,7 +212,7 @@ describe("seccomp", () => {
     spec: Pick<Spec, "linux" | "annotations" | "process">,
     program: string,
   ): Promise<number | undefined> {
-    const seccomp = await seccompProgram(spec);
+    const seccomp = (await seccompFilter(spec))?.program;
     using input = open("/dev/null", 0);
     const child = spawnProcess(
       {

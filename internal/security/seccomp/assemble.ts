@@ -30,15 +30,34 @@ export interface Test {
   readonly no: Node;
 }
 
-const answers = new Map<number, Return>();
+/** Makes the nodes of one program. What is made twice is the same node, so that it is written, and compared, once. */
+export interface NodeMaker {
+  ret(value: number): Node;
+  load(offset: number, next: Node): Node;
+  and(mask: number, next: Node): Node;
+  /** Two ways to one place need no comparison. */
+  test(compare: Test["test"], k: number, yes: Node, no: Node): Node;
+}
 
-/** The answer with this value; always the same object, so that answers can be compared. */
-export function ret(value: number): Return {
-  const known = answers.get(value);
-  if (known !== undefined) return known;
-  const node = { ret: value >>> 0 };
-  answers.set(value, node);
-  return node;
+export function nodeMaker(): NodeMaker {
+  const made = new Map<string, Node>();
+  const ids = new Map<Node, number>();
+  const id = (node: Node): number => ids.get(node) ?? -1;
+  const once = (key: string, make: () => Node): Node => {
+    const known = made.get(key);
+    if (known !== undefined) return known;
+    const node = make();
+    made.set(key, node);
+    ids.set(node, ids.size);
+    return node;
+  };
+  return {
+    ret: (value) => once(`ret ${value >>> 0}`, () => ({ ret: value >>> 0 })),
+    load: (offset, next) => ("ret" in next ? next : once(`load ${offset} ${id(next)}`, () => ({ load: offset, next }))),
+    and: (mask, next) => once(`and ${mask} ${id(next)}`, () => ({ and: mask, next })),
+    test: (compare, k, yes, no) =>
+      yes === no ? yes : once(`${compare} ${k} ${id(yes)} ${id(no)}`, () => ({ test: compare, k, yes, no })),
+  };
 }
 
 // linux/bpf_common.h
@@ -48,7 +67,7 @@ const JA = 0x05;
 const RET_K = 0x06;
 const JUMPS = { eq: 0x15, gt: 0x25, ge: 0x35 } as const;
 
-const MAX_INSTRUCTIONS = 4096; // BPF_MAXINSNS
+export const MAX_INSTRUCTIONS = 4096; // BPF_MAXINSNS
 // A conditional jump has 8 bits; two are kept for what may still come between.
 const MAX_JUMP = 253;
 

@@ -1,83 +1,103 @@
 /**
- * An OCI seccomp filter as a classic BPF program (struct sock_filter[], seccomp(2)). For each architecture the numbers
- * become ranges with the same answer and the ranges a balanced tree of comparisons: some eight steps for any call. Only
- * loads, comparisons, AND and RET are used: then the kernel finds out by itself which calls are always allowed and does
- * not run the filter for those at all (kernel 5.11, seccomp_is_const_allow).
+ * A filter as a classic BPF program (struct sock_filter[], seccomp(2)). For each architecture the numbers become ranges
+ * with the same answer and the ranges a balanced tree of comparisons: some eight steps for any call. What is decided by
+ * one argument becomes ranges of its values in the same way. Only loads, comparisons, AND and RET are used: then the kernel
+ * finds out by itself which calls are always allowed and does not run the filter for those at all (kernel 5.11,
+ * seccomp_is_const_allow).
  */
 import { CtrError } from "../../errors/error.ts";
-import type { Seccomp, SeccompAction, SeccompArg, SeccompSyscall } from "../../spec/runtime.ts";
-import { assemble, type Node, ret, type Test } from "./assemble.ts";
-import { ABIS, type Abi, NATIVE_ABI, type Native, X32_BIT } from "./numbers.ts";
+import type { Seccomp } from "../../spec/runtime.ts";
+import { assemble, MAX_INSTRUCTIONS, type Node, type NodeMaker, nodeMaker } from "./assemble.ts";
+import {
+  type Answer,
+  type Case,
+  type Comparison,
+  type Decision,
+  decisionsOf,
+  firstNumber,
+  holds,
+  MISSING,
+  RET_KILL_PROCESS,
+  unnamedAnswer,
+} from "./decisions.ts";
+import { ABIS, type Abi, ARM_PRIVATE, NATIVE_ABI, type Native, X32_BIT } from "./numbers.ts";
 
 // linux/seccomp.h, struct seccomp_data
 const NR = 0;
 const ARCH = 4;
 const ARGS = 16;
 
-const ENOSYS = 38;
-const EPERM = 1;
-const RET_KILL_PROCESS = 0x80000000;
-const RET_ERRNO = 0x00050000;
-const MISSING = ret(RET_ERRNO | ENOSYS);
-const MAX_NUMBER = 2 ** 32 - 1;
-
 /** From `from` up to the next range. */
-interface Range {
-  readonly from: number;
+interface Range<From> {
+  readonly from: From;
   readonly node: Node;
+}
+
+// runtime-spec config-linux.md#seccomp
+const ARCHITECTURES = new Set(
+  `X86 X86_64 X32 ARM AARCH64 MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC
+  PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB`
+    .split(/\s+/)
+    .map((name) => `SCMP_ARCH_${name}`),
+);
+
+/**
+ * The architectures whose calls a filter answers; a call of any other kills the process. Throws `invalid` for a name that
+ * is none.
+ */
+export function abisOf(seccomp: Seccomp, native: Native): readonly Abi[] {
+  const unknown = seccomp.architectures?.find((name) => !ARCHITECTURES.has(name));
+  if (unknown !== undefined) throw new CtrError("invalid", `seccomp: unknown architecture ${JSON.stringify(unknown)}`);
+  const wanted = new Set<string>([NATIVE_ABI[native], ...(seccomp.architectures ?? [])]);
+  return ABIS.filter(({ name }) => wanted.has(name));
 }
 
 /** Throws `invalid` or `unsupported` for what cannot be enforced: a filter is never weaker than what was asked for. */
 export function compileSeccomp(seccomp: Seccomp, native: Native): Uint8Array {
-  const wanted = new Set<string>([NATIVE_ABI[native], ...(seccomp.architectures ?? [])]);
-  const abis = ABIS.filter(({ name }) => wanted.has(name));
+  const abis = abisOf(seccomp, native);
+  const make = nodeMaker();
   // Numbers of an architecture we have no table for mean nothing to us.
-  let program: Node = ret(RET_KILL_PROCESS);
+  let program = make.ret(RET_KILL_PROCESS);
   for (const auditArch of [...new Set(abis.map((abi) => abi.auditArch))].reverse()) {
     const own = abis.filter((abi) => abi.auditArch === auditArch);
-    const numbers = tree([...own.flatMap((abi) => abiRanges(seccomp, abi)), ...tail(own)]);
-    program = test("eq", auditArch, { load: NR, next: numbers }, program);
+    const ranges = [...own.flatMap((abi) => abiRanges(seccomp, abi, make)), ...tail(own, make)];
+    const numbers = tree(ranges, (from) => from, make);
+    program = make.test("eq", auditArch, make.load(NR, numbers), program);
   }
-  return assemble({ load: ARCH, next: program });
+  return assemble(make.load(ARCH, program));
 }
 
 /** On x86-64 without x32 its numbers still arrive under x86-64's name. */
-function tail(abis: readonly Abi[]): readonly Range[] {
+function tail(abis: readonly Abi[], make: NodeMaker): readonly Range<number>[] {
   const isX64Only = abis.length === 1 && abis[0]?.name === "SCMP_ARCH_X86_64";
-  return isX64Only ? [{ from: X32_BIT, node: MISSING }] : [];
+  return isX64Only ? [{ from: X32_BIT, node: make.ret(MISSING) }] : [];
 }
 
 /** The answers to all numbers of one ABI, in ascending order. */
-function abiRanges(seccomp: Seccomp, abi: Abi): Range[] {
-  const numbers = abi.numbers();
-  const rules = new Map<number, SeccompSyscall[]>();
-  for (const rule of seccomp.syscalls ?? []) {
-    for (const name of rule.names) {
-      // A name that this architecture does not have needs no rule; libseccomp passes over it too.
-      const number = numbers.get(name);
-      if (number === undefined) continue;
-      const list = rules.get(number);
-      if (list === undefined) rules.set(number, [rule]);
-      else list.push(rule);
-    }
-  }
-  const otherwise = answer(seccomp.defaultAction, seccomp.defaultErrnoRet);
-  const known = [...rules.keys()].sort((a, b) => a - b);
-  const ranges: Range[] = [];
-  let next = abi.name === "SCMP_ARCH_X32" ? X32_BIT : 0;
-  for (const number of known) {
-    if (number > next) ranges.push({ from: next, node: otherwise });
-    ranges.push({ from: number, node: rulesNode(rules.get(number) ?? [], otherwise) });
-    next = number + 1;
-  }
-  // What is newer than the profile is missing rather than forbidden, so that programs fall back to older calls.
-  const isAllowing = seccomp.defaultAction === "SCMP_ACT_ALLOW" || seccomp.defaultAction === "SCMP_ACT_LOG";
-  ranges.push({ from: next, node: known.length === 0 || isAllowing ? otherwise : MISSING });
+function abiRanges(seccomp: Seccomp, abi: Abi, make: NodeMaker): readonly Range<number>[] {
+  const decisions = decisionsOf(seccomp, abi);
+  const first = firstNumber(abi);
+  // What no rule names changes its answer only here.
+  const borders = [first, (decisions.lastKnown ?? first) + 1];
+  if (abi.name === "SCMP_ARCH_ARM") borders.push(ARM_PRIVATE + 1, ARM_PRIVATE + 7);
+  const starts = new Set([...borders, ...[...decisions.calls.keys()].flatMap((number) => [number, number + 1])]);
+  const decided = new Map<Decision, Node>();
+  const nodeOf = (decision: Decision): Node => {
+    const node = decided.get(decision) ?? decisionNode(decision, abi.isNarrow, make);
+    decided.set(decision, node);
+    return node;
+  };
+  const ranges = [...starts]
+    .sort((a, b) => a - b)
+    .map((from): Range<number> => {
+      const decision = decisions.calls.get(from);
+      return { from, node: decision === undefined ? make.ret(unnamedAnswer(decisions, abi, from)) : nodeOf(decision) };
+    });
   return merged(ranges);
 }
 
-function merged(ranges: readonly Range[]): Range[] {
-  const result: Range[] = [];
+function merged<From>(ranges: readonly Range<From>[]): Range<From>[] {
+  const result: Range<From>[] = [];
   for (const range of ranges) {
     if (result.at(-1)?.node !== range.node) result.push(range);
   }
@@ -85,145 +105,171 @@ function merged(ranges: readonly Range[]): Range[] {
 }
 
 /** A balanced tree over ascending ranges, the first of which begins at the least value there is. */
-function tree(ranges: readonly Range[]): Node {
+function tree<From>(ranges: readonly Range<From>[], word: (from: From) => number, make: NodeMaker): Node {
   const middle = ranges.length >> 1;
   const range = ranges[middle];
   if (range === undefined) throw new CtrError("internal", "a seccomp tree without a range");
   if (ranges.length === 1) return range.node;
-  return test("ge", range.from, tree(ranges.slice(middle)), tree(ranges.slice(0, middle)));
+  const [low, high] = [tree(ranges.slice(0, middle), word, make), tree(ranges.slice(middle), word, make)];
+  return make.test("ge", word(range.from), high, low);
 }
 
-/** An answer for calls whose arguments compare so. */
-interface Conditional {
-  readonly args: readonly SeccompArg[];
-  readonly node: Node;
-}
-
-/** The answer to one call: the rules with conditions in their order, then the one without, then the default. */
-function rulesNode(rules: readonly SeccompSyscall[], otherwise: Node): Node {
-  const plain = rules.find((rule) => (rule.args?.length ?? 0) === 0);
-  const final = plain === undefined ? otherwise : answer(plain.action, plain.errnoRet);
-  const conditional = rules
-    .filter((rule) => (rule.args?.length ?? 0) > 0)
-    .flatMap((rule) =>
-      alternatives(rule.args ?? []).map((args) => ({ args, node: answer(rule.action, rule.errnoRet) })),
-    )
-    .filter(({ node }) => plain === undefined || node !== final);
-  const values = valueSet(conditional, final);
-  if (values !== undefined) return values;
+/** The cases in their order, then what is said otherwise. */
+function decisionNode({ cases, otherwise }: Decision, isNarrow: boolean, make: NodeMaker): Node {
+  const last = make.ret(otherwise);
+  if (cases.length === 0) return last;
+  const index = cases[0]?.when[0]?.index ?? 0;
+  const isOneArgument = cases.every(({ when }) => {
+    const [only] = when;
+    return when.length === 1 && only?.index === index && only.op !== "SCMP_CMP_MASKED_EQ";
+  });
+  const comparisons = cases.reduce((sum, { when }) => sum + when.length, 0);
+  // Each is two instructions at least.
+  if (comparisons * 2 > MAX_INSTRUCTIONS) throw tooLarge(`${comparisons} comparisons for one call`);
+  if (isOneArgument) return valuesNode(index, cases, otherwise, isNarrow, make);
   // From the last to the first: each leads to the one after it where it does not hold.
-  return conditional.reduceRight((rest, { args, node }) => conditionNode(args, node, rest), final);
+  return cases.reduceRight((rest: Node, one) => caseNode(one, rest, isNarrow, make), last);
 }
 
-/** Two conditions on one argument are alternatives, as runc has it; on different arguments all must hold. */
-function alternatives(args: readonly SeccompArg[]): readonly (readonly SeccompArg[])[] {
-  const isRepeated = new Set(args.map(({ index }) => index)).size < args.length;
-  return isRepeated ? args.map((arg) => [arg]) : [args];
+function tooLarge(what: string): CtrError {
+  return new CtrError("invalid", `the seccomp profile is too large: ${what}`);
 }
 
-/** Many values of one argument with one answer (socket, personality) are a tree as well; undefined if it is not that. */
-function valueSet(rules: readonly Conditional[], final: Node): Node | undefined {
-  const [first] = rules;
-  const index = first?.args[0]?.index;
-  if (first === undefined || index === undefined || rules.length < 2) return undefined;
-  const values = new Set<number>();
-  for (const { args, node } of rules) {
-    const [arg] = args;
-    const isOne = arg !== undefined && args.length === 1 && arg.op === "SCMP_CMP_EQ" && arg.index === index;
-    if (!isOne || arg.value > MAX_NUMBER || node !== first.node) return undefined;
-    values.add(arg.value);
+const TWO_64 = 2n ** 64n;
+const LOW_ONES = 0xffffffffn;
+
+/** What one argument decides alone: its values become ranges with one answer each, and the ranges a tree. */
+function valuesNode(
+  index: number,
+  cases: readonly Case[],
+  otherwise: Answer,
+  isNarrow: boolean,
+  make: NodeMaker,
+): Node {
+  const end = isNarrow ? LOW_ONES + 1n : TWO_64;
+  const comparisons = cases.flatMap(({ when: [comparison], answer }) =>
+    comparison === undefined ? [] : [{ comparison, answer }],
+  );
+  const borders = new Set([0n, ...comparisons.flatMap(({ comparison: { value } }) => [value, value + 1n])]);
+  const starts = [...borders].filter((from) => from < end).sort((a, b) => (a < b ? -1 : 1));
+  const ranges = merged(
+    starts.map((from) => ({
+      from,
+      node: make.ret(comparisons.find(({ comparison }) => holds(comparison, from))?.answer ?? otherwise),
+    })),
+  );
+  const lows = (within: readonly Range<bigint>[]): Node =>
+    within.length === 1 && within[0] !== undefined
+      ? within[0].node
+      : make.load(
+          lowOffset(index),
+          tree(within, (from) => Number(from & LOW_ONES), make),
+        );
+  if (isNarrow) return lows(ranges);
+  return highs(ranges, lows, index, make);
+}
+
+/** The upper half first: where it alone decides there is nothing below. */
+function highs(
+  ranges: readonly Range<bigint>[],
+  lows: (within: readonly Range<bigint>[]) => Node,
+  index: number,
+  make: NodeMaker,
+): Node {
+  const words = new Set([0n]);
+  for (const { from } of ranges) {
+    words.add(from >> 32n);
+    // What the last range in a word answers goes on into the next.
+    if ((from & LOW_ONES) !== 0n && from >> 32n < LOW_ONES) words.add((from >> 32n) + 1n);
   }
-  const ranges: Range[] = [];
-  let next = 0;
-  for (const value of [...values].sort((a, b) => a - b)) {
-    if (value > next) ranges.push({ from: next, node: final });
-    ranges.push({ from: value, node: first.node });
-    next = value + 1;
-  }
-  if (next <= MAX_NUMBER) ranges.push({ from: next, node: final });
-  const low = { load: lowOffset(index), next: tree(merged(ranges)) };
-  return { load: highOffset(index), next: test("eq", 0, low, final) };
+  const byWord = [...words]
+    .sort((a, b) => (a < b ? -1 : 1))
+    .map((word): Range<bigint> => {
+      const start = word << 32n;
+      const inside = ranges.filter(({ from }) => from > start && from >> 32n === word);
+      const before = ranges.findLast(({ from }) => from <= start);
+      return { from: word, node: lows([...(before === undefined ? [] : [{ ...before, from: start }]), ...inside]) };
+    });
+  const found = merged(byWord);
+  const [only] = found;
+  if (found.length === 1 && only !== undefined) return only.node;
+  return make.load(highOffset(index), tree(found, Number, make));
 }
 
 /** `then` if all comparisons hold, otherwise `otherwise`. */
-function conditionNode(args: readonly SeccompArg[], then: Node, otherwise: Node): Node {
-  return args.reduceRight((holds, arg) => comparison(arg, holds, otherwise), then);
+function caseNode({ when, answer }: Case, otherwise: Node, isNarrow: boolean, make: NodeMaker): Node {
+  const then = make.ret(answer);
+  return when.reduceRight(
+    (holding: Node, comparison) =>
+      isNarrow
+        ? narrowComparison(comparison, holding, otherwise, make)
+        : wideComparison(comparison, holding, otherwise, make),
+    then,
+  );
+}
+
+/** A comparison of the lower 32 bits with a value that may have more. */
+function narrowComparison({ index, op, value, mask }: Comparison, yes: Node, no: Node, make: NodeMaker): Node {
+  // Above what 32 bits can be, and so the same for every argument.
+  if (value > LOW_ONES) return holds({ index, op, value, mask }, 0n) ? yes : no;
+  return make.load(lowOffset(index), wordComparison(op, Number(value), Number(mask & LOW_ONES), yes, no, make));
+}
+
+function wordComparison(op: Comparison["op"], value: number, mask: number, yes: Node, no: Node, make: NodeMaker): Node {
+  switch (op) {
+    case "SCMP_CMP_EQ":
+      return make.test("eq", value, yes, no);
+    case "SCMP_CMP_NE":
+      return make.test("eq", value, no, yes);
+    case "SCMP_CMP_GT":
+      return make.test("gt", value, yes, no);
+    case "SCMP_CMP_GE":
+      return make.test("ge", value, yes, no);
+    case "SCMP_CMP_LT":
+      return make.test("ge", value, no, yes);
+    case "SCMP_CMP_LE":
+      return make.test("gt", value, no, yes);
+    case "SCMP_CMP_MASKED_EQ":
+      return make.and(mask, make.test("eq", value, yes, no));
+    default:
+      return op satisfies never;
+  }
 }
 
 /** A 64-bit comparison of an argument in its two halves; the upper half decides unless it is equal. */
-function comparison({ index, op, value, valueTwo = 0 }: SeccompArg, holds: Node, fails: Node): Node {
-  const [valueHigh, valueLow] = halves(value);
-  const high = (next: Node): Node => ({ load: highOffset(index), next });
-  const low = (next: Node): Node => ({ load: lowOffset(index), next });
+function wideComparison({ index, op, value, mask }: Comparison, yes: Node, no: Node, make: NodeMaker): Node {
+  const high = Number(value >> 32n);
+  const low = make.load(
+    lowOffset(index),
+    wordComparison(op, Number(value & LOW_ONES), Number(mask & LOW_ONES), yes, no, make),
+  );
+  const upper = (node: Node): Node => make.load(highOffset(index), node);
   switch (op) {
     case "SCMP_CMP_EQ":
-      return high(test("eq", valueHigh, low(test("eq", valueLow, holds, fails)), fails));
+      return upper(make.test("eq", high, low, no));
     case "SCMP_CMP_NE":
-      return high(test("eq", valueHigh, low(test("eq", valueLow, fails, holds)), holds));
+      return upper(make.test("eq", high, low, yes));
     case "SCMP_CMP_GT":
-    case "SCMP_CMP_GE": {
-      const lower = low(test(op === "SCMP_CMP_GT" ? "gt" : "ge", valueLow, holds, fails));
-      return high(test("gt", valueHigh, holds, test("eq", valueHigh, lower, fails)));
-    }
+    case "SCMP_CMP_GE":
+      return upper(make.test("gt", high, yes, make.test("eq", high, low, no)));
     case "SCMP_CMP_LT":
-    case "SCMP_CMP_LE": {
-      const lower = low(test(op === "SCMP_CMP_LE" ? "gt" : "ge", valueLow, fails, holds));
-      return high(test("gt", valueHigh, fails, test("eq", valueHigh, lower, holds)));
-    }
+    case "SCMP_CMP_LE":
+      return upper(make.test("gt", high, no, make.test("eq", high, low, yes)));
     case "SCMP_CMP_MASKED_EQ": {
-      const [leftHigh, leftLow] = halves(valueTwo);
-      const lower = low({ and: valueLow, next: test("eq", leftLow, holds, fails) });
-      return high({ and: valueHigh, next: test("eq", leftHigh, lower, fails) });
+      const highMask = Number(mask >> 32n);
+      // Most masks are of 32 bits: then the upper half is not looked at.
+      return highMask === 0 ? low : upper(make.and(highMask, make.test("eq", high, low, no)));
     }
     default:
       return op satisfies never;
   }
 }
 
-function test(compare: Test["test"], k: number, yes: Node, no: Node): Node {
-  return { test: compare, k, yes, no };
-}
-
-// Both architectures are little-endian.
+// All architectures here are little-endian.
 function lowOffset(index: number): number {
   return ARGS + 8 * index;
 }
 
 function highOffset(index: number): number {
   return lowOffset(index) + 4;
-}
-
-/** All ones arrives as 2^64, see internal/spec/runtime.ts. */
-function halves(value: number): readonly [high: number, low: number] {
-  if (value >= 2 ** 64) return [MAX_NUMBER, MAX_NUMBER];
-  return [Math.floor(value / 2 ** 32), value % 2 ** 32];
-}
-
-function answer(action: SeccompAction, errnoRet: number = EPERM): Node {
-  return ret(answerValue(action, errnoRet));
-}
-
-/** linux/seccomp.h, SECCOMP_RET_…; the errno (or the tracer's message) is in the lower half. */
-function answerValue(action: SeccompAction, errnoRet: number): number {
-  switch (action) {
-    case "SCMP_ACT_ALLOW":
-      return 0x7fff0000;
-    case "SCMP_ACT_ERRNO":
-      return RET_ERRNO | errnoRet;
-    case "SCMP_ACT_KILL_PROCESS":
-      return RET_KILL_PROCESS;
-    case "SCMP_ACT_KILL":
-    case "SCMP_ACT_KILL_THREAD":
-      return 0;
-    case "SCMP_ACT_TRAP":
-      return 0x00030000;
-    case "SCMP_ACT_LOG":
-      return 0x7ffc0000;
-    case "SCMP_ACT_TRACE":
-      return 0x7ff00000 | errnoRet;
-    case "SCMP_ACT_NOTIFY":
-      throw new CtrError("unsupported", "seccomp: SCMP_ACT_NOTIFY needs an agent, which ctr has none of yet");
-    default:
-      return action satisfies never;
-  }
 }

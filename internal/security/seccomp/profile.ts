@@ -2,23 +2,15 @@
  * The default profile, with the effect of Docker's current one (moby/profiles, seccomp): a list of what is allowed. What
  * is not in it is refused: io_uring, the kernel's keyrings, userfaultfd, new mount calls, swap, modules, kexec, ...
  */
-import type { SeccompAction, SeccompArg } from "../../spec/runtime.ts";
+import type { Seccomp, SeccompSyscall } from "../../spec/runtime.ts";
 
 /** A profile in Docker's form: OCI's, with conditions on capabilities, architecture and kernel. */
-export interface Profile {
-  readonly defaultAction: SeccompAction;
-  readonly defaultErrnoRet?: number;
-  readonly architectures?: readonly string[];
+export interface Profile extends Omit<Seccomp, "syscalls"> {
   readonly archMap?: readonly { readonly architecture: string; readonly subArchitectures?: readonly string[] }[];
-  readonly flags?: readonly string[];
   readonly syscalls: readonly ProfileRule[];
 }
 
-export interface ProfileRule {
-  readonly names: readonly string[];
-  readonly action: SeccompAction;
-  readonly errnoRet?: number;
-  readonly args?: readonly SeccompArg[];
+export interface ProfileRule extends SeccompSyscall {
   /** The rule counts only if all of this is so. */
   readonly includes?: RuleFilter;
   /** The rule does not count if any of this is so. */

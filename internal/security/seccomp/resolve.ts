@@ -1,5 +1,4 @@
 /** A profile in Docker's form, for one container: conditions are decided, and an OCI filter is left. */
-import { CtrError } from "../../errors/error.ts";
 import type { Seccomp } from "../../spec/runtime.ts";
 import { NATIVE_ABI, type Native } from "./numbers.ts";
 import type { Profile, RuleFilter } from "./profile.ts";
@@ -15,26 +14,32 @@ export interface ProfileContext {
 
 const GO_ARCH: { readonly [arch in Native]: string } = { x64: "amd64", arm64: "arm64" };
 
-/** The OCI filter of a profile. Throws `invalid` for a profile that contradicts itself. */
+/** The OCI filter of a profile: its rules that count for this container. */
 export function resolveProfile(profile: Profile, context: ProfileContext): Seccomp {
-  if ((profile.architectures?.length ?? 0) > 0 && (profile.archMap?.length ?? 0) > 0) {
-    throw new CtrError("invalid", "the seccomp profile has both architectures and archMap");
-  }
+  return filterOf(profile, countingRules(profile, context), context);
+}
+
+/** The places in `syscalls` of the rules that count, so that an explanation can name them as the file has them. */
+export function countingRules(profile: Profile, context: ProfileContext): readonly number[] {
+  return [...profile.syscalls.keys()].filter((at) => {
+    const { includes, excludes } = profile.syscalls[at] ?? {};
+    return isIncluded(includes, context) && !isExcluded(excludes, context);
+  });
+}
+
+function filterOf(profile: Profile, counting: readonly number[], context: ProfileContext): Seccomp {
+  const { archMap: _, syscalls, ...rest } = profile;
   const row = profile.archMap?.find(({ architecture }) => architecture === NATIVE_ABI[context.native]);
   const architectures = row === undefined ? profile.architectures : [row.architecture, ...(row.subArchitectures ?? [])];
   return {
-    defaultAction: profile.defaultAction,
-    ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
+    ...rest,
     ...(architectures === undefined ? {} : { architectures }),
-    ...(profile.flags === undefined ? {} : { flags: profile.flags }),
-    syscalls: profile.syscalls
-      .filter(({ includes, excludes }) => isIncluded(includes, context) && !isExcluded(excludes, context))
-      .map(({ names, action, errnoRet, args }) => ({
-        names,
-        action,
-        ...(errnoRet === undefined ? {} : { errnoRet }),
-        ...(args === undefined ? {} : { args }),
-      })),
+    syscalls: counting.flatMap((at) => {
+      const rule = syscalls[at];
+      if (rule === undefined) return [];
+      const { includes: _includes, excludes: _excludes, ...plain } = rule;
+      return [plain];
+    }),
   };
 }
 
