@@ -30,6 +30,11 @@ export async function createPulling(
   options: Omit<CreateOptions, "platform" | "onImageMissing">,
 ): Promise<Created> {
   const wanted = { ...options, platform: flags.platform };
+  const { SecurityOpt } = options.flags.hostConfig;
+  if (SecurityOpt?.some((option) => option.startsWith("seccomp={")) === true) {
+    const { checkSeccomp } = await import("../../internal/container/check-seccomp.ts");
+    await checkSeccomp(options.flags.hostConfig);
+  }
   const pull = async () => {
     const { pullForContainer } = await import("./pull-for-container.ts");
     await pullForContainer(engine, options.image, flags);

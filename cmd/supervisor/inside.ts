@@ -38,7 +38,7 @@ export async function startInside(
   const groupAdd = record.hostConfig.GroupAdd ?? [];
   const user = userInContainer(root.number, request.user ?? record.config.User, groupAdd);
   // The container's own, whatever more this program may do (`exec --privileged`), as with Docker.
-  const filter = await supervision.seccomp(containerCapabilities(record));
+  const filter = await supervision.seccomp(containerCapabilities(record.hostConfig));
   const { streams, ends } = request.terminal ? openProgramTerminal(root.number, size) : makePipes(hasInput);
   const spawned = await startIn(supervision, pid, streams, ends, () =>
     join(pidfd, cgroup, process, user, filter, ends.fds),

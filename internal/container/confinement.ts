@@ -53,9 +53,13 @@ export function hasDefaultFilter({ hostConfig }: ContainerRecord): boolean {
   return (hostConfig.CapAdd ?? []).length === 0 && !hostConfig.Privileged && seccompOf(hostConfig) === DEFAULT_SECCOMP;
 }
 
-/** The last word counts. A profile of the user's is applied to privileged containers too (moby daemon/seccomp_linux.go). */
-function seccompOf({ Privileged, SecurityOpt }: HostConfig): { readonly [name: string]: string } {
+/**
+ * The last word counts. What the user asks for is applied to privileged containers too (moby daemon/seccomp_linux.go);
+ * `builtin` as well, which Docker cannot.
+ */
+export function seccompOf({ Privileged, SecurityOpt }: HostConfig): { readonly [name: string]: string } {
   const profile = SecurityOpt?.findLast((option) => option.startsWith("seccomp="))?.slice("seccomp=".length);
   if (profile?.startsWith("{") === true) return profileSeccomp(profile);
+  if (profile === "builtin") return DEFAULT_SECCOMP;
   return Privileged || profile === "unconfined" ? {} : DEFAULT_SECCOMP;
 }

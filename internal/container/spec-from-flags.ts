@@ -440,12 +440,12 @@ function labelOption(option: string): string {
   return given;
 }
 
-/** The profile in a file as HostConfig keeps it, on one line. What it says is looked at when its filter is made. */
+/** The profile in a file as HostConfig keeps it, on one line, every digit as it was. What it says is looked at later. */
 function readSeccompProfile(path: string): string {
-  const text = readNamedFile(path, `opening seccomp profile (${path}) failed`);
+  const text = new TextDecoder().decode(readNamedFile(path, `opening seccomp profile (${path}) failed`));
   let profile: unknown;
   try {
-    profile = JSON.parse(new TextDecoder().decode(text));
+    profile = JSON.parse(text);
   } catch (error) {
     throw new OptionError(
       `compacting json for seccomp profile (${path}) failed: ${error instanceof Error ? error.message : error}`,
@@ -454,7 +454,7 @@ function readSeccompProfile(path: string): string {
   if (typeof profile !== "object" || profile === null || Array.isArray(profile)) {
     throw new OptionError(`seccomp profile (${path}): not a JSON object`);
   }
-  return JSON.stringify(profile);
+  return text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$1");
 }
 
 function isKnown(key: string, value: string | undefined): boolean {

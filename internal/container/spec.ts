@@ -163,7 +163,7 @@ function mainProcess(
     env: environment(record, hostname, config.Tty, links),
     cwd: config.WorkingDir === "" ? "/" : config.WorkingDir,
     user: userOf(record, config.User),
-    capabilities: containerCapabilities(record),
+    capabilities: containerCapabilities(record.hostConfig),
   };
 }
 
@@ -242,8 +242,8 @@ function availableCapabilities(names: readonly string[]): readonly string[] {
 }
 
 /** Those that a container's own program may have. */
-export function containerCapabilities(record: ContainerRecord): Capabilities {
-  return capabilitySets(capabilities(record.hostConfig));
+export function containerCapabilities(hostConfig: HostConfig): Capabilities {
+  return capabilitySets(capabilities(hostConfig));
 }
 
 /** Inheritable and ambient stay empty. */
