@@ -183,6 +183,13 @@ const volume: Group = {
   }),
 };
 
+const seccomp: Group = {
+  description: "Look into seccomp profiles",
+  commands: table({
+    explain: { load: () => import("./commands/seccomp/explain.ts"), isForEverybody: true },
+  }),
+};
+
 const system: Group = {
   description: "Manage the engine",
   commands: table({
@@ -233,6 +240,7 @@ export const COMMANDS: Table = table({
   run,
   save,
   search,
+  seccomp,
   start,
   stats,
   stop,

@@ -126,6 +126,14 @@ const EXAMPLES: { readonly [command: string]: readonly Example[] } = {
     ["Images into an archive", "ctr save -o images.tar nginx:1.29 debian"],
     ["To another machine", "ctr save app:1 | ssh other ctr load"],
   ],
+  "seccomp explain": [
+    ["What a container's program may do with a call, and why", "ctr seccomp explain clone"],
+    [
+      "With these arguments, in a container with more capabilities",
+      "ctr seccomp explain --cap-add SYS_ADMIN socket 40",
+    ],
+    ["By a profile of one's own, for 32-bit programs", "ctr seccomp explain --profile web.json --arch x86 socket"],
+  ],
   search: [["On Docker Hub", "ctr search -f is-official=true nginx"]],
   start: [
     ["A stopped container", "ctr start web"],

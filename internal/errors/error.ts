@@ -90,6 +90,11 @@ export function errnoText(errno: number): string {
   return ERRNO_TEXT[errno]?.[1] ?? `error ${errno}`;
 }
 
+/** Its name: `ENOENT`. */
+export function errnoName(errno: number): string {
+  return ERRNO_TEXT[errno]?.[0] ?? `error ${errno}`;
+}
+
 // errno(3), the numbers of asm-generic/errno-base.h and errno.h: the same on x86-64 and arm64.
 export const EPERM = 1;
 export const ENOENT = 2;

@@ -89,12 +89,18 @@ export async function operandsOf(
   const verb = path.at(-1) ?? "";
   const whole = [...path.slice(0, -1), ALIASES[verb] ?? verb].join(" ");
   if (whole === "cp" || whole === "container cp") return copied(given, typed, names);
+  if (whole === "seccomp explain") return given.length > 0 ? NOTHING : { words: await systemCalls() };
   const operands = OPERANDS[whole] ?? (path[0] === "container" || path[0] === "image" ? OPERANDS[verb] : undefined);
   if (operands === undefined) return NOTHING;
   if ("each" in operands) return { words: operands.each(names).filter((name) => !given.includes(name)) };
   const operand = operands[given.length];
   if (operand === undefined) return NOTHING;
   return operand === files ? FILES : { words: operand(names) };
+}
+
+async function systemCalls(): Promise<readonly string[]> {
+  const { ABIS } = await import("../../../internal/security/seccomp/numbers.ts");
+  return [...new Set(ABIS.flatMap((abi) => [...abi.numbers().keys()]))].sort();
 }
 
 /** `cp`: a path of the machine, or a container and a colon. */

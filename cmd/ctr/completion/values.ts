@@ -113,6 +113,10 @@ export async function valuesOf(path: readonly string[], flag: string, typed: str
     case "signal":
     case "stop-signal":
       return { words: await signals() };
+    case "arch":
+      return { words: (await import("../../../internal/security/seccomp/explain.ts")).ARCHITECTURE_WORDS };
+    case "profile":
+      return { words: ["builtin", "unconfined"], mayBeFile: true };
     case "cap-add":
     case "cap-drop":
       return { words: ["ALL", ...(await import("../../../internal/security/capabilities.ts")).CAPABILITIES] };

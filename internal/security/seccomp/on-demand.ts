@@ -5,7 +5,7 @@ import { readText } from "../../sys/file.ts";
 import { compileSeccomp } from "./compile.ts";
 import type { Native } from "./numbers.ts";
 import { parseProfile } from "./parse-profile.ts";
-import { defaultProfile } from "./profile.ts";
+import { defaultProfile, type Profile } from "./profile.ts";
 import { type ProfileContext, resolveProfile } from "./resolve.ts";
 
 /** The default filter as OCI has it. */
@@ -21,6 +21,12 @@ export function profileSeccomp(text: string, bounding: readonly string[]): Secco
 /** The program of a filter. Throws `invalid` or `unsupported` for what cannot be enforced. */
 export function compileHere(seccomp: Seccomp): Uint8Array {
   return compileSeccomp(seccomp, native());
+}
+
+/** A profile by its name: a file, `builtin`, or `unconfined`, which is none. Throws for a file that is no profile. */
+export function readProfile(name: string): Profile | undefined {
+  if (name === "unconfined") return undefined;
+  return name === "builtin" ? defaultProfile() : parseProfile(readText(name));
 }
 
 /** A container with these capabilities on this machine. */
