@@ -48,7 +48,7 @@ export const REFUSED_CALLS: { readonly [role in FilteredRole]: readonly string[]
 /** 32-bit programs too: what a supervisor starts may be one. */
 const ARCHITECTURES = {
   x64: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-  arm64: ["SCMP_ARCH_AARCH64"],
+  arm64: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
 } as const;
 
 /** Everything but these calls is allowed. */
