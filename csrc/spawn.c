@@ -25,6 +25,13 @@ struct ctr_process {
   int64_t exec_fd;  /* >= 0: run this instead of the candidates */
   int64_t controlling_terminal; /* make descriptor 0 the session's terminal */
   uint64_t apparmor, selinux; /* char *: what execve is to change the security label to, 0 for nothing */
+  uint64_t rlimits; /* struct limit[rlimit_count] */
+  int64_t rlimit_count;
+};
+
+struct limit {
+  int64_t resource;
+  uint64_t soft, hard; /* struct rlimit64 */
 };
 
 struct ctr_spawn {
@@ -51,7 +58,7 @@ struct ctr_spawn {
 #define FIRST_PIDFD (-2)
 
 /* The steps a failure is told by; internal/sys/spawn.ts has their names in this order. */
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX };
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS };
 
 struct failure {
   int64_t step, error;
@@ -159,6 +166,10 @@ static int exec_process(const struct ctr_process *process, struct failure *failu
   if (process->controlling_terminal && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) < 0)
     return fail(failure, STEP_TERMINAL);
 
+  const struct limit *limits = pointer(process->rlimits);
+  for (int64_t i = 0; i < process->rlimit_count; i++)
+    if (syscall(SYS_prlimit64, 0, (int)limits[i].resource, &limits[i].soft, NULL) < 0)
+      return fail(failure, STEP_RLIMITS);
   for (int capability = 0; capability <= 63; capability++) {
     if (process->bounding >> capability & 1)
       continue;

@@ -2,7 +2,7 @@
  * `ctr init`: PID 1 of a container until it becomes the user's program. It executes a runtime-spec and knows nothing
  * else. A column of named steps; the step's name is the one that appears in the error.
  */
-import { CtrError, EINVAL, EPERM, EROFS, isErrno, SyscallError } from "../../internal/errors/error.ts";
+import { CtrError, EPERM, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import { INIT_LISTENER_FD, OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
@@ -19,13 +19,19 @@ import {
 } from "../../internal/rootfs/mounts.ts";
 import { openProcfs, writeOwnProcFile, writeSysctl } from "../../internal/rootfs/procfs.ts";
 import { makeDirectoryInRoot } from "../../internal/rootfs/resolve.ts";
+import { giveStreams } from "../../internal/rootfs/standard-streams.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
-import { applyLabels, type Identity, processImage, programFailure } from "../../internal/security/process-image.ts";
+import {
+  applyLabels,
+  type Identity,
+  processImage,
+  programFailure,
+  resourceLimits,
+} from "../../internal/security/process-image.ts";
 import { seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
 import { dup3, type Fd } from "../../internal/sys/fd.ts";
-import { fchown, fstat, S_IFCHR, S_IFMT } from "../../internal/sys/file.ts";
 import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
@@ -33,8 +39,6 @@ import {
   PR_SET_DUMPABLE,
   prctl,
   prlimit,
-  RLIM_INFINITY,
-  RLIMITS,
   setdomainname,
   sethostname,
   umask,
@@ -72,7 +76,6 @@ async function main(): Promise<void> {
   const { spec } = run("create", () => expect("create"));
   run("oom score", () => setOomScore(spec));
   run("security labels", () => applyLabels(spec.process));
-  run("rlimits", () => setRlimits(spec));
   run("bind sources", () => prepared.openSources(spec.mounts ?? []));
   run("mount namespace", () => isolateMounts(spec.linux?.rootfsPropagation));
   const mounts = withMountLabel(spec.mounts ?? [], spec.linux?.mountLabel);
@@ -93,12 +96,25 @@ async function main(): Promise<void> {
   const { interface: first, others = [] } = run("network", () => expect("network"));
   run("network", () => setUpNetwork(spec, first === undefined ? [] : [first, ...others]));
   const image = await run("process", () => imageOf(spec, user));
-  run("standard streams", () => ownStandardStreams(user));
+  run("standard streams", () => giveStreams([0, 1, 2], user.uid));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
   const { type, preserved = 0 } = run("start", () => expect("start", "hold"));
-  if (type === "hold") run("start", hold);
+  if (type === "hold") {
+    // Told at once, as runc does it: who starts it is not always who can put it right.
+    if (image.execFd === undefined) run("program", () => findProgram(image.candidates, spec.process.cwd));
+    run("start", hold);
+  }
   if (preserved > 0) run("preserved descriptors", () => placePreserved(preserved, type === "hold"));
-  run("exec", () => execProcess({ ...image, firstClosedFd: FIRST_PRESERVED_FD + preserved }));
+  run("exec", () => execute({ ...image, firstClosedFd: FIRST_PRESERVED_FD + preserved }, spec));
+}
+
+function execute(image: ProcessImage, spec: Spec): never {
+  try {
+    return execProcess(image);
+  } catch (error) {
+    if (error instanceof SpawnError && error.step === "rlimits") explainLimits(spec);
+    throw error;
+  }
 }
 
 const FIRST_PRESERVED_FD = 3;
@@ -108,21 +124,6 @@ function placePreserved(count: number, hasListener: boolean): void {
   const from = hasListener ? INIT_LISTENER_FD + 1 : INIT_LISTENER_FD;
   moveControl(from + count);
   for (let at = 0; at < count; at++) dup3(from + at, FIRST_PRESERVED_FD + at);
-}
-
-/** Pipes and terminals of the caller's are the user's, so that /dev/stdout can be opened; as far as they can be. */
-function ownStandardStreams({ uid }: Identity): void {
-  for (const fd of [0, 1, 2]) {
-    const { mode, uid: owner, gid, rdevMajor, rdevMinor } = fstat(fd);
-    const isNull = (mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3;
-    if (isNull || owner === uid) continue;
-    try {
-      fchown(fd, uid, gid);
-    } catch (error) {
-      // Not everything has an owner that may change: a socket, a file of a read-only or foreign file system.
-      if (!isErrno(error, EINVAL, EPERM, EROFS)) throw error;
-    }
-  }
 }
 
 function mountOne(root: number, mount: Mount, prepared: PreparedMounts): void {
@@ -138,12 +139,12 @@ function setOomScore(spec: Spec): void {
   if (score !== undefined) writeOwnProcFile("oom_score_adj", `${score}`);
 }
 
-function setRlimits(spec: Spec): void {
-  for (const { type, soft, hard } of spec.process.rlimits ?? []) {
-    const resource = RLIMITS.indexOf(type.replace(/^RLIMIT_/, ""));
-    if (resource < 0) throw new CtrError("invalid", `unknown resource limit ${type}`);
+/** Which of the limits it was that the kernel refused, in words. */
+function explainLimits({ process: program }: Spec): void {
+  for (const asked of program.rlimits ?? []) {
+    const { type, soft, hard } = asked;
     try {
-      prlimit(0, resource, { soft: limit(soft), hard: limit(hard) });
+      for (const limit of resourceLimits({ ...program, rlimits: [asked] })) prlimit(0, limit.resource, limit);
     } catch (error) {
       if (!isErrno(error, EPERM)) throw error;
       const most = type === "RLIMIT_NOFILE" ? " and /proc/sys/fs/nr_open" : "";
@@ -151,10 +152,6 @@ function setRlimits(spec: Spec): void {
       throw new CtrError("denied", message, { cause: error });
     }
   }
-}
-
-function limit(value: number): bigint {
-  return value < 0 || value >= 2 ** 64 ? RLIM_INFINITY : BigInt(value);
 }
 
 /** The container's terminal becomes 0, 1 and 2; its master stays open until the supervisor has a copy. */

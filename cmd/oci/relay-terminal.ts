@@ -1,6 +1,6 @@
 /** Our terminal connected with a container's, for a `run` or `exec` in the foreground. */
-import { EIO, isErrno } from "../../internal/errors/error.ts";
-import { F_GETFL, F_SETFL, type Fd, fcntl, writeAll } from "../../internal/sys/fd.ts";
+import { EAGAIN, EIO, isErrno } from "../../internal/errors/error.ts";
+import { F_GETFL, F_SETFL, type Fd, fcntl, O_NONBLOCK, POLLOUT, poll, write } from "../../internal/sys/fd.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { getTermios, getWindowSize, isTerminal, makeRaw, setTermios } from "../../internal/sys/terminal.ts";
 
@@ -29,6 +29,8 @@ export function relayTerminal(master: Fd): Relay {
   }
   const flags = fcntl(STDIN, F_GETFL);
   undo.defer(() => fcntl(STDIN, F_SETFL, flags));
+  // Bun reads what would block only of descriptors that do not.
+  fcntl(master.number, F_SETFL, fcntl(master.number, F_GETFL) | O_NONBLOCK);
   void carryInput(master);
   const drained = carryOutput(master);
   const owned = undo.move();
@@ -37,13 +39,34 @@ export function relayTerminal(master: Fd): Relay {
 
 async function carryInput(master: Fd): Promise<void> {
   try {
-    for await (const chunk of Bun.stdin.stream()) writeAll(master.number, chunk);
+    for await (const chunk of Bun.stdin.stream()) writePatiently(master.number, chunk);
   } catch (error) {
     // Our input is gone (a closed or hung up terminal), or the program's terminal is: the program's end tells the rest.
-    if (!isErrno(error, EIO) && !(error instanceof Error)) throw error;
+    if (!isEio(error)) throw error;
   }
 }
 
 async function carryOutput(master: Fd): Promise<void> {
-  for await (const chunk of Bun.file(master.number).stream()) writeAll(STDOUT, chunk);
+  try {
+    for await (const chunk of Bun.file(master.number).stream()) writePatiently(STDOUT, chunk);
+  } catch (error) {
+    // A terminal whose last user is gone reads as EIO (pty(7)): its end of file.
+    if (!isEio(error)) throw error;
+  }
+}
+
+/** Writes all of it, also where the descriptor does not wait by itself. */
+function writePatiently(fd: number, bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0; ) {
+    try {
+      rest = rest.subarray(write(fd, rest));
+    } catch (error) {
+      if (!isErrno(error, EAGAIN)) throw error;
+      poll(fd, POLLOUT, -1);
+    }
+  }
+}
+
+function isEio(error: unknown): boolean {
+  return isErrno(error, EIO) || (error instanceof Error && "code" in error && error.code === "EIO");
 }

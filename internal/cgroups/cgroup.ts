@@ -128,6 +128,19 @@ export class Cgroup {
     return entranceOf(this.#places);
   }
 
+  /**
+   * The way in for a process that is to be further below: `path` from this cgroup, in the hierarchies with one of these
+   * controllers, or in all. Throws ENOENT where that is not.
+   */
+  entranceBelow(path: string, controllers?: readonly string[]): Entrance {
+    const below = normalPath(`/${path}`);
+    const isMeant = ({ hierarchy }: Place) =>
+      controllers === undefined || controllers.some((name) => hierarchy.controllers.includes(name));
+    return entranceOf(
+      this.#places.map((place) => (isMeant(place) ? { ...place, directory: `${place.directory}${below}` } : place)),
+    );
+  }
+
   /** Moves a process that runs already. Slower than `entrance`: up to some milliseconds for the first hierarchy. */
   addProcess(pid: number): void {
     for (const { directory } of this.#places) writeControl(directory, "cgroup.procs", pid, "move the process");

@@ -5,6 +5,7 @@
  *   <root>/<id>/           locked by whoever changes the container (flock(2) of the directory)
  *     state.json           who and where; written before anything is made, so that all of it can be found again
  *     config.json          its configuration as it was understood at `create`
+ *     seccomp.bpf          its filter, compiled for the first further program
  *     start.sock           init holds here; gone once it was started
  */
 import { CtrError, EAGAIN, EEXIST, ENOENT, isErrno } from "../errors/error.ts";
@@ -24,7 +25,18 @@ import {
   openat,
   writeAll,
 } from "../sys/fd.ts";
-import { exists, fstat, getdents64, mkdirAll, mkdirat, readText, removeTree, renameat2, S_IFDIR } from "../sys/file.ts";
+import {
+  exists,
+  fstat,
+  getdents64,
+  mkdirAll,
+  mkdirat,
+  readFile,
+  readText,
+  removeTree,
+  renameat2,
+  S_IFDIR,
+} from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
 import { isFrozen } from "./frozen.ts";
 
@@ -57,6 +69,7 @@ export type OciStatus = "creating" | "created" | "running" | "paused" | "stopped
 
 const STATE = "state.json";
 const CONFIG = "config.json";
+const FILTER = "seccomp.bpf";
 const START_SOCKET = "start.sock";
 const MAX_CONFIG_BYTES = 16 << 20;
 
@@ -97,6 +110,20 @@ export class ContainerDirectory implements Disposable {
 
   writeConfig(config: string): void {
     this.#replace(CONFIG, config);
+  }
+
+  /** The compiled filter; undefined until somebody has written it. */
+  readFilter(): Uint8Array | undefined {
+    try {
+      return readFile(FILTER, MAX_CONFIG_BYTES, this.#fd.number);
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return undefined;
+      throw error;
+    }
+  }
+
+  writeFilter(filter: Uint8Array): void {
+    this.#replace(FILTER, filter);
   }
 
   /** What the container does now. */
@@ -141,11 +168,11 @@ export class ContainerDirectory implements Disposable {
   }
 
   /** Whole or not at all for who reads it; it need not survive the machine, so nothing is synced. */
-  #replace(name: string, content: string): void {
-    const aside = `${name}.new`;
+  #replace(name: string, content: string | Uint8Array): void {
+    const aside = `${name}.${process.pid}`;
     {
       using file = openat(this.#fd.number, aside, O_WRONLY | O_CREAT | O_TRUNC, 0o600);
-      writeAll(file.number, new TextEncoder().encode(content));
+      writeAll(file.number, typeof content === "string" ? new TextEncoder().encode(content) : content);
     }
     renameat2(this.#fd.number, aside, this.#fd.number, name);
   }

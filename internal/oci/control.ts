@@ -1,8 +1,10 @@
 /** What is done to a container that was made: start, signals, pause. */
 import { openCgroup } from "../cgroups/cgroup.ts";
+import { parseSystemdPath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
 import { atStart } from "../runtime/launch.ts";
 import { startHeld, visitHeld } from "../runtime/start-held.ts";
+import type { Resources } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { unlinkat } from "../sys/file.ts";
 import { pidfdSendSignal } from "../sys/process.ts";
@@ -58,4 +60,20 @@ export function resumeContainer(root: string, id: string): void {
   const container = known(directory);
   if (directory.status(container) !== "paused") throw new CtrError("conflict", "container not paused");
   openCgroup(container.cgroup).thaw();
+}
+
+/** `update`: other limits, for a container that was not stopped. */
+export async function updateContainer(root: string, id: string, resources: Resources): Promise<void> {
+  using directory = lockContainer(root, id);
+  const container = known(directory);
+  if (directory.status(container) === "stopped") throw new CtrError("conflict", "container not running");
+  const spec = parseConfig(directory.readConfig());
+  const cgroup = openCgroup(container.cgroup);
+  const scope = parseSystemdPath(spec.linux?.cgroupsPath ?? "");
+  if (scope === undefined) {
+    cgroup.update(resources);
+    return;
+  }
+  const { limitScope } = await import("../cgroups/systemd/scope.ts");
+  limitScope(scope, cgroup, resources);
 }

@@ -9,6 +9,7 @@ import type { Fd } from "../sys/fd.ts";
 import { replaceFile } from "../sys/file.ts";
 import { processStartTime, waitChild } from "../sys/process.ts";
 import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
+import { getWindowSize } from "../sys/terminal.ts";
 import { readBundle } from "./bundle.ts";
 import { sendConsole } from "./console-socket.ts";
 import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
@@ -68,7 +69,7 @@ export async function createContainer(options: CreateOptions): Promise<void> {
 export async function runContainer(options: CreateOptions, isDetached: boolean): Promise<RunningProgram> {
   const { spec } = load(options);
   checkConsole(spec, options, isDetached);
-  const made = await make(options, spec, false);
+  const made = await make(options, ofCallersSize(spec, options), false);
   try {
     finish(made, options);
     await made.launch.start();
@@ -88,6 +89,15 @@ function load(options: CreateOptions): { readonly spec: Spec } {
   const { process: program } = spec;
   const env = [...(program.env ?? []), ...options.env];
   return { spec: { ...spec, process: { ...program, env } } };
+}
+
+/** Our terminal's size is the program's from its first instruction on, where it says nothing else. */
+function ofCallersSize(spec: Spec, { stdio: [stdin], consoleSocket }: CreateOptions): Spec {
+  const { process: program } = spec;
+  if (program.terminal !== true || program.consoleSize !== undefined || consoleSocket !== undefined) return spec;
+  const size = getWindowSize(stdin);
+  if (size === undefined) return spec;
+  return { ...spec, process: { ...program, consoleSize: { height: size.rows, width: size.columns } } };
 }
 
 /** runc's two refusals, in its words. */

@@ -23,6 +23,9 @@ export function containerRoot(pid: number): Fd {
   return open(`/proc/${pid}/root`, O_PATH | O_DIRECTORY);
 }
 
+/** What a process can be started in: a cgroup, or a place in one. */
+export type Enterable = Pick<Cgroup, "entrance">;
+
 /** Resolves `name|uid[:group|gid]` in the container's own files. */
 export function userInContainer(root: number, user: string, groupAdd: readonly string[]): ResolvedUser {
   return resolveUser(root, user, groupAdd);
@@ -34,21 +37,23 @@ export function userInContainer(root: number, user: string, groupAdd: readonly s
  */
 export function join(
   pidfd: number,
-  cgroup: Cgroup,
+  cgroup: Enterable,
   process: Process,
   user: ResolvedUser,
   seccomp: SeccompFilter | undefined,
   stdio: StandardFds,
+  preserved: readonly number[] = [],
 ): Spawned {
   using entrance = cgroup.entrance();
   const kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
   try {
-    return spawnProcess(processImage(process, user, seccomp), {
+    const image = { ...processImage(process, user, seccomp), firstClosedFd: stdio.length + preserved.length };
+    return spawnProcess(image, {
       joins: [{ fd: pidfd, kind: kinds }],
       pidNamespaceFd: pidfd,
       ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
       taskFds: entrance.taskFds,
-      fds: stdio,
+      fds: [...stdio, ...preserved],
       newSession: true,
     });
   } catch (error) {

@@ -4,7 +4,8 @@
  */
 import { CtrError, ENOENT, ENOTDIR, errnoText } from "../errors/error.ts";
 import type { Process } from "../spec/runtime.ts";
-import { type ProcessImage, SpawnError, setExecLabel } from "../sys/spawn.ts";
+import { RLIM_INFINITY, RLIMITS } from "../sys/process.ts";
+import { type ProcessImage, type ResourceLimit, SpawnError, setExecLabel } from "../sys/spawn.ts";
 import { capabilityMask } from "./capabilities.ts";
 import type { SeccompFilter } from "./seccomp.ts";
 
@@ -42,7 +43,21 @@ export function processImage(spec: Process, user: Identity, seccomp: SeccompFilt
     umask: spec.user.umask ?? 0o022,
     controllingTerminal: spec.terminal ?? false,
     ...labelOf(spec),
+    ...(spec.rlimits === undefined ? {} : { rlimits: resourceLimits(spec) }),
   };
+}
+
+/** The limits as the kernel takes them. Throws `invalid` for one that nobody knows. */
+export function resourceLimits({ rlimits = [] }: Process): readonly ResourceLimit[] {
+  return rlimits.map(({ type, soft, hard }) => {
+    const resource = RLIMITS.indexOf(type.replace(/^RLIMIT_/, ""));
+    if (resource < 0) throw new CtrError("invalid", `unknown resource limit ${type}`);
+    return { resource, soft: limit(soft), hard: limit(hard) };
+  });
+}
+
+function limit(value: number): bigint {
+  return value < 0 || value >= 2 ** 64 ? RLIM_INFINITY : BigInt(value);
 }
 
 function labelOf({ apparmorProfile = "", selinuxLabel = "" }: Process): Pick<ProcessImage, "label"> {

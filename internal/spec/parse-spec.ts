@@ -31,6 +31,16 @@ export function parseSeccomp(value: unknown): runtime.Seccomp {
   return parse(seccomp, value, "");
 }
 
+/** A `process` object alone: a further program for a container. */
+export function parseProcess(value: unknown): runtime.Process {
+  return parse(process, value, "process");
+}
+
+/** A `linux.resources` object alone: limits that are to change. */
+export function parseResources(value: unknown): runtime.Resources {
+  return parse(resources, value, "resources");
+}
+
 function noneTwice(namespaces: readonly runtime.Namespace[]): void {
   const seen = new Set<string>();
   for (const { type } of namespaces) {

@@ -29,6 +29,13 @@ export const CLONE_NEWUSER = 0x10000000;
 export const CLONE_NEWPID = 0x20000000;
 export const CLONE_NEWNET = 0x40000000;
 
+/** A limit of prlimit(2), by its number in `RLIMITS`; 2^64 - 1 is none. */
+export interface ResourceLimit {
+  readonly resource: number;
+  readonly soft: bigint;
+  readonly hard: bigint;
+}
+
 /** The user's program and everything it is confined by, ready for the kernel. */
 export interface ProcessImage {
   readonly uid: number;
@@ -54,6 +61,8 @@ export interface ProcessImage {
   readonly firstClosedFd?: number;
   /** Run this descriptor instead of the candidates. */
   readonly execFd?: number;
+  /** Set before the ids change. What an interpreter has set already need not stand here. */
+  readonly rlimits?: readonly ResourceLimit[];
   /** Make descriptor 0 the controlling terminal. */
   readonly controllingTerminal?: boolean;
   /** The security label that execve changes to. `spawnProcess` sets it; before `execProcess` it is `setExecLabel`'s. */
@@ -84,6 +93,7 @@ const STEPS = [
   "cgroup",
   "apparmor",
   "selinux",
+  "rlimits",
 ] as const;
 export type SpawnStep = (typeof STEPS)[number];
 
@@ -110,6 +120,11 @@ class Packer {
     const pointers = new BigUint64Array(list.length + 1);
     for (const [index, item] of list.entries()) pointers[index] = this.pointer(cstr(item));
     return this.pointer(new Uint8Array(pointers.buffer));
+  }
+
+  limits(list: readonly ResourceLimit[]): bigint {
+    const words = list.flatMap(({ resource, soft, hard }) => [BigInt(resource), soft, hard]);
+    return this.pointer(new Uint8Array(new BigUint64Array(words).buffer));
   }
 
   numbers(list: readonly number[]): bigint {
@@ -143,6 +158,8 @@ function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
     image.controllingTerminal === true ? 1n : 0n,
     image.label?.apparmor === undefined ? 0n : packer.pointer(cstr(apparmorWord(image.label.apparmor))),
     image.label?.selinux === undefined ? 0n : packer.pointer(cstr(image.label.selinux)),
+    packer.limits(image.rlimits ?? []),
+    BigInt(image.rlimits?.length ?? 0),
   ]);
 }
 

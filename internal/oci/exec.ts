@@ -1,0 +1,191 @@
+/** `exec`: a further program in a container. */
+import { type Cgroup, openCgroup } from "../cgroups/cgroup.ts";
+import { CtrError, withContext } from "../errors/error.ts";
+import { openTerminal } from "../rootfs/devices.ts";
+import { giveStreams } from "../rootfs/standard-streams.ts";
+import { resolveUser } from "../rootfs/users.ts";
+import { containerRoot, type Enterable, join } from "../runtime/join.ts";
+import type { StandardFds } from "../runtime/waiting-init.ts";
+import { parseProcess } from "../spec/parse-spec.ts";
+import type { Capabilities, Process, Spec } from "../spec/runtime.ts";
+import type { Fd } from "../sys/fd.ts";
+import { readText, replaceFile, writeInto } from "../sys/file.ts";
+import { setWindowSize } from "../sys/pty.ts";
+import type { Spawned } from "../sys/spawn.ts";
+import { getWindowSize } from "../sys/terminal.ts";
+import { parseConfig } from "./bundle.ts";
+import { sendConsole } from "./console-socket.ts";
+import { known, openContainer } from "./container.ts";
+import type { RunningProgram } from "./create.ts";
+import { openInit } from "./init-process.ts";
+import { seccompOf } from "./seccomp.ts";
+
+/** What changes in the container's own process, where the caller brings no process of its own. */
+export interface ProcessChanges {
+  readonly args: readonly string[];
+  readonly cwd?: string;
+  readonly env: readonly string[];
+  readonly terminal: boolean;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly additionalGids: readonly number[];
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges?: boolean;
+  readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
+}
+
+export interface ExecOptions {
+  readonly root: string;
+  readonly id: string;
+  /** A file with a process of the runtime-spec, or the changes. */
+  readonly process: string | ProcessChanges;
+  /** Asks for a terminal whatever the file says. */
+  readonly wantsTerminal: boolean;
+  readonly isDetached: boolean;
+  readonly ignoresPause: boolean;
+  readonly consoleSocket?: string;
+  readonly pidFile?: string;
+  readonly preserved: readonly number[];
+  readonly env: readonly string[];
+  readonly stdio: StandardFds;
+  /** `[controller,…:]path` below the container's cgroup. */
+  readonly cgroups: readonly string[];
+}
+
+/** Starts the program. Throws with exit status 126 or 127 when it cannot be run. */
+export async function execInContainer(options: ExecOptions): Promise<RunningProgram> {
+  using directory = openContainer(options.root, options.id);
+  const container = known(directory);
+  const status = directory.status(container);
+  using init = openInit(container);
+  if (init === undefined || status === "stopped" || container.init === undefined)
+    throw new CtrError("conflict", "cannot exec in a stopped container");
+  if (status === "paused" && !options.ignoresPause)
+    throw new CtrError("conflict", "cannot exec in a paused container (use --ignore-paused to override)");
+  const spec = parseConfig(directory.readConfig());
+  const program = processOf(options, spec);
+  if (program.args.length === 0) throw new CtrError("invalid", "process args cannot be empty");
+  checkConsole(program, options);
+  const cgroup = enterable(openCgroup(container.cgroup), options.cgroups);
+  const seccomp = await seccompOf({ ...spec, process: program }, directory);
+  using root = containerRoot(container.init.pid);
+  const { uid, gid, additionalGids = [] } = program.user;
+  const user = { uid, gid, groups: additionalGids, home: resolveUser(root.number, `${uid}:${gid}`).home };
+  using terminal = program.terminal === true ? openUserTerminal(root.number, program, options) : undefined;
+  const fds: StandardFds =
+    terminal === undefined ? options.stdio : [terminal.slave.number, terminal.slave.number, terminal.slave.number];
+  // Inherited; ours does not matter any more.
+  if (program.oomScoreAdj !== undefined) writeInto("/proc/self/oom_score_adj", `${program.oomScoreAdj}`);
+  giveStreams(fds, uid);
+  const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved));
+  if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
+  if (terminal === undefined) return spawned;
+  if (options.consoleSocket === undefined) return { ...spawned, terminal: terminal.takeMaster() };
+  sendConsole(options.consoleSocket, terminal.master.number);
+  return spawned;
+}
+
+function started(start: () => Spawned): Spawned {
+  try {
+    return start();
+  } catch (error) {
+    throw withContext("unable to start container process", error);
+  }
+}
+
+function processOf(options: ExecOptions, spec: Spec): Process {
+  const { process: asked } = options;
+  const program = typeof asked === "string" ? readProcess(asked) : changed(spec.process, asked);
+  const env = [...(program.env ?? []), ...options.env];
+  return { ...program, env, terminal: program.terminal === true || options.wantsTerminal };
+}
+
+function readProcess(path: string): Process {
+  let value: unknown;
+  try {
+    value = JSON.parse(readText(path, 16 << 20));
+  } catch (error) {
+    throw withContext(path, error);
+  }
+  return parseProcess(value);
+}
+
+function changed(own: Process, changes: ProcessChanges): Process {
+  const { args, env, terminal, cwd, noNewPrivileges, apparmorProfile, selinuxLabel } = changes;
+  const { uid = own.user.uid, gid = own.user.gid } = changes;
+  const groups = [...(own.user.additionalGids ?? []), ...changes.additionalGids];
+  return {
+    ...own,
+    args,
+    env: [...(own.env ?? []), ...env],
+    terminal,
+    user: { ...own.user, uid, gid, additionalGids: groups },
+    capabilities: having(own.capabilities ?? {}, changes.capabilities),
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(noNewPrivileges === undefined ? {} : { noNewPrivileges }),
+    ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
+    ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
+  };
+}
+
+function having(sets: Capabilities, added: readonly string[]): Capabilities {
+  if (added.length === 0) return sets;
+  const { bounding = [], effective = [], permitted = [], inheritable = [], ambient = [] } = sets;
+  return {
+    bounding: [...bounding, ...added],
+    effective: [...effective, ...added],
+    permitted: [...permitted, ...added],
+    inheritable,
+    ambient: [...ambient, ...added],
+  };
+}
+
+/** runc's two refusals, in its words. */
+function checkConsole({ terminal }: Process, { isDetached, consoleSocket }: ExecOptions): void {
+  if (isDetached && terminal === true && consoleSocket === undefined)
+    throw new CtrError("invalid", "cannot allocate tty if runc will detach without setting console socket");
+  if ((!isDetached || terminal !== true) && consoleSocket !== undefined)
+    throw new CtrError("invalid", "cannot use console socket if runc will not detach or allocate tty");
+}
+
+/** The place in the container's cgroup that the program is to be in. */
+function enterable(cgroup: Cgroup, places: readonly string[]): Enterable {
+  const [place, ...others] = places;
+  if (place === undefined) return cgroup;
+  if (others.length > 0) throw new CtrError("unsupported", "--cgroup can be given once");
+  const colon = place.indexOf(":");
+  const controllers = colon < 0 ? undefined : place.slice(0, colon).split(",");
+  return { entrance: () => cgroup.entranceBelow(place.slice(colon + 1), controllers) };
+}
+
+interface UserTerminal extends Disposable {
+  readonly master: Fd;
+  readonly slave: Fd;
+  takeMaster(): Fd;
+}
+
+/** A terminal of the container's that belongs to the program's user. */
+function openUserTerminal(root: number, { consoleSize }: Process, { stdio: [stdin] }: ExecOptions): UserTerminal {
+  using undo = new DisposableStack();
+  const { master, slave } = openTerminal(root);
+  undo.use(slave);
+  const ours = undo.adopt(master, (fd) => fd.close());
+  const own = getWindowSize(stdin);
+  if (consoleSize !== undefined) setWindowSize(master.number, consoleSize.height, consoleSize.width);
+  else if (own !== undefined) setWindowSize(master.number, own.rows, own.columns);
+  const owned = undo.move();
+  let isTaken = false;
+  return {
+    master: ours,
+    slave,
+    takeMaster: () => {
+      isTaken = true;
+      return master;
+    },
+    [Symbol.dispose]: () => {
+      if (!isTaken) owned.dispose();
+      else slave.close();
+    },
+  };
+}

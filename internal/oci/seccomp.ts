@@ -1,0 +1,28 @@
+/** The filter of a container's further programs: compiled once, as it cannot change (`config.json` is a copy). */
+import { type SeccompFilter, seccompFilter } from "../security/seccomp.ts";
+import type { Spec } from "../spec/runtime.ts";
+import type { ContainerDirectory } from "./container.ts";
+
+/** In front of the program in the file: its flags, as one number. */
+const FLAGS_BYTES = 8;
+
+/** The filter, or undefined for a container without one. */
+export async function seccompOf(
+  spec: Pick<Spec, "annotations" | "linux" | "process">,
+  directory: ContainerDirectory,
+): Promise<SeccompFilter | undefined> {
+  // A filter by annotation depends on the program's capabilities.
+  if (spec.linux?.seccomp === undefined) return await seccompFilter(spec);
+  const kept = directory.readFilter();
+  if (kept !== undefined) {
+    return { flags: Number(new Float64Array(kept.slice(0, FLAGS_BYTES).buffer)[0]), program: kept.slice(FLAGS_BYTES) };
+  }
+  const filter = await seccompFilter(spec);
+  // One with an agent is not only a program: that is found anew each time.
+  if (filter === undefined || filter.listener !== undefined) return filter;
+  const bytes = new Uint8Array(FLAGS_BYTES + filter.program.length);
+  bytes.set(new Uint8Array(new Float64Array([filter.flags]).buffer));
+  bytes.set(filter.program, FLAGS_BYTES);
+  directory.writeFilter(bytes);
+  return filter;
+}

@@ -1,0 +1,393 @@
+/** `ctr oci` as its callers use it: runc's command line, its states, its words, its exit codes. */
+import { expect } from "bun:test";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { kernelFile, processes } from "../lib/host.ts";
+import { binary } from "../lib/needs.ts";
+import { type Config, tempOciRuntime } from "../lib/oci-runtime.ts";
+import { openSession } from "../lib/terminal.ts";
+import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
+
+const runtime = tempOciRuntime();
+const { oci, ociWith, ok, bundle, state } = runtime;
+
+const sleeper = (change?: (config: Config) => void) => bundle(["sleep", "1000"], change);
+
+async function withContainer(id: string, body: () => Promise<void>, change?: (config: Config) => void): Promise<void> {
+  await ok("run", "--detach", "--bundle", sleeper(change), id);
+  await body();
+  await ok("delete", "--force", id);
+}
+
+test("a container is created, started, killed and deleted, and its state says so", async () => {
+  const directory = sleeper((config) => {
+    config["annotations"] = { "org.example": "yes" };
+  });
+  const pidFile = `${runtime.home}/pid`;
+  await ok("create", "--bundle", directory, "--pid-file", pidFile, "life");
+  const created = JSON.parse(await ok("state", "life"));
+  expect(created).toMatchObject({
+    ociVersion: "1.2.0",
+    id: "life",
+    status: "created",
+    bundle: directory,
+    annotations: { "org.example": "yes" },
+    owner: "root",
+  });
+  expect(readFileSync(pidFile, "utf8")).toBe(String(created.pid));
+  // Nobody of ours stays behind: its parent is whoever inherits orphans.
+  const init = processes().find(({ pid }) => pid === created.pid);
+  expect(init?.parent).not.toBe(process.pid);
+  expect(processes().filter(({ command }) => command.includes("ctr-oci"))).toEqual([]);
+  expect(await oci("create", "--bundle", directory, "life")).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("container with given ID already exists"),
+  });
+
+  await ok("start", "life");
+  expect(await state("life")).toMatchObject({ status: "running", pid: created.pid });
+  expect(kernelFile(`/proc/${created.pid}/cmdline`)).toBe("sleep\0" + "1000\0");
+  expect(await oci("start", "life")).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("cannot start an already running container"),
+  });
+  expect(await oci("delete", "life")).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("cannot delete container life that is not stopped: running"),
+  });
+
+  await ok("kill", "life", "KILL");
+  await waitFor("the container to stop", async () => (await state("life")).status === "stopped");
+  expect((await state("life")).pid).toBe(0);
+  expect(await oci("kill", "life", "TERM")).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("container not running"),
+  });
+  expect(await oci("start", "life")).toMatchObject({
+    stderr: expect.stringContaining("cannot start a container that has stopped"),
+  });
+  await ok("delete", "life");
+  for (const command of ["state", "kill", "delete", "start", "pause", "ps"]) {
+    expect(await oci(command, "life")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("container does not exist"),
+    });
+  }
+  await ok("delete", "--force", "life");
+  expect(readdirSync(runtime.root)).toEqual([]);
+});
+
+test("a created container holds at most 8 MB that are its own, and no descriptor of anybody else", async () => {
+  await ok("create", "--bundle", sleeper(), "waiting");
+  const { pid } = await state("waiting");
+  const dirtyKb = Number(/^Private_Dirty:\s+(\d+)/m.exec(kernelFile(`/proc/${pid}/smaps_rollup`))?.[1]);
+  expect(dirtyKb).toBeGreaterThan(0);
+  expect(dirtyKb).toBeLessThan(8 * 1024);
+  await ok("delete", "waiting");
+});
+
+test("run: the program's streams, signals and status are the caller's", async () => {
+  const directory = bundle(["sh", "-c", "cat; echo problem >&2; exit 7"]);
+  expect(await ociWith({ stdin: "typed\n" }, "run", "--bundle", directory, "front")).toEqual({
+    status: 7,
+    stdout: "typed\n",
+    stderr: "problem\n",
+  });
+  expect(existsSync(`${runtime.root}/front`)).toBe(false);
+
+  const trapping = bundle(["sh", "-c", 'trap "exit 9" TERM; echo ready; while :; do sleep 0.01; done']);
+  const child = Bun.spawn([runtime.path, "--root", runtime.root, "run", "--bundle", trapping, "trap"], {
+    stdout: "pipe",
+  });
+  await child.stdout.getReader().read();
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(9);
+
+  await ok("run", "--keep", "--bundle", bundle(["true"]), "kept");
+  expect((await state("kept")).status).toBe("stopped");
+  await ok("delete", "kept");
+});
+
+test("a program that cannot be run is told at create, with nothing left", async () => {
+  for (const [program, words] of [
+    ["nope", 'exec: "nope": executable file not found in $PATH'],
+    ["/nope", 'exec: "/nope": no such file or directory'],
+    ["/etc/passwd", 'exec: "/etc/passwd": permission denied'],
+  ] as const) {
+    const directory = bundle([program]);
+    for (const command of ["create", "run"]) {
+      const result = await oci(command, "--bundle", directory, "cannot");
+      expect(result.status).toBe(1);
+      expect(JSON.parse(/msg=(".*")/.exec(result.stderr)?.[1] ?? '""')).toContain(words);
+    }
+  }
+  expect(readdirSync(runtime.root)).toEqual([]);
+});
+
+test("the log is what containerd parses, and standard error has the sentence", async () => {
+  const log = `${runtime.home}/log.json`;
+  const result = await oci("--log", log, "--log-format", "json", "state", "nobody");
+  expect(result).toEqual({ status: 1, stdout: "", stderr: "container does not exist\n" });
+  const line = JSON.parse(readFileSync(log, "utf8"));
+  expect(line).toEqual({ level: "error", msg: "container does not exist", time: expect.any(String) });
+  expect(Number.isNaN(Date.parse(line.time))).toBe(false);
+  expect((await oci("--log-format", "xml", "list")).stderr).toContain("invalid log-format: xml");
+});
+
+test("usage: what is wrong with a command line is named", async () => {
+  expect(await oci("bogus")).toMatchObject({ status: 3, stderr: expect.stringContaining("No help topic for 'bogus'") });
+  expect(await oci("state", "--bogus", "x")).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("flag provided but not defined: -bogus"),
+  });
+  expect((await oci("kill")).stderr).toContain("requires a minimum of 1 argument(s)");
+  expect((await oci("state", "../etc")).stderr).toContain("invalid container id format");
+  expect((await oci("--help")).stdout).toContain("checkpoint");
+  expect((await oci("exec", "-h")).stdout).toContain("--ignore-paused");
+  expect((await oci("--version")).stdout).toMatch(/^ctr-oci version .*\ncommit: .*\nspec: 1\.2\.0\n$/);
+  for (const command of ["checkpoint", "restore"])
+    expect((await oci(command, "x")).stderr).toContain(`${command} is not supported`);
+  // The long name is the same command line.
+  const long = Bun.spawnSync([binary(), "oci", "--root", runtime.root, "state", "nobody"]);
+  expect(long.exitCode).toBe(1);
+  expect(long.stderr.toString()).toContain("container does not exist");
+});
+
+test("a configuration that is none is refused, naming the field", async () => {
+  const directory = sleeper();
+  const config = JSON.parse(readFileSync(`${directory}/config.json`, "utf8"));
+  const refused = async (text: string): Promise<string> => {
+    writeFileSync(`${directory}/config.json`, text);
+    const result = await oci("create", "--bundle", directory, "bad");
+    expect(result.status).toBe(1);
+    return result.stderr;
+  };
+  expect(await refused("{")).toContain("config.json: ");
+  expect(await refused(JSON.stringify({ ...config, process: { ...config.process, args: "sh" } }))).toContain(
+    "process.args: must be a list",
+  );
+  expect((await oci("create", "--bundle", runtime.home, "bad")).stderr).toContain(
+    "JSON specification file config.json not found",
+  );
+  writeFileSync(`${directory}/config.json`, JSON.stringify({ ...config, unknown: { field: 1 } }));
+  await ok("create", "--bundle", directory, "unknown");
+  await ok("delete", "unknown");
+  expect(readdirSync(runtime.root)).toEqual([]);
+});
+
+test("exec: from the command line, from a file, detached, paused", async () => {
+  await withContainer("exec", async () => {
+    const inside = async (...words: readonly string[]) => await oci("exec", ...words);
+    expect(await inside("exec", "sh", "-c", "echo out; echo err >&2; exit 5")).toEqual({
+      status: 5,
+      stdout: "out\n",
+      stderr: "err\n",
+    });
+    const flags = ["-u", "1000:100", "-g", "7", "-e", "A=b", "--cwd", "/tmp", "--cap", "net_admin", "--no-new-privs"];
+    const { stdout } = await inside(
+      ...flags,
+      "exec",
+      "sh",
+      "-c",
+      "id -u; id -g; id -G; echo $A; pwd; grep -E 'NoNewPrivs|CapBnd' /proc/self/status; echo again >> /dev/stdout",
+    );
+    expect(stdout.split("\n").map((line) => line.replace(/\s+/g, " "))).toEqual([
+      "1000",
+      "100",
+      "100 7",
+      "b",
+      "/tmp",
+      "CapBnd: 0000000020001420",
+      "NoNewPrivs: 1",
+      "again",
+      "",
+    ]);
+    expect(await inside("exec", "nope")).toMatchObject({
+      status: 255,
+      stderr: expect.stringContaining("executable file not found in $PATH"),
+    });
+    expect((await inside("exec")).stderr).toContain("process args cannot be empty");
+
+    const file = `${runtime.home}/process.json`;
+    const limit = { type: "RLIMIT_NOFILE", soft: 77, hard: 88 };
+    const asked = {
+      args: ["sh", "-c", "ulimit -n; cat /proc/self/oom_score_adj; env"],
+      cwd: "/",
+      user: { uid: 0, gid: 0 },
+    };
+    writeFileSync(file, JSON.stringify({ ...asked, env: ["PATH=/bin", "X=1"], rlimits: [limit], oomScoreAdj: 500 }));
+    const fromFile = await inside("--process", file, "exec");
+    expect(fromFile.stdout.split("\n")).toEqual(expect.arrayContaining(["77", "500", "X=1", "PATH=/bin"]));
+
+    const pidFile = `${runtime.home}/exec-pid`;
+    expect((await inside("--detach", "--pid-file", pidFile, "exec", "sleep", "500")).status).toBe(0);
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    expect(JSON.parse(await ok("ps", "--format", "json", "exec"))).toContain(pid);
+    expect(await ok("ps", "exec", "-o", "pid,comm")).toMatch(new RegExp(`PID COMMAND\\n(.*\\n)*\\s*${pid} sleep\\n`));
+    expect(readlinkSync(`/proc/${pid}/ns/mnt`)).toBe(readlinkSync(`/proc/${(await state("exec")).pid}/ns/mnt`));
+
+    await ok("pause", "exec");
+    expect((await state("exec")).status).toBe("paused");
+    expect((await inside("exec", "true")).stderr).toContain("cannot exec in a paused container");
+    await ok("resume", "exec");
+    expect((await oci("resume", "exec")).stderr).toContain("container not paused");
+    expect((await inside("exec", "true")).status).toBe(0);
+  });
+});
+
+test("exec: the filter of the container holds, and is compiled once", async () => {
+  const filter = {
+    defaultAction: "SCMP_ACT_ALLOW",
+    syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 13 }],
+  };
+  await withContainer(
+    "filtered",
+    async () => {
+      for (const _ of [1, 2]) {
+        const result = await oci("exec", "filtered", "mkdir", "/tmp/x");
+        expect(result.stderr).toContain("Permission denied");
+      }
+      expect(existsSync(`${runtime.root}/filtered/seccomp.bpf`)).toBe(true);
+    },
+    (config) => {
+      config.linux["seccomp"] = filter;
+    },
+  );
+});
+
+test("a terminal: of the caller's in the foreground, through the console socket detached", async () => {
+  const terminal = bundle(["sh", "-c", "tty; stty size; read line; echo got $line; exit 4"], (config) => {
+    config.process.terminal = true;
+  });
+  await using session = openSession([runtime.path, "--root", runtime.root, "run", "--bundle", terminal, "tty"], {
+    columns: 91,
+    rows: 33,
+  });
+  await session.expect(/\/dev\/pts\/0\s+33 91/);
+  session.type("words\r");
+  await session.expect("got words");
+  expect(await session.exited).toBe(4);
+
+  expect((await oci("create", "--bundle", terminal, "notty")).stderr).toContain(
+    "cannot allocate tty if runc will detach without setting console socket",
+  );
+  const socket = `${runtime.home}/console.sock`;
+  const receiver = Bun.spawn(["python3", "-c", RECEIVER, socket], { stdout: "pipe" });
+  const lines = receiver.stdout.getReader();
+  await lines.read();
+  await ok("create", "--bundle", terminal, "--console-socket", socket, "socket");
+  await ok("start", "socket");
+  let output = "";
+  while (!output.includes("got typed")) {
+    const { value, done } = await lines.read();
+    if (done) break;
+    output += new TextDecoder().decode(value);
+  }
+  expect(output).toContain("/dev/ptmx");
+  expect(output).toContain("got typed");
+  await ok("delete", "--force", "socket");
+  expect(await receiver.exited).toBe(0);
+});
+
+/** Takes a terminal by SCM_RIGHTS, as conmon and the shim do, types a line and shows what comes. */
+const RECEIVER = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1]); s.listen(1)
+print("ready", flush=True)
+c, _ = s.accept()
+name, fds, _, _ = socket.recv_fds(c, 4096, 1)
+print(name.decode(), flush=True)
+os.write(fds[0], b"typed\\n")
+try:
+    while True:
+        data = os.read(fds[0], 4096)
+        if not data: break
+        os.write(1, data)
+except OSError: pass
+`;
+
+test("preserved descriptors and those of socket activation are the program's, from 3 on", async () => {
+  const script = "cat <&3; cat <&4; echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd | wc -l";
+  const run = async (command: string, directory: string): Promise<string> => {
+    const shell = `exec 3<<<three 4<<<four; "$0" --root "$1" ${command}`;
+    const child = Bun.spawn(["bash", "-c", shell, runtime.path, runtime.root, directory], {
+      stdout: "pipe",
+      stderr: "inherit",
+      env: { ...process.env, LISTEN_FDS: "1" },
+    });
+    return await new Response(child.stdout).text();
+  };
+  const directory = bundle(["sh", "-c", script]);
+  const expected = "three\nfour\n1 1\n6\n";
+  expect(await run(`run --preserve-fds 1 --bundle "$2" fds`, directory)).toBe(expected);
+  // The same for one that is held, started by somebody who has none of them.
+  const held = `create --preserve-fds 1 --bundle "$2" fds && "$0" --root "$1" start fds 3<&- 4<&-`;
+  expect(await run(held, directory)).toBe(expected);
+  await ok("delete", "--force", "fds");
+  const missing = await oci("run", "--preserve-fds", "9", "--bundle", directory, "none");
+  expect(missing.stderr).toContain("is present");
+});
+
+test("update: by flags and from a file, each as the kernel has it then", async () => {
+  let cgroup = "";
+  await withContainer(
+    "update",
+    async () => {
+      await ok("update", "--memory", "64m", "--pids-limit", "55", "--cpu-share", "512", "update");
+      const { data } = JSON.parse(await ok("events", "--stats", "update"));
+      expect(data.memory.usage.limit).toBe(64 << 20);
+      expect(data.pids).toEqual({ current: 1, limit: 55 });
+      expect(data.cpu.usage.total).toBeGreaterThan(0);
+      const file = JSON.stringify({ memory: { limit: 33554432, reservation: 0 }, pids: { limit: 66 } });
+      expect((await ociWith({ stdin: file }, "update", "--resources", "-", "update")).status).toBe(0);
+      const after = JSON.parse(await ok("events", "--stats", "update"));
+      expect(after.data.memory.usage.limit).toBe(33554432);
+      expect(after.data.pids.limit).toBe(66);
+      expect((await oci("update", "--memory", "lots", "update")).stderr).toContain("invalid value for memory");
+    },
+    (config) => {
+      cgroup = config.linux.cgroupsPath ?? "";
+    },
+  );
+  expect(kernelFile(`/sys/fs/cgroup/memory${cgroup}/cgroup.procs`)).toBe("");
+});
+
+test("events: what it uses, as often as asked for, until it ends", async () => {
+  await ok("run", "--detach", "--bundle", bundle(["sleep", "0.5"]), "events");
+  const lines = (await ok("events", "--interval", "100ms", "events")).trim().split("\n");
+  expect(lines.length).toBeGreaterThanOrEqual(2);
+  for (const line of lines) expect(JSON.parse(line)).toMatchObject({ type: "stats", id: "events" });
+  await ok("delete", "events");
+});
+
+test("list: table, JSON, ids", async () => {
+  expect(await ok("list")).toBe("ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
+  expect(await ok("list", "--format", "json")).toBe("null\n");
+  await withContainer("listed", async () => {
+    const [header = "", row = ""] = (await ok("list")).split("\n");
+    const { pid } = await state("listed");
+    expect(row.slice(header.indexOf("STATUS")).startsWith("running")).toBe(true);
+    expect(row).toContain(String(pid));
+    expect(await ok("list", "-q")).toBe("listed\n");
+    expect(JSON.parse(await ok("list", "-f", "json"))).toMatchObject([{ id: "listed", status: "running", pid }]);
+  });
+});
+
+test("two creates of one id: one wins", async () => {
+  const directory = sleeper();
+  const results = await Promise.all([1, 2, 3, 4].map(() => oci("create", "--bundle", directory, "race")));
+  expect(results.map(({ status }) => status).sort()).toEqual([0, 1, 1, 1]);
+  for (const { status, stderr } of results) if (status === 1) expect(stderr).toContain("already exists");
+  expect((await state("race")).status).toBe("created");
+  await ok("delete", "race");
+});
+
+test("spec and features: what is written is what is understood", async () => {
+  const directory = bundle(["true"]);
+  expect((await oci("spec", "--bundle", directory)).stderr).toContain("File config.json exists. Remove it first");
+  const features = JSON.parse(await ok("features"));
+  expect(features.ociVersionMax).toBe("1.2.0");
+  expect(features.linux.namespaces).toContain("cgroup");
+  expect(features.mountOptions).toEqual(expect.arrayContaining(["rbind", "rro", "nosymfollow", "rprivate"]));
+});
