@@ -148,6 +148,12 @@ export const CONTAINER_FLAGS = {
     description: "Automatically remove the container and its associated anonymous volumes when it exits",
   },
   runtime: { type: "string", description: "Runtime to use for this container" },
+  secret: {
+    type: "string",
+    valueHint: "secret",
+    repeatable: true,
+    description: "Give the container a file in /run/secrets that is in no image (id=NAME,src=FILE|env=VARIABLE)",
+  },
   "security-opt": { type: "string", valueHint: "list", repeatable: true, description: "Security Options" },
   "shm-size": { type: "string", valueHint: "bytes", description: "Size of /dev/shm" },
   "stop-signal": { type: "string", description: "Signal to stop the container" },

@@ -19,6 +19,7 @@ import {
 } from "../../internal/rootfs/mounts.ts";
 import { openProcfs, writeOwnProcFile, writeSysctl } from "../../internal/rootfs/procfs.ts";
 import { makeDirectoryInRoot } from "../../internal/rootfs/resolve.ts";
+import { mountSecrets } from "../../internal/rootfs/secrets.ts";
 import { giveStreams } from "../../internal/rootfs/standard-streams.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
@@ -83,6 +84,7 @@ async function main(): Promise<void> {
   using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
   for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, prepared);
   run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])], DEVICE_LINKS));
+  run("secrets", () => mountSecrets(root.number, spec.secrets ?? [], spec.linux?.mountLabel));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
   run("working directory", () => makeWorkingDirectory(root.number, spec.process.cwd));

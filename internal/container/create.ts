@@ -22,7 +22,9 @@ import { apparmorProfile, containerLabels } from "./labels.ts";
 import { resolveLinks } from "./links.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
+import { releaseContainer } from "./release.ts";
 import { checkResources, checkUlimits } from "./resource-limits.ts";
+import { type GivenSecret, storeSecrets } from "./secrets.ts";
 import { withId } from "./shared-namespaces.ts";
 import { type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
 import { forgetStart } from "./starting.ts";
@@ -100,11 +102,23 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     });
   });
   makeReserve(engine.root);
+  keepSecrets(engine, record, flags.secrets);
   if (options.id !== undefined) forgetStart(engine.state, options.id);
   return {
     record,
     warnings: [...platformWarnings(image, options), ...limits.warnings, ...warnings, ...warningsFor(hostConfig)],
   };
+}
+
+/** A container whose secrets cannot be kept is none. */
+function keepSecrets(engine: Engine, record: ContainerRecord, secrets: readonly GivenSecret[]): void {
+  if (secrets.length === 0) return;
+  try {
+    storeSecrets(engine, record.id, secrets);
+  } catch (error) {
+    releaseContainer(engine, record, { volumes: true });
+    throw error;
+  }
 }
 
 /** The image, for the platform asked for. Throws `not-found` with Docker's words. */

@@ -181,8 +181,22 @@ export interface HostConfig extends ResourceConfig {
   readonly Annotations?: { readonly [name: string]: string };
   readonly Runtime?: string;
   readonly Ulimits: readonly Ulimit[];
+  /** Which secret goes where; never what is in it. Not Docker's, and not shown. */
+  readonly Secrets?: readonly SecretMount[];
   /** The default masked and read-only paths apply: not with `systempaths=unconfined` and `--privileged`. Not Docker's. */
   readonly AreSystemPathsHidden: boolean;
+}
+
+/** A secret of `--secret`. */
+export interface SecretMount {
+  readonly Name: string;
+  /** Where it is in the container. */
+  readonly Target: string;
+  readonly UID: number;
+  readonly GID: number;
+  readonly Mode: number;
+  /** The file it came from, to be read again after a boot; absent for one that came from the environment or a pipe. */
+  readonly Source?: string;
 }
 
 /** `Name` as in getrlimit(2), lower case and without RLIMIT_; -1 is unlimited. */

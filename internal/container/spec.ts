@@ -69,7 +69,10 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
 export async function startSpec(engine: Engine, record: ContainerRecord, context: StartContext = {}): Promise<Spec> {
   const ready = await withServers(record);
   await prepareLabels(record);
-  return runtimeSpec(engine, ready, context);
+  const spec = runtimeSpec(engine, ready, context);
+  if ((record.hostConfig.Secrets ?? []).length === 0) return spec;
+  const { secretFiles } = await import("./secrets.ts");
+  return { ...spec, secrets: secretFiles(engine, record) };
 }
 
 /** The record for `runtimeSpec`, with the servers of its volumes by number. Throws `unavailable` for one nobody knows. */

@@ -3,7 +3,7 @@
  * and writes with blocking calls, in this order.
  *
  *   supervisor                         init
- *     │ create {config} ────────────────▶ │   by whoever has the spec: the client of a new container, or the supervisor
+ *     │ create {config, secrets?} ──────▶ │   by whoever has the spec: the client of a new container, or the supervisor
  *     │                                   │   mounts, devices, terminal …
  *     │ network {interface?, others?} ──▶ │   eth0 up (or only lo), and those of further networks
  *     │ ◀── ready {terminalFd?}           │   the supervisor takes the terminal with pidfd_getfd(2)
@@ -24,8 +24,8 @@
 import { CtrError, ProtocolError } from "../errors/error.ts";
 import { parseJson, stringifyJson } from "../spec/json.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
-import type { Spec } from "../spec/runtime.ts";
-import { asFields, type Fields, list, optionalInteger, text } from "./fields.ts";
+import type { SecretFile, Spec } from "../spec/runtime.ts";
+import { asFields, bytes, type Fields, integer, list, optionalInteger, text } from "./fields.ts";
 import type { InterfaceSetup } from "./netd.ts";
 import { decodeInterfaceSetup } from "./netd.ts";
 
@@ -48,7 +48,7 @@ export const OWN_NETWORK = "own-network";
  * the runtime's native code then, ten times as fast in a process that has just begun.
  */
 export type ToInit =
-  | { readonly type: "create"; readonly config: string }
+  | { readonly type: "create"; readonly config: string; readonly secrets?: readonly SecretFile[] }
   | { readonly type: "network"; readonly interface?: InterfaceSetup; readonly others?: readonly InterfaceSetup[] }
   /** The first `preserved` of the descriptors after the listener are the program's, from 3 on. */
   | { readonly type: "start"; readonly preserved?: number }
@@ -58,8 +58,9 @@ export type ToInit =
 export type ToldInit = Exclude<ToInit, { type: "create" }> | { readonly type: "create"; readonly spec: Spec };
 
 /** The message that hands over a spec. */
-export function createMessage(spec: Spec): ToInit {
-  return { type: "create", config: spec.linux?.seccomp === undefined ? JSON.stringify(spec) : stringifyJson(spec) };
+export function createMessage({ secrets = [], ...spec }: Spec): ToInit {
+  const config = spec.linux?.seccomp === undefined ? JSON.stringify(spec) : stringifyJson(spec);
+  return { type: "create", config, ...(secrets.length === 0 ? {} : { secrets }) };
 }
 
 /** What init tells its supervisor. `kind` is for failures that are no system call's. */
@@ -80,7 +81,7 @@ export function decodeToInit(value: unknown): ToldInit {
   const type = text(fields, "type");
   switch (type) {
     case "create":
-      return { type, spec: parseSpec(parseConfig(text(fields, "config"))) };
+      return { type, spec: { ...parseSpec(parseConfig(text(fields, "config"))), ...secretsOf(fields) } };
     case "network":
       return fields["interface"] === undefined
         ? { type }
@@ -97,6 +98,23 @@ export function decodeToInit(value: unknown): ToldInit {
     default:
       throw new ProtocolError(`unknown message ${type}`);
   }
+}
+
+const MAX_ID = 2 ** 32 - 2;
+
+function secretsOf(fields: Fields): { readonly secrets?: readonly SecretFile[] } {
+  if (fields["secrets"] === undefined) return {};
+  const secrets = list(fields, "secrets", (value): SecretFile => {
+    const secret = asFields(value);
+    return {
+      path: text(secret, "path"),
+      uid: integer(secret, "uid", 0, MAX_ID),
+      gid: integer(secret, "gid", 0, MAX_ID),
+      mode: integer(secret, "mode", 0, 0o777),
+      content: bytes(secret, "content"),
+    };
+  });
+  return { secrets };
 }
 
 function parseConfig(config: string): unknown {

@@ -467,7 +467,7 @@ const linux = object<runtime.Linux>({
   ),
 });
 
-const spec = object<runtime.Spec>({
+const spec = object<Omit<runtime.Spec, "secrets">>({
   ociVersion: text,
   process,
   root: object<runtime.Root>({ path: text, readonly: optional(flag) }),

@@ -2,11 +2,12 @@
  * The OCI runtime-spec configuration, version 1.2, as config.md and config-linux.md write it. 64-bit values are
  * numbers: JSON gives no more, and all ones (RLIM_INFINITY, "no limit") arrives as 2^64, which stands for it.
  *
- * Two extensions, used only between ctr's own processes:
+ * Three extensions, used only between ctr's own processes:
  *  - a mount with destination "/" comes first and makes the root file system (type "overlay", options lowerdir=…,
  *    upperdir=…, workdir=…); without one, `root.path` is it;
  *  - `process.user.username` may hold an unresolved "name[:group]", which init resolves from the root file
- *    system's own passwd and group; `uid`, `gid` and `additionalGids` are then only what --group-add gave as numbers.
+ *    system's own passwd and group; `uid`, `gid` and `additionalGids` are then only what --group-add gave as numbers;
+ *  - `secrets` are files for /run/secrets. They are no part of a config.json, and cross beside it.
  */
 export interface Spec {
   readonly ociVersion: string;
@@ -18,6 +19,16 @@ export interface Spec {
   readonly hooks?: Hooks;
   readonly annotations?: StringMap;
   readonly linux?: Linux;
+  readonly secrets?: readonly SecretFile[];
+}
+
+/** A file that a container's programs may read, and that is in no layer; `path` is in /run/secrets or elsewhere. */
+export interface SecretFile {
+  readonly path: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+  readonly content: Uint8Array;
 }
 
 export interface StringMap {

@@ -40,6 +40,7 @@ const FIXED: { readonly [flag: string]: readonly string[] } = {
   ],
   pull: ["always", "missing", "never"],
   restart: ["no", "always", "on-failure", "on-failure:", "unless-stopped"],
+  secret: ["id="],
   "security-opt": ["apparmor=", "label=", "no-new-privileges", "seccomp=", "systempaths=unconfined"],
   "storage-driver": ["overlay", "vfs", "btrfs"],
   ulimit: [
