@@ -7,6 +7,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 
 /* Pointers cross as 64-bit numbers, so that one layout serves every architecture. internal/sys/spawn.ts writes it. */
 struct ctr_process {
@@ -52,6 +53,10 @@ struct ctr_spawn {
   uint64_t task_fds; /* int32_t[task_fd_count]: `tasks` files of cgroup v1 directories to be in */
   int64_t task_fd_count;
   uint64_t first; /* struct ctr_spawn *, or 0: a child of the child, started before the child's own execve */
+  int64_t is_watched; /* somebody in the pid namespace may trace what joins it: see start_program */
+  /* for the C side only */
+  uint64_t report; /* struct failure * that a program which shares no memory writes to, 0 for one that is the child itself */
+  int64_t program_pid;
 };
 
 /* In fds: the pidfd of the process that `first` has started. */
@@ -154,7 +159,7 @@ static void reset_signals(void)
  * other capability sets after the ids, because setuid clears them; seccomp last, because it would see everything before
  * it. Without no_new_privs installing a filter needs CAP_SYS_ADMIN (seccomp(2)), so that one stays until it is done.
  */
-static int exec_process(const struct ctr_process *process, struct failure *failure)
+static int confine(const struct ctr_process *process, unsigned close_flags, struct failure *failure)
 {
   /* Before the ids change: the directory may be closed to the user, as it may be for runc. */
   int enter_later = 0;
@@ -163,8 +168,6 @@ static int exec_process(const struct ctr_process *process, struct failure *failu
       return fail(failure, STEP_CHDIR);
     enter_later = 1;
   }
-  if (process->controlling_terminal && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) < 0)
-    return fail(failure, STEP_TERMINAL);
 
   const struct limit *limits = pointer(process->rlimits);
   for (int64_t i = 0; i < process->rlimit_count; i++)
@@ -215,7 +218,7 @@ static int exec_process(const struct ctr_process *process, struct failure *failu
   if (process->umask >= 0)
     syscall(SYS_umask, (int)process->umask);
   reset_signals();
-  if (syscall(SYS_close_range, (unsigned)process->first_fd, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) < 0) {
+  if (syscall(SYS_close_range, (unsigned)process->first_fd, ~0U, close_flags) < 0) {
     if (errno != ENOSYS && errno != EINVAL) /* kernel 5.11; before, every descriptor was made close-on-exec anyway */
       return fail(failure, STEP_STDIO);
   }
@@ -229,6 +232,11 @@ static int exec_process(const struct ctr_process *process, struct failure *failu
       return fail(failure, STEP_CAPABILITIES);
   }
 
+  return 0;
+}
+
+static int run_program(const struct ctr_process *process, struct failure *failure)
+{
   if (process->exec_fd >= 0) {
     syscall(SYS_execveat, (int)process->exec_fd, "", pointer(process->argv), pointer(process->envp), AT_EMPTY_PATH);
     return fail(failure, STEP_EXEC);
@@ -244,6 +252,52 @@ static int exec_process(const struct ctr_process *process, struct failure *failu
   }
   errno = denied ? EACCES : ENOENT;
   return fail(failure, STEP_EXEC);
+}
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4U
+#endif
+
+static int take_terminal(const struct ctr_process *process, struct failure *failure)
+{
+  if (process->controlling_terminal && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) < 0)
+    return fail(failure, STEP_TERMINAL);
+  return 0;
+}
+
+static void exec_process(const struct ctr_process *process, struct failure *failure)
+{
+  if (take_terminal(process, failure) == 0 && confine(process, CLOSE_RANGE_CLOEXEC, failure) == 0)
+    run_program(process, failure);
+}
+
+/*
+ * The last steps of a program that joins a pid namespace in which somebody may trace it (CAP_SYS_PTRACE, CVE-2016-9962): the
+ * process that is visible there is born with nothing left to be had of it. The caller, which no container sees, has joined
+ * the other namespaces, and is confined here, filter and all; what it then starts has a copy of this memory, not the memory
+ * itself, no descriptors but the program's, and is the child of the caller's parent. setsid and the terminal are what only
+ * the process itself can do.
+ */
+static int start_program(struct ctr_spawn *spawn, struct failure *failure)
+{
+  const struct ctr_process *process = pointer(spawn->process);
+  struct failure *report = pointer(spawn->report);
+  if (confine(process, 0, failure) < 0)
+    return -1;
+  /* Not clone3: filters refuse it. The exit signal is the caller's (clone(2), CLONE_PARENT). */
+  long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_VFORK), 0, 0, 0, 0);
+  if (pid < 0)
+    return fail(failure, STEP_CLONE);
+  if (pid > 0) {
+    spawn->program_pid = pid;
+    return 0;
+  }
+  if (spawn->new_session && syscall(SYS_setsid) < 0)
+    fail(report, STEP_SESSION);
+  else if (take_terminal(process, report) == 0)
+    run_program(process, report);
+  for (;;)
+    syscall(SYS_exit_group, 127);
 }
 
 /* Runs the process in place of the caller. Returns -errno, with the step in the low bits of *failed_step. */
@@ -317,7 +371,12 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
       fail(&failure, STEP_JOIN);
       goto out;
     }
-  if (spawn->new_session && syscall(SYS_setsid) < 0) {
+  /* Itself it stays where it is: this is for what it starts (setns(2)). */
+  if (spawn->report && syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
+    fail(&failure, STEP_JOIN);
+    goto out;
+  }
+  if (!spawn->report && spawn->new_session && syscall(SYS_setsid) < 0) {
     fail(&failure, STEP_SESSION);
     goto out;
   }
@@ -336,6 +395,10 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
   }
   if (place_descriptors(pointer(spawn->fds), spawn->fd_count, first_pidfd) < 0) {
     fail(&failure, STEP_STDIO);
+    goto out;
+  }
+  if (spawn->report) {
+    start_program(spawn, &failure);
     goto out;
   }
   if (spawn->process) {
@@ -385,6 +448,55 @@ __attribute__((noinline)) static long clone_into(struct clone3_args *args, struc
   return result;
 }
 
+static long spawn_child(struct ctr_spawn *spawn);
+
+/*
+ * By way of a process in between (start_program). A filter that forbids what is to be done under it, or ends the one in
+ * between, leaves nothing behind: then the program is started directly.
+ */
+static long spawn_program(struct ctr_spawn *spawn)
+{
+  struct failure *report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (report == MAP_FAILED)
+    return spawn_child(spawn);
+  *report = (struct failure){0, 0};
+  spawn->report = (uint64_t)(uintptr_t)report;
+  spawn->program_pid = 0;
+  long between = spawn_child(spawn);
+  long pid = spawn->program_pid;
+  if (between > 0) {
+    syscall(SYS_close, (int)spawn->pidfd);
+    syscall(SYS_wait4, (int)between, NULL, 0x40000000 /* __WALL */, NULL);
+    spawn->pidfd = -1;
+    if (pid > 0 && report->error == 0) {
+      spawn->pidfd = syscall(SYS_pidfd_open, (int)pid, 0);
+      if (spawn->pidfd < 0) {
+        spawn->failed_step = STEP_CLONE;
+        spawn->failed_errno = errno;
+        pid = -errno;
+      }
+    } else if (pid > 0) {
+      /* Whoever traces it may have written the report: it is ended whatever it says. */
+      syscall(SYS_kill, (int)pid, SIGKILL);
+      syscall(SYS_wait4, (int)pid, NULL, 0, NULL);
+      spawn->failed_step = report->step;
+      spawn->failed_errno = report->error > 0 && report->error < 4096 ? report->error : EINVAL;
+      pid = -spawn->failed_errno;
+    } else {
+      spawn->failed_step = STEP_CLONE; /* ended by the filter */
+      spawn->failed_errno = ENOSYS;
+      pid = -ENOSYS;
+    }
+  } else {
+    pid = between;
+  }
+  syscall(SYS_munmap, report, sizeof *report);
+  spawn->report = 0;
+  int step = (int)spawn->failed_step;
+  int is_filter = pid < 0 && (step == STEP_CLONE || step == STEP_SESSION || step == STEP_TERMINAL);
+  return is_filter && pid != -EAGAIN && pid != -ENOMEM && ((struct ctr_process *)pointer(spawn->process))->seccomp ? spawn_child(spawn) : pid;
+}
+
 /*
  * Starts a process: 0 < pid, or -errno with failed_step and failed_errno set. When the child failed before its
  * execve, the pid is reaped here and the result is its error.
@@ -393,6 +505,11 @@ __attribute__((noinline)) static long clone_into(struct clone3_args *args, struc
  * (setns(2)), and left right after; everything else is joined in the child, whose file system context is its own.
  */
 long ctr_spawn(struct ctr_spawn *spawn)
+{
+  return spawn->process && spawn->pid_namespace_fd >= 0 && spawn->is_watched ? spawn_program(spawn) : spawn_child(spawn);
+}
+
+static long spawn_child(struct ctr_spawn *spawn)
 {
   uint64_t all = ~0ULL;
   uint64_t before;
@@ -403,7 +520,7 @@ long ctr_spawn(struct ctr_spawn *spawn)
   spawn->failed_step = STEP_NONE;
   spawn->failed_errno = 0;
   spawn->pidfd = -1;
-  if (spawn->pid_namespace_fd >= 0) {
+  if (spawn->pid_namespace_fd >= 0 && !spawn->report) {
     own_pid_namespace = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0 || syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
       spawn->failed_step = STEP_JOIN;

@@ -39,9 +39,10 @@ export async function startInside(
   const user = userInContainer(root.number, request.user ?? record.config.User, groupAdd);
   // The container's own, whatever more this program may do (`exec --privileged`), as with Docker.
   const filter = await supervision.seccomp(containerCapabilities(record.hostConfig));
+  const isWatched = await supervision.isWatched();
   const { streams, ends } = request.terminal ? openProgramTerminal(root.number, size) : makePipes(hasInput);
   const spawned = await startIn(supervision, pid, streams, ends, () =>
-    join(pidfd, cgroup, process, user, filter, ends.fds),
+    join(pidfd, cgroup, process, user, filter, ends.fds, [], isWatched),
   );
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
   const execID = generateId();

@@ -162,6 +162,12 @@ export class Supervision {
     this.#row.tell(action, attributes);
   }
 
+  /** True if somebody who sees the container's processes may trace them. */
+  async isWatched(): Promise<boolean> {
+    const { mayBeTraced } = await import("../../internal/container/spec.ts");
+    return mayBeTraced(this.#engine, this.record);
+  }
+
   /** The filter of a container with these capabilities. */
   async seccomp(capabilities: Capabilities): Promise<SeccompFilter | undefined> {
     if (this.#run === undefined) return undefined;

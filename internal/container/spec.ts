@@ -34,7 +34,7 @@ import { linkEnvironment } from "./links.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 import { resourcesOf } from "./resources.ts";
 import { type Donors, donorsOf, ipcMounts, namespacesOf } from "./shared-namespaces.ts";
-import { containerById } from "./store.ts";
+import { containerById, isDonor } from "./store.ts";
 
 export interface StartContext {
   readonly consoleSize?: TerminalSize | undefined;
@@ -227,6 +227,14 @@ function userOf(record: ContainerRecord, user: string): Process["user"] {
     username: user,
     ...(numbers.length === 0 ? {} : { additionalGids: numbers }),
   };
+}
+
+/** True if a process with CAP_SYS_PTRACE may share the container's process namespace: its own, or those of others in there. */
+export function mayBeTraced(engine: Engine, record: ContainerRecord): boolean {
+  const { CapAdd, PidMode, Privileged } = record.hostConfig;
+  const hasOwn =
+    Privileged || ((CapAdd ?? []).length > 0 && capabilities(record.hostConfig).includes("CAP_SYS_PTRACE"));
+  return hasOwn || (PidMode ?? "") !== "" || isDonor(engine, record.id);
 }
 
 function capabilities(hostConfig: HostConfig): readonly string[] {

@@ -393,6 +393,13 @@ export function forget(engine: Engine, record: ContainerRecord): void {
   if (changes > 0) recordContainerEvent(engine, record, "destroy");
 }
 
+/** True if another container is recorded as sharing a namespace of this one. */
+export function isDonor(engine: Engine, id: string): boolean {
+  return (
+    engine.db.query("SELECT 1 FROM container WHERE host_config LIKE ? LIMIT 1").get(`%"container:${id}"%`) !== null
+  );
+}
+
 /** The ids of the rows that have a keeper, with it: an index of only those, so that asking costs next to nothing. */
 export function keptContainers(engine: Engine): readonly { readonly id: string; readonly keeper: Keeper }[] {
   return engine.db

@@ -78,7 +78,7 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   // Inherited; ours does not matter any more.
   if (program.oomScoreAdj !== undefined) writeInto("/proc/self/oom_score_adj", `${program.oomScoreAdj}`);
   giveStreams(fds, uid);
-  const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved));
+  const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true));
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;
   if (options.consoleSocket === undefined) return { ...spawned, terminal: terminal.takeMaster() };

@@ -33,7 +33,8 @@ export function userInContainer(root: number, user: string, groupAdd: readonly s
 
 /**
  * Starts `process` in the namespaces and the cgroup of the container whose PID 1 is behind `pidfd` (setns(2) with a pidfd,
- * kernel 5.8). Throws with exit status 126 or 127 when the program cannot be run.
+ * kernel 5.8). `isWatched`: a process in its pid namespace may trace. Throws with exit status 126 or 127 when the program
+ * cannot be run.
  */
 export function join(
   pidfd: number,
@@ -43,6 +44,7 @@ export function join(
   seccomp: SeccompFilter | undefined,
   stdio: StandardFds,
   preserved: readonly number[] = [],
+  isWatched = false,
 ): Spawned {
   using entrance = cgroup.entrance();
   const kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
@@ -51,6 +53,7 @@ export function join(
     return spawnProcess(image, {
       joins: [{ fd: pidfd, kind: kinds }],
       pidNamespaceFd: pidfd,
+      isWatched,
       ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
       taskFds: entrance.taskFds,
       fds: [...stdio, ...preserved],

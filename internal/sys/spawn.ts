@@ -204,6 +204,8 @@ export interface SpawnOptions {
   /** Namespace descriptors to join, with their `CLONE_NEW…`. */
   readonly joins?: readonly { readonly fd: number; readonly kind: number }[];
   readonly pidNamespaceFd?: number;
+  /** Somebody in there may trace (CAP_SYS_PTRACE): nothing of this process is to be had of the program before its execve. */
+  readonly isWatched?: boolean;
   /** A cgroup v2 directory to be born in. */
   readonly cgroupFd?: number;
   /** `tasks` files of cgroup v1 directories: the child puts itself in before anything else. */
@@ -271,6 +273,10 @@ function packSpawn(packer: Packer, options: SpawnOptions, executable: Executable
     packer.numbers(options.taskFds ?? []),
     BigInt(options.taskFds?.length ?? 0),
     first === undefined ? 0n : packer.pointer(packFirst(packer, first, executable[0])),
+    options.isWatched === true ? 1n : 0n,
+    // For the C side.
+    0n,
+    0n,
   ]);
 }
 

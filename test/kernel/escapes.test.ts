@@ -126,6 +126,35 @@ describe("descriptors and directories of the host (CVE-2024-21626, CVE-2016-9962
     120_000 * RACES,
   );
 
+  test(
+    "a container that may trace (SYS_PTRACE) gets hold of processes that have nothing left of the host",
+    async () => {
+      const donor = await started(["--name", "donor"], "probe", "pause");
+      const health = ["--health-cmd", "probe session", "--health-interval", "20ms"];
+      const tracers = [
+        await started(["--cap-add", "SYS_PTRACE", ...health], "attack", "watch"),
+        await started(["--cap-add", "SYS_PTRACE", "--pid", "container:donor"], "attack", "watch"),
+      ];
+      for (const [index, target] of [tracers[0] ?? "", donor].entries()) {
+        for (let round = 0; round < 15 * RACES; round++) {
+          await engine.ctrWith({ timeoutMs: 5000 }, "exec", target, "probe", "ids");
+        }
+        const seen = (await engine.ok("logs", tracers[index] ?? "")).split("\n");
+        // It does get hold of them, as a program of the container: its filter, its capabilities, its streams.
+        expect(seen.filter((line) => line.startsWith("seized"))).not.toEqual([]);
+        const bits = index === 0 ? "00000000a80c25fb" : "00000000a80425fb";
+        expect(seen.filter((line) => line.startsWith("as "))).toEqual([
+          `as Seccomp:\t2 CapEff:\t${bits} CapBnd:\t${bits}`,
+        ]);
+        expect(
+          seen.filter((line) => line.startsWith("fd ") && !/^fd (pipe:|\/dev\/null|\/proc\S*)$/.test(line)),
+        ).toEqual([]);
+      }
+      await engine.ok("rm", "-f", ...tracers, donor);
+    },
+    120_000 * RACES,
+  );
+
   test("a container that kills and stops what appears beside it: the other fails or runs, and rm ends it", async () => {
     for (const signal of ["9", "19"]) {
       const hunter = await started(["--name", "hunter"], "attack", "hunt", signal);
