@@ -157,7 +157,9 @@ static void reset_signals(void)
 /*
  * Credentials, confinement, execve, in the one safe order: the bounding set and the ids while still privileged; the
  * other capability sets after the ids, because setuid clears them; seccomp last, because it would see everything before
- * it. Without no_new_privs installing a filter needs CAP_SYS_ADMIN (seccomp(2)), so that one stays until it is done.
+ * it, and may refuse all but execve. Without no_new_privs installing a filter needs CAP_SYS_ADMIN (seccomp(2)): that one
+ * stays until execve, which takes it away. What a program has after it comes of the bounding, inheritable and ambient sets
+ * only (capabilities(7), "Transformation of capabilities during execve()").
  */
 static int confine(const struct ctr_process *process, unsigned close_flags, struct failure *failure)
 {
@@ -228,8 +230,6 @@ static int confine(const struct ctr_process *process, unsigned close_flags, stru
     struct sock_fprog program = {.len = (unsigned short)process->seccomp_count, .filter = pointer(process->seccomp)};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)process->seccomp_flags, &program) < 0)
       return fail(failure, STEP_SECCOMP);
-    if (needs_admin && set_capabilities(process->effective, process->permitted, process->inheritable) < 0)
-      return fail(failure, STEP_CAPABILITIES);
   }
 
   return 0;

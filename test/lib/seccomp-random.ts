@@ -113,7 +113,7 @@ const ALL = 2n ** 64n - 1n;
 const LOW = 2n ** 32n - 1n;
 
 /** What a filter says about a call, read from its text rule by rule as runc and libseccomp do; `undefined` is the default. */
-export function plainAnswer(
+function plainAnswer(
   seccomp: Seccomp,
   abi: Abi,
   name: string | undefined,
@@ -174,6 +174,27 @@ const VALUE_OF: { readonly [action in SeccompAction]: number } = {
 };
 
 /** The value that stands for an action (linux/seccomp.h). */
-export function plainValue(action: SeccompAction, errnoRet = 1): number {
+function plainValue(action: SeccompAction, errnoRet = 1): number {
   return VALUE_OF[action] + (action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE" ? errnoRet : 0);
+}
+
+const ENOSYS = 0x50026;
+
+/** The value that a filter gives for each call of an architecture, read without any cleverness. */
+export function plainReader(seccomp: Seccomp, abi: Abi): (nr: number, args: readonly bigint[]) => number {
+  const numbers = abi.numbers();
+  const names = new Map([...numbers].map(([name, number]) => [number, name]));
+  const named = new Set((seccomp.syscalls ?? []).flatMap((rule) => rule.names));
+  const isPrivate = (nr: number) => abi.name === "SCMP_ARCH_ARM" && nr > 0xf0000 && nr <= 0xf0006;
+  const known = [...named].map((name) => numbers.get(name) ?? -1).filter((number) => !isPrivate(number));
+  const last = Math.max(-1, ...known);
+  const isLenient = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].includes(seccomp.defaultAction);
+  return (nr, args) => {
+    const name = names.get(nr);
+    const rule = plainAnswer(seccomp, abi, name, args);
+    if (rule !== undefined) return plainValue(rule.action, rule.errnoRet);
+    const isNamed = name !== undefined && named.has(name);
+    if (!isNamed && !isLenient && last >= 0 && nr > last && !isPrivate(nr)) return ENOSYS;
+    return plainValue(seccomp.defaultAction, seccomp.defaultErrnoRet);
+  };
 }
