@@ -478,6 +478,21 @@ describe("run", () => {
     expect(stderr).toContain("Limited to 4096.");
   });
 
+  test("--ulimit holds for what exec starts, and is set when nothing of ours runs any more", async () => {
+    // Less memory than an interpreter has mapped: were it set before execve, init would end of it.
+    const flags = ["--ulimit", "nofile=77:88", "--ulimit", "as=50000000", "--ulimit", "cpu=5:6"];
+    const id = await engine.ok("run", "-d", "--network", "none", ...flags, image, "probe", "pause");
+    const limits = "ulimit -Sn; ulimit -Hn; ulimit -v; ulimit -St";
+    expect(await engine.ok("exec", id, "sh", "-c", limits)).toBe("77\n88\n48828\n5");
+    expect(await engine.ok("run", "--rm", "--network", "none", ...flags, image, "sh", "-c", limits)).toBe(
+      "77\n88\n48828\n5",
+    );
+    await engine.ok("rm", "-f", id);
+    // A program that is not there is told by an init that has the limits already.
+    const missing = await engine.fails(127, "run", "--rm", "--network", "none", ...flags, image, "nosuch");
+    expect(missing).toContain('exec: "nosuch": executable file not found in $PATH');
+  });
+
   const REFUSED: readonly (readonly [string, readonly string[], string])[] = [
     ["-m 1k", ["-m", "1k"], "Minimum memory limit allowed is 6MB"],
     [
