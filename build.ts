@@ -1,12 +1,13 @@
 /**
  * Builds `dist/ctr`: compiles csrc with the system C compiler, embeds the result, bundles the four roles.
  *
- *   bun build.ts            the executable
+ *   bun build.ts            the executable, and the list of its parts (dist/ctr.spdx.json)
  *   bun build.ts --helper   only the C helper (what `bun test` needs)
  */
 import { mkdirSync, renameSync } from "node:fs";
 import { writeOwnPrograms } from "./internal/security/own-filter-program.ts";
 import { writeDefaultPrograms } from "./internal/security/seccomp/default-program.ts";
+import { writeSbom } from "./scripts/sbom.ts";
 
 const CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-plt", "-fstack-protector-strong"];
 const root = import.meta.dir;
@@ -57,6 +58,7 @@ async function commit(): Promise<string> {
 
 async function bundle(): Promise<void> {
   const { version } = await Bun.file(`${root}/package.json`).json();
+  const hash = await commit();
   const result = await Bun.build({
     entrypoints: [`${root}/cmd/ctr/main.ts`],
     root,
@@ -67,7 +69,7 @@ async function bundle(): Promise<void> {
     splitting: true,
     define: {
       CTR_VERSION: JSON.stringify(version),
-      CTR_COMMIT: JSON.stringify(await commit()),
+      CTR_COMMIT: JSON.stringify(hash),
     },
     compile: {
       outfile: `${root}/build/ctr`,
@@ -81,6 +83,7 @@ async function bundle(): Promise<void> {
   if (!result.success) throw new Error("the bundle failed");
   await closeDoors(`${root}/build/ctr`);
   mkdirSync(`${root}/dist`, { recursive: true });
+  await writeSbom(root, `${root}/dist/ctr.spdx.json`, { executable: `${root}/build/ctr`, version, commit: hash });
   // Renamed into place: a running ctr keeps its old file.
   renameSync(`${root}/build/ctr`, `${root}/dist/ctr`);
 }

@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { dirname, join, normalize } from "node:path";
+import { BUNDLED } from "../scripts/sbom.ts";
 
 /** Rooms by floor. A file imports from its own room and from lower floors: never up, never sideways. */
 const FLOORS: readonly (readonly string[])[] = [
@@ -225,6 +226,38 @@ test("start-up: a subcommand reaches its file by import(), not through the table
   );
   expect(eager).toEqual([]);
 });
+
+test("packages: exact versions, checksums for whatever may be installed here, and the list of what is bundled", async () => {
+  const { dependencies, devDependencies, overrides } = await Bun.file(`${top}/package.json`).json();
+  const versions = Object.entries<string>({ ...dependencies, ...devDependencies, ...overrides });
+  expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+  const lock = await Bun.file(`${top}/package-lock.json`).json();
+  expect(lock.lockfileVersion).toBeGreaterThanOrEqual(3);
+  const { "": own, ...locked }: { [path: string]: Locked } = lock.packages;
+  expect(own).toMatchObject({ dependencies, devDependencies });
+  // Linux with glibc, on x86-64 and arm64: nothing else is built on. What is for others was never downloaded.
+  const isForeign = ({ os = ["linux"], cpu = ["x64"], libc = ["glibc"] }: Locked) =>
+    !os.includes("linux") || !(cpu.includes("x64") || cpu.includes("arm64")) || !libc.includes("glibc");
+  const unchecked = Object.entries(locked).filter(
+    ([, entry]) => !/^sha512-[\w+/]{86}==$/.test(entry.integrity ?? "") && !isForeign(entry),
+  );
+  expect(unchecked.map(([path]) => path)).toEqual([]);
+  // From nowhere but the registry: no URL, no repository, no directory of somebody's.
+  expect(Object.values(locked).filter(({ resolved }) => !(resolved ?? REGISTRY).startsWith(REGISTRY))).toEqual([]);
+  const bundled = Object.keys(PACKAGES).filter((name) => !name.startsWith("bun"));
+  expect([...new Set(bundled.map((name) => name.split("/")[0]))].sort()).toEqual([...BUNDLED]);
+});
+
+const REGISTRY = "https://registry.npmjs.org/";
+
+/** What of an entry of package-lock.json is looked at. */
+interface Locked {
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly os?: readonly string[];
+  readonly cpu?: readonly string[];
+  readonly libc?: readonly string[];
+}
 
 test("C: public names start with ctr_, and nothing allocates or prints", async () => {
   const breaches: string[] = [];

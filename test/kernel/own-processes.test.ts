@@ -38,6 +38,7 @@ test("netd and the supervisor of a default container have a filter on every thre
   expect(pidOf("supervisor")).toBe(supervisor);
   expect(await engine.ok("exec", "web", "cat", "/etc/hostname")).not.toBe("");
   await engine.ok("rm", "-f", "web");
+  await waitFor("the supervisor's end", () => pidOf("supervisor") === 0);
 });
 
 test("the supervisor of a container that may do more refuses its programs nothing", async () => {
@@ -59,6 +60,7 @@ test("the supervisor of a container that may do more refuses its programs nothin
     expect(`${flags} ${own}`).toBe(`${flags} ${first}`);
     expect(new Set(filters(supervisor))).toEqual(new Set([0]));
     await engine.ok("rm", "-f", "capable");
+    await waitFor("the supervisor's end", () => pidOf("supervisor") === 0);
   }
 });
 
