@@ -15,6 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "internal/archive",
     "internal/cgroups",
     "internal/content",
+    "internal/hooks",
     "internal/iptables",
     "internal/netlink",
     "internal/registry",
@@ -29,7 +30,7 @@ const FLOORS: readonly (readonly string[])[] = [
 ];
 
 /** Init is on the path of every start: it loads these rooms and nothing else. */
-const INIT_MAY_LOAD = ["errors", "sys", "spec", "ipc", "rootfs", "security", "netlink"].map(
+const INIT_MAY_LOAD = ["errors", "sys", "spec", "ipc", "hooks", "rootfs", "security", "netlink"].map(
   (room) => `internal/${room}`,
 );
 

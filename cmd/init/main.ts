@@ -3,7 +3,7 @@
  * else. A column of named steps; the step's name is the one that appears in the error.
  */
 import { CtrError, EPERM, isErrno, SyscallError } from "../../internal/errors/error.ts";
-import { INIT_LISTENER_FD, OWN_NETWORK } from "../../internal/ipc/init.ts";
+import { type ContainerName, hasRuntimeHooks, INIT_LISTENER_FD, OWN_NETWORK } from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
 import { withMountLabel } from "../../internal/rootfs/mount-label.ts";
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
   for (const mount of USUAL_MOUNTS) prepared.prepare(mount);
   if (process.argv.includes(OWN_NETWORK)) run("network", () => configureInterfaces([]));
   run("greet", greet);
-  const { spec } = run("create", () => expect("create"));
+  const { spec, container } = run("create", () => expect("create"));
   run("oom score", () => setOomScore(spec));
   run("security labels", () => applyLabels(spec.process));
   run("bind sources", () => prepared.openSources(spec.mounts ?? []));
@@ -89,6 +89,7 @@ async function main(): Promise<void> {
   const user = run("user", () => userOf(root.number, spec));
   run("working directory", () => makeWorkingDirectory(root.number, spec.process.cwd));
   run("hostname", () => setNames(spec));
+  if (spec.hooks !== undefined) await run("hooks", () => hooksBeforeRoot(spec, container));
   run("sysctl", () => setSysctls(root.number, spec));
   run("read-only paths", () => makeReadonly(root.number, spec.linux?.readonlyPaths ?? []));
   run("masked paths", () => mask(root.number, spec.linux?.maskedPaths ?? []));
@@ -106,8 +107,36 @@ async function main(): Promise<void> {
     if (image.execFd === undefined) run("program", () => findProgram(image.candidates, spec.process.cwd));
     run("start", hold);
   }
+  if (spec.hooks?.startContainer !== undefined) await run("hooks", () => ownHooks("startContainer", spec, container));
   if (preserved > 0) run("preserved descriptors", () => placePreserved(preserved, type === "hold"));
   run("exec", () => execute({ ...image, firstClosedFd: FIRST_PRESERVED_FD + preserved }, spec));
+}
+
+/** While the host's files are still there: those of the runtime, which run outside, then our own. */
+async function hooksBeforeRoot(spec: Spec, container: ContainerName | undefined): Promise<void> {
+  if (hasRuntimeHooks(spec)) {
+    tell({ type: "prepared" });
+    expect("proceed");
+  }
+  await ownHooks("createContainer", spec, container);
+}
+
+/** Hooks that run in the container's namespaces; loaded when there are any. */
+async function ownHooks(
+  kind: "createContainer" | "startContainer",
+  { ociVersion, annotations, hooks = {} }: Spec,
+  container: ContainerName = { id: "", bundle: "" },
+): Promise<void> {
+  const asked = hooks[kind] ?? [];
+  if (asked.length === 0) return;
+  const { runHooks } = await import("../../internal/hooks/run-hooks.ts");
+  await runHooks(kind, asked, {
+    ociVersion,
+    ...container,
+    status: kind === "createContainer" ? "creating" : "created",
+    pid: process.pid,
+    ...(annotations === undefined ? {} : { annotations }),
+  });
 }
 
 function execute(image: ProcessImage, spec: Spec): never {

@@ -36,6 +36,11 @@ export interface OciCommand {
   run(call: Call): number | Promise<number>;
 }
 
+/** What goes wrong without stopping anything is in the log. */
+export function warnIn({ globals: { log } }: Call): (message: string) => void {
+  return (message) => log.write("warning", message);
+}
+
 /** The first operand. */
 export function containerId({ operands }: Call): string {
   const [id] = operands;

@@ -1,6 +1,6 @@
 /** The flags that `create` and `run` share. */
 import type { CreateOptions } from "../../internal/oci/create.ts";
-import type { Call } from "./command.ts";
+import { type Call, warnIn } from "./command.ts";
 import type { FlagTable } from "./flags.ts";
 import { givenDescriptors } from "./given-descriptors.ts";
 
@@ -16,7 +16,8 @@ export const BUNDLE_FLAGS: FlagTable = {
 };
 
 /** What `create` and `run` are to make. */
-export function createOptions({ flags, globals }: Call, id: string): CreateOptions {
+export function createOptions(call: Call, id: string): CreateOptions {
+  const { flags, globals } = call;
   const bundle = flags.text("bundle") ?? "";
   const consoleSocket = given(flags.text("console-socket"));
   const pidFile = given(flags.text("pid-file"));
@@ -25,6 +26,7 @@ export function createOptions({ flags, globals }: Call, id: string): CreateOptio
     id,
     bundle: bundle === "" ? process.cwd() : absolute(bundle),
     usesSystemd: globals.usesSystemd,
+    warn: warnIn(call),
     stdio: [0, 1, 2],
     ...givenDescriptors(flags.integer("preserve-fds") ?? 0),
     ...(consoleSocket === undefined ? {} : { consoleSocket }),

@@ -5,6 +5,8 @@
  *   supervisor                         init
  *     │ create {config, secrets?} ──────▶ │   by whoever has the spec: the client of a new container, or the supervisor
  *     │                                   │   mounts, devices, terminal …
+ *     │ ◀── prepared                      │   only if the spec has hooks of the runtime's: all mounts are there
+ *     │ proceed ────────────────────────▶ │   the hooks have run
  *     │ network {interface?, others?} ──▶ │   eth0 up (or only lo), and those of further networks
  *     │ ◀── ready {terminalFd?}           │   the supervisor takes the terminal with pidfd_getfd(2)
  *     │ start ──────────────────────────▶ │   pivot_root, credentials, seccomp, execve
@@ -48,23 +50,49 @@ export const OWN_NETWORK = "own-network";
  * the runtime's native code then, ten times as fast in a process that has just begun.
  */
 export type ToInit =
-  | { readonly type: "create"; readonly config: string; readonly secrets?: readonly SecretFile[] }
+  /** `container` is told to hooks. */
+  | {
+      readonly type: "create";
+      readonly config: string;
+      readonly secrets?: readonly SecretFile[];
+      readonly container?: ContainerName;
+    }
+  | { readonly type: "proceed" }
   | { readonly type: "network"; readonly interface?: InterfaceSetup; readonly others?: readonly InterfaceSetup[] }
   /** The first `preserved` of the descriptors after the listener are the program's, from 3 on. */
   | { readonly type: "start"; readonly preserved?: number }
   | { readonly type: "hold"; readonly preserved?: number };
 
 /** The same as init acts on it, the spec checked. */
-export type ToldInit = Exclude<ToInit, { type: "create" }> | { readonly type: "create"; readonly spec: Spec };
+export type ToldInit =
+  | Exclude<ToInit, { type: "create" }>
+  | { readonly type: "create"; readonly spec: Spec; readonly container?: ContainerName };
+
+/** Who a container is to those outside. */
+export interface ContainerName {
+  readonly id: string;
+  readonly bundle: string;
+}
 
 /** The message that hands over a spec. */
-export function createMessage({ secrets = [], ...spec }: Spec): ToInit {
+export function createMessage({ secrets = [], ...spec }: Spec, container?: ContainerName): ToInit {
   const config = spec.linux?.seccomp === undefined ? JSON.stringify(spec) : stringifyJson(spec);
-  return { type: "create", config, ...(secrets.length === 0 ? {} : { secrets }) };
+  return {
+    type: "create",
+    config,
+    ...(secrets.length === 0 ? {} : { secrets }),
+    ...(container === undefined ? {} : { container }),
+  };
+}
+
+/** True if init stops for hooks that run outside, when all but the root's change is done. */
+export function hasRuntimeHooks({ hooks = {} }: Pick<Spec, "hooks">): boolean {
+  return (hooks.prestart ?? []).length + (hooks.createRuntime ?? []).length > 0;
 }
 
 /** What init tells its supervisor. `kind` is for failures that are no system call's. */
 export type FromInit =
+  | { readonly type: "prepared" }
   | { readonly type: "ready"; readonly terminalFd?: number }
   | {
       readonly type: "failed";
@@ -80,8 +108,13 @@ export function decodeToInit(value: unknown): ToldInit {
   const fields = asFields(value);
   const type = text(fields, "type");
   switch (type) {
-    case "create":
-      return { type, spec: { ...parseSpec(parseConfig(text(fields, "config"))), ...secretsOf(fields) } };
+    case "create": {
+      const spec = { ...parseSpec(parseConfig(text(fields, "config"))), ...secretsOf(fields) };
+      const name = fields["container"];
+      return name === undefined ? { type, spec } : { type, spec, container: containerName(asFields(name)) };
+    }
+    case "proceed":
+      return { type };
     case "network":
       return fields["interface"] === undefined
         ? { type }
@@ -117,6 +150,10 @@ function secretsOf(fields: Fields): { readonly secrets?: readonly SecretFile[] }
   return { secrets };
 }
 
+function containerName(fields: Fields): ContainerName {
+  return { id: text(fields, "id"), bundle: text(fields, "bundle") };
+}
+
 function parseConfig(config: string): unknown {
   try {
     return parseJson(config);
@@ -130,6 +167,8 @@ export function decodeFromInit(value: unknown): FromInit {
   const fields = asFields(value);
   const type = text(fields, "type");
   switch (type) {
+    case "prepared":
+      return { type };
     case "ready": {
       const terminalFd = optionalInteger(fields, "terminalFd", 0);
       return { type, ...(terminalFd === undefined ? {} : { terminalFd }) };

@@ -1,6 +1,7 @@
 /** A bundle's configuration, as this runtime carries it out (runtime-spec bundle.md, config.md). */
 import { CtrError, ENOENT, isErrno, withContext } from "../errors/error.ts";
 import { DEFAULT_DEVICE_RULES } from "../security/paths.ts";
+import { parseJson } from "../spec/json.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
 import type { Mount, Resources, Spec } from "../spec/runtime.ts";
 import { readText } from "../sys/file.ts";
@@ -23,7 +24,7 @@ export function readBundle(bundle: string, id: string, options: BundleOptions): 
 export function parseConfig(text: string): Spec {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw withContext("config.json", error);
   }

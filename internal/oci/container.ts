@@ -108,6 +108,10 @@ export class ContainerDirectory implements Disposable {
     return readText(CONFIG, MAX_CONFIG_BYTES, this.#fd.number);
   }
 
+  tryReadConfig(): string | undefined {
+    return exists(this.#fd.number, CONFIG) ? this.readConfig() : undefined;
+  }
+
   writeConfig(config: string): void {
     this.#replace(CONFIG, config);
   }

@@ -10,12 +10,13 @@ import { unlinkat } from "../sys/file.ts";
 import { pidfdSendSignal } from "../sys/process.ts";
 import { parseConfig } from "./bundle.ts";
 import { known, lockContainer } from "./container.ts";
+import { poststartHooks } from "./hooks.ts";
 import { openInit } from "./init-process.ts";
 
 const SIGKILL = 9;
 
 /** `start`: the program of a created container. Throws with status 126 or 127 when it cannot be run. */
-export function startContainer(root: string, id: string): void {
+export async function startContainer(root: string, id: string, warn: (message: string) => void): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
   const status = directory.status(container);
@@ -24,9 +25,11 @@ export function startContainer(root: string, id: string): void {
   using visitor = visitHeld(directory.startSocket);
   if (visitor === undefined) throw new CtrError("conflict", "cannot start an already running container");
   startHeld(visitor);
-  const late = atStart(parseConfig(directory.readConfig()));
+  const spec = parseConfig(directory.readConfig());
+  const late = atStart(spec);
   if (late !== undefined) openCgroup(container.cgroup).update(late);
   unlinkat(AT_FDCWD, directory.startSocket);
+  await poststartHooks(spec.hooks, container, container.init?.pid ?? 0, warn);
 }
 
 /** `kill`: a signal for PID 1, or with `isAll` for every process of the container. */

@@ -2,8 +2,10 @@
 import type { Cgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath, scopePath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
+import { hasRuntimeHooks } from "../ipc/init.ts";
 import { type Launch, launch } from "../runtime/launch.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
+import { stringifyJson } from "../spec/json.ts";
 import type { Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { replaceFile } from "../sys/file.ts";
@@ -14,6 +16,7 @@ import { readBundle } from "./bundle.ts";
 import { sendConsole } from "./console-socket.ts";
 import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
+import { hookState, poststartHooks, poststopHooks } from "./hooks.ts";
 
 /** How a container is to be made. */
 export interface CreateOptions {
@@ -28,6 +31,8 @@ export interface CreateOptions {
   readonly preserved: readonly number[];
   /** Further variables of the program's. */
   readonly env: readonly string[];
+  /** Told what goes wrong without stopping anything. */
+  readonly warn: (message: string) => void;
   /** The caller's. */
   readonly stdio: StandardFds;
 }
@@ -61,7 +66,7 @@ export async function createContainer(options: CreateOptions): Promise<void> {
     finish(made, options);
     await made.launch.hold();
   } catch (error) {
-    throw undone(made, error);
+    throw await undone(made, error, options);
   }
 }
 
@@ -73,12 +78,13 @@ export async function runContainer(options: CreateOptions, isDetached: boolean):
   try {
     finish(made, options);
     await made.launch.start();
+    await poststartHooks(spec.hooks, made.container, made.launch.pid, options.warn);
     // From here on anybody may do something to it.
     made.directory[Symbol.dispose]();
     const { pid, pidfd } = made.launch;
     return { pid, pidfd, ...(made.terminal === undefined ? {} : { terminal: made.terminal }) };
   } catch (error) {
-    const failure = undone(made, error);
+    const failure = await undone(made, error, options);
     made[Symbol.dispose]();
     throw failure;
   }
@@ -128,11 +134,16 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
   };
   directory.write(container);
   try {
-    directory.writeConfig(JSON.stringify(spec));
+    directory.writeConfig(stringifyJson(spec));
     using listener = mayHold ? listenAt(directory.startSocket) : undefined;
-    const extras = { preserved: options.preserved, ...(listener === undefined ? {} : { listener: listener.number }) };
+    const extras = {
+      container: { id, bundle },
+      preserved: options.preserved,
+      ...(listener === undefined ? {} : { listener: listener.number }),
+    };
     const launched = undo.use(await launch(spec, options.stdio, extras));
     try {
+      await runtimeHooks(spec, launched, container);
       launched.provideNetwork();
       const { terminal } = await launched.ready();
       if (terminal !== undefined) undo.use(terminal);
@@ -152,12 +163,23 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
     } catch (error) {
       launched.abort();
       waitChild(launched.pid, true);
+      await poststopHooks(spec.hooks, container, options.warn);
       throw error;
     }
   } catch (error) {
     directory.remove();
     throw error;
   }
+}
+
+/** Between the mounts and the change of the root. */
+async function runtimeHooks(spec: Spec, launched: Launch, container: OciContainer): Promise<void> {
+  if (!hasRuntimeHooks(spec)) return;
+  await launched.prepared();
+  const { runHooks } = await import("../hooks/run-hooks.ts");
+  const state = hookState(container, "creating", launched.pid);
+  for (const kind of ["prestart", "createRuntime"] as const) await runHooks(kind, spec.hooks?.[kind] ?? [], state);
+  launched.proceed();
 }
 
 function inCgroup(cgroup: Cgroup): Pick<OciContainer, "freezer" | "cgroup"> {
@@ -185,11 +207,16 @@ function finish(made: Made, { pidFile }: CreateOptions): void {
 }
 
 /** Takes everything back; the error that is to be told is the first one. */
-function undone({ container, directory, launch: launched }: Made, error: unknown): unknown {
+async function undone(
+  { container, directory, launch: launched, spec }: Made,
+  error: unknown,
+  { warn }: CreateOptions,
+): Promise<unknown> {
   launched.abort();
   waitChild(launched.pid, true);
   try {
     removeContainer(directory, container);
+    await poststopHooks(spec.hooks, container, warn);
     return error;
   } catch (second) {
     return new SuppressedError(second, error, "undo");

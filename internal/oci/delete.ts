@@ -1,16 +1,24 @@
 /** The end of a container. */
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
+import type { Hooks } from "../spec/runtime.ts";
 import { POLLIN, poll } from "../sys/fd.ts";
 import { pidfdSendSignal } from "../sys/process.ts";
+import { parseConfig } from "./bundle.ts";
 import { type ContainerDirectory, lockContainer, type OciContainer } from "./container.ts";
+import { poststopHooks } from "./hooks.ts";
 import { openInit } from "./init-process.ts";
 
 const SIGKILL = 9;
 const END_TIMEOUT_MS = 10_000;
 
 /** `delete`: with force also of a container that runs, and of one that is not there. */
-export function deleteContainer(root: string, id: string, isForced: boolean): void {
+export async function deleteContainer(
+  root: string,
+  id: string,
+  isForced: boolean,
+  warn: (message: string) => void,
+): Promise<void> {
   let directory: ContainerDirectory;
   try {
     directory = lockContainer(root, id);
@@ -25,7 +33,15 @@ export function deleteContainer(root: string, id: string, isForced: boolean): vo
     throw new CtrError("conflict", `cannot delete container ${id} that is not stopped: ${status}`);
   }
   if (container !== undefined) killInit(container);
+  const hooks = container === undefined ? undefined : hooksOf(owned);
   removeContainer(owned, container);
+  if (container !== undefined) await poststopHooks(hooks, container, warn);
+}
+
+/** Undefined for a container whose making was cut off before it had a configuration, or any hook had run. */
+function hooksOf(directory: ContainerDirectory): Hooks | undefined {
+  const config = directory.tryReadConfig();
+  return config === undefined ? undefined : parseConfig(config).hooks;
 }
 
 /** Ends PID 1 and waits for it; the rest of its PID namespace ends with it. */
@@ -47,9 +63,9 @@ export function removeContainer(directory: ContainerDirectory, container: OciCon
 }
 
 /** What a container that has just ended leaves; somebody else may have been faster. */
-export function forgetContainer(root: string, id: string): void {
+export async function forgetContainer(root: string, id: string, warn: (message: string) => void): Promise<void> {
   try {
-    deleteContainer(root, id, false);
+    await deleteContainer(root, id, false, warn);
   } catch (error) {
     if (!(error instanceof CtrError) || error.kind !== "not-found") throw error;
   }

@@ -6,7 +6,14 @@ import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath, type ScopePlace } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
 import { type Connection, connectFd } from "../ipc/connection.ts";
-import { createMessage, decodeFromInit, type FromInit, INIT_CONVERSATION, type ToInit } from "../ipc/init.ts";
+import {
+  type ContainerName,
+  createMessage,
+  decodeFromInit,
+  type FromInit,
+  INIT_CONVERSATION,
+  type ToInit,
+} from "../ipc/init.ts";
 import type { InterfaceSetup } from "../ipc/netd.ts";
 import type { MemoryResources, Resources, Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
@@ -20,6 +27,12 @@ export interface Launch extends Disposable {
   readonly startTime: number;
   readonly pidfd: Fd;
   readonly cgroup: Cgroup;
+  /**
+   * For a spec with hooks that run outside (`hasRuntimeHooks`), before anything else: resolves when it is their turn.
+   * `proceed` says that they have run.
+   */
+  prepared(): Promise<void>;
+  proceed(): void;
   /** Gives init its network; without a setup it has loopback only. To be called once. */
   provideNetwork(setup?: InterfaceSetup, others?: readonly InterfaceSetup[]): void;
   /** Resolves when everything but the program is in place, with the terminal's master if there is one. */
@@ -32,8 +45,14 @@ export interface Launch extends Disposable {
   abort(): void;
 }
 
+/** What a container is given besides its spec and its streams. */
+export interface LaunchExtras extends InitExtras {
+  /** Told to hooks that init runs. */
+  readonly container?: ContainerName;
+}
+
 /** Starts init in the spec's namespaces and cgroup and hands it the spec. Throws when that much cannot be had. */
-export async function launch(spec: Spec, stdio: StandardFds, extras: InitExtras = {}): Promise<Launch> {
+export async function launch(spec: Spec, stdio: StandardFds, extras: LaunchExtras = {}): Promise<Launch> {
   const path = spec.linux?.cgroupsPath;
   if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
   const scope = parseSystemdPath(path);
@@ -127,18 +146,20 @@ async function converse(
   waiting: WaitingInit,
   limited: Limited,
   create: Spec | undefined,
-  { preserved = [] }: InitExtras,
+  { preserved = [], container }: LaunchExtras,
 ): Promise<Launch> {
   try {
     const conversation = { ...INIT_CONVERSATION, decode: decodeFromInit, hasGreeted: create === undefined };
     const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
-    if (create !== undefined) control.send(createMessage(create));
+    if (create !== undefined) control.send(createMessage(create, container));
     return new Launched(waiting, control, { ready: whenReady(limited), start: atStart(limited) }, preserved.length);
   } catch (error) {
     waiting.abandon();
     throw error;
   }
 }
+
+const WORDLESS = "init ended without a word";
 
 /** Limits that cannot be set from the beginning. */
 interface LateLimits {
@@ -170,10 +191,22 @@ class Launched implements Launch {
     else this.#control.send({ type: "network", interface: setup, ...(others.length === 0 ? {} : { others }) });
   }
 
+  async prepared(): Promise<void> {
+    const message = await this.#control.receive();
+    if (message?.type === "prepared") return;
+    if (message?.type === "failed") throw startFailure(message);
+    throw new CtrError("internal", message === undefined ? WORDLESS : `init said ${message.type} before its hooks`);
+  }
+
+  proceed(): void {
+    this.#control.send({ type: "proceed" });
+  }
+
   async ready(): Promise<{ readonly terminal?: Fd }> {
     const message = await this.#control.receive();
-    if (message === undefined) throw new CtrError("internal", "init ended without a word");
+    if (message === undefined) throw new CtrError("internal", WORDLESS);
     if (message.type === "failed") throw startFailure(message);
+    if (message.type !== "ready") throw new CtrError("internal", `init said ${message.type} before it was ready`);
     if (this.#late.ready !== undefined) this.cgroup.update(this.#late.ready);
     if (message.terminalFd === undefined) return {};
     return { terminal: pidfdGetfd(this.pidfd.number, message.terminalFd) };

@@ -391,3 +391,91 @@ test("spec and features: what is written is what is understood", async () => {
   expect(features.linux.namespaces).toContain("cgroup");
   expect(features.mountOptions).toEqual(expect.arrayContaining(["rbind", "rro", "nosymfollow", "rprivate"]));
 });
+
+/** Hooks that write down when they ran, in which mount namespace and root, and what they were told. */
+function tracingHooks(log: string, failing = ""): { readonly [kind: string]: readonly object[] } {
+  const hook = (kind: string, shell: string) => ({
+    path: shell,
+    args: [
+      "sh",
+      "-c",
+      `echo "${kind} $(readlink /proc/self/ns/mnt) $A $(cat)" >> ${log}; [ "${kind}" != "${failing}" ]`,
+    ],
+    env: ["A=b", "PATH=/bin:/usr/bin"],
+    timeout: 10,
+  });
+  const kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+  return Object.fromEntries(kinds.map((kind) => [kind, [hook(kind, "/bin/sh")]]));
+}
+
+test("hooks: each at its point, in its namespaces, with the state on standard input", async () => {
+  const log = `${runtime.home}/hooks.log`;
+  const directory = sleeper((config) => {
+    config["hooks"] = tracingHooks(log);
+    config["annotations"] = { x: "y" };
+    // So that the one which runs inside finds the file too.
+    config["mounts"] = [
+      ...(config["mounts"] as readonly object[]),
+      { destination: runtime.home, type: "bind", source: runtime.home, options: ["rbind"] },
+    ];
+  });
+  const ran = () => {
+    const lines = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : [];
+    return lines.map((line) => {
+      const [, kind = "", mnt = "", value = "", state = ""] = /^(\w+) (\S+) (\w+) (.*)$/.exec(line) ?? [];
+      return { kind, mnt, value, state: JSON.parse(state) };
+    });
+  };
+  await ok("create", "--bundle", directory, "hooked");
+  const { pid } = await state("hooked");
+  expect(ran().map(({ kind }) => kind)).toEqual(["prestart", "createRuntime", "createContainer"]);
+  await ok("start", "hooked");
+  expect(
+    ran()
+      .map(({ kind }) => kind)
+      .slice(3),
+  ).toEqual(["startContainer", "poststart"]);
+  const inside = readlinkSync(`/proc/${pid}/ns/mnt`);
+  await ok("delete", "--force", "hooked");
+  const all = ran();
+  expect(all.at(-1)?.kind).toBe("poststop");
+  const outside = readlinkSync("/proc/self/ns/mnt");
+  expect(all.map(({ mnt }) => mnt)).toEqual([outside, outside, inside, inside, outside, outside]);
+  const told = { ociVersion: "1.2.0", id: "hooked", bundle: directory, annotations: { x: "y" } };
+  const states = ["creating", "creating", "creating", "created", "running", "stopped"];
+  expect(all.map(({ state }) => state)).toEqual(
+    states.map((status, at) => ({ ...told, status, pid: [pid, pid, 1, 1, pid, 0][at] })),
+  );
+  expect(all.every(({ value }) => value === "b")).toBe(true);
+});
+
+test("hooks: one that fails ends the start, but for those after it, of which the log tells", async () => {
+  for (const kind of ["prestart", "createRuntime", "createContainer", "startContainer"]) {
+    const log = `${runtime.home}/failing-${kind}.log`;
+    const directory = sleeper((config) => {
+      const hooks = tracingHooks(log, kind);
+      config["hooks"] = { [kind]: hooks[kind], poststop: hooks["poststop"] };
+      config["mounts"] = [
+        ...(config["mounts"] as readonly object[]),
+        { destination: runtime.home, type: "bind", source: runtime.home, options: ["rbind"] },
+      ];
+    });
+    const result = await oci("run", "--bundle", directory, "failing");
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain(`error running ${kind} hook #0: /bin/sh: exit status 1`);
+    expect(readFileSync(log, "utf8")).toContain("poststop");
+  }
+  const slow = sleeper((config) => {
+    config["hooks"] = { createRuntime: [{ path: "/bin/sleep", args: ["sleep", "100"], timeout: 1 }] };
+  });
+  expect((await oci("create", "--bundle", slow, "slow")).stderr).toContain("timed out after 1 s");
+  const late = bundle(["sleep", "0.1"], (config) => {
+    config["hooks"] = { poststart: [{ path: "/bin/false" }], poststop: [{ path: "/nope" }] };
+  });
+  const result = await oci("run", "--bundle", late, "late");
+  expect(result.status).toBe(0);
+  expect(result.stderr).toContain("level=warning");
+  expect(result.stderr).toContain("error running poststart hook #0: /bin/false: exit status 1");
+  expect(result.stderr).toContain("error running poststop hook #0: ");
+  expect(readdirSync(runtime.root)).toEqual([]);
+});

@@ -2,7 +2,7 @@
 
 import { runContainer } from "../../../internal/oci/create.ts";
 import { forgetContainer } from "../../../internal/oci/delete.ts";
-import { containerId, type OciCommand } from "../command.ts";
+import { containerId, type OciCommand, warnIn } from "../command.ts";
 import { BUNDLE_FLAGS, createOptions } from "../create-flags.ts";
 import { waitForeground } from "../foreground.ts";
 
@@ -18,7 +18,7 @@ export const command: OciCommand = {
     const running = await runContainer(createOptions(call, id), isDetached);
     if (isDetached) return 0;
     const status = await waitForeground(running);
-    if (!call.flags.isSet("keep")) forgetContainer(call.globals.root, id);
+    if (!call.flags.isSet("keep")) await forgetContainer(call.globals.root, id, warnIn(call));
     return status;
   },
 };

@@ -1,14 +1,14 @@
 /** `start`: the program of a container that was created. */
 import { startContainer } from "../../../internal/oci/control.ts";
-import { containerId, type OciCommand } from "../command.ts";
+import { containerId, type OciCommand, warnIn } from "../command.ts";
 
 export const command: OciCommand = {
   flags: {},
   operands: [1, 1],
   usage: "<container-id>",
   summary: "executes the user defined process in a created container",
-  run(call) {
-    startContainer(call.globals.root, containerId(call));
+  async run(call) {
+    await startContainer(call.globals.root, containerId(call), warnIn(call));
     return 0;
   },
 };
