@@ -103,12 +103,13 @@ export function signalRun(run: Run, signal: number): boolean {
 /** Gives back what the kernel and netd hold for a run that has ended; what was left undone, if anything. */
 export async function releaseRun(engine: Engine, record: ContainerRecord, run: Run): Promise<unknown> {
   // netd sees by itself that the network namespace is gone: a netd that does not answer takes nothing from the record.
-  await detachNetworks(engine, record).catch(ignore);
+  const detached = detachNetworks(engine, record).catch(ignore);
   let problem: unknown;
   // PID 1 took its namespace with it; what a joined process left is killed with the cgroup.
   await run.launch.cgroup.destroyWith(sleep).catch((error: unknown) => {
     problem = error;
   });
+  await detached;
   run.launch[Symbol.dispose]();
   return problem;
 }

@@ -14,16 +14,30 @@ export function saveRules(family: Family = 4): Promise<string> {
 /** Which of the two packet filters. */
 export type Family = 4 | 6;
 
+/** Hears sooner than by a program's end that it has done what it should. */
+export interface CommitWatch {
+  /** Resolves when the process has changed so many tables; never, if that cannot be told. */
+  done(pid: number, tables: number): Promise<void>;
+}
+
 /** Applies `rules` and leaves every chain that they do not name as it is. Throws CtrError with the program's own words. */
-export async function restoreRules(rules: string, family: Family = 4): Promise<void> {
-  await run(
-    family === 6 ? "ip6tables-restore" : "iptables-restore",
-    ["--noflush", "-w", String(LOCK_WAIT_SECONDS)],
-    rules,
-  );
+export async function restoreRules(rules: string, family: Family = 4, watch?: CommitWatch): Promise<void> {
+  const program = family === 6 ? "ip6tables-restore" : "iptables-restore";
+  const tables = rules.split("\n").filter((line) => line === "COMMIT").length;
+  const { child, ended } = start(program, ["--noflush", "-w", String(LOCK_WAIT_SECONDS)], rules);
+  // After its last table there is nothing left that could fail.
+  await (watch === undefined ? ended : Promise.race([ended, watch.done(child.pid, tables)]));
 }
 
 async function run(program: string, args: readonly string[], input: string): Promise<string> {
+  return await start(program, args, input).ended;
+}
+
+function start(
+  program: string,
+  args: readonly string[],
+  input: string,
+): { readonly child: Bun.Subprocess; readonly ended: Promise<string> } {
   const path = Bun.which(program, { PATH: SEARCH_PATH });
   if (path === null)
     throw new CtrError("unavailable", `${program} is not installed: the bridge network needs iptables`);
@@ -34,9 +48,12 @@ async function run(program: string, args: readonly string[], input: string): Pro
     env: { PATH: SEARCH_PATH, LANG: "C" },
     cwd: "/",
   });
-  const [output, words, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (status !== 0) throw new CtrError("unavailable", `${program}: ${reason(words, input) ?? `status ${status}`}`);
-  return output;
+  const finish = async (): Promise<string> => {
+    const [output, words, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    if (status !== 0) throw new CtrError("unavailable", `${program}: ${reason(words, input) ?? `status ${status}`}`);
+    return output;
+  };
+  return { child, ended: finish() };
 }
 
 /** The first line that says something, with the rule it is about. */

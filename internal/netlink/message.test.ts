@@ -53,7 +53,7 @@ test("message: the kernel's refusal with its words", () => {
   const payload = new Uint8Array(4 + 16 + words.length);
   new DataView(payload.buffer).setInt32(0, -19, true);
   payload.set(words, 20);
-  const message = { type: NLMSG_ERROR, flags: 0x300, sequence: 1, payload };
+  const message = { type: NLMSG_ERROR, flags: 0x300, sequence: 1, sender: 0, payload };
   expect(decodeError(message)).toEqual({ errno: 19, words: "Device does not exist" });
   expect(decodeError({ ...message, flags: 0 })).toEqual({ errno: 19, words: undefined });
 });

@@ -42,6 +42,8 @@ export interface Message {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** The port id: of the socket that is answered, or whose doing is told. */
+  readonly sender: number;
   readonly payload: Uint8Array;
 }
 
@@ -110,6 +112,7 @@ export function* decodeMessages(datagram: Uint8Array): Generator<Message> {
       type: view.getUint16(at + 4, true),
       flags: view.getUint16(at + 6, true),
       sequence: view.getUint32(at + 8, true),
+      sender: view.getUint32(at + 12, true),
       payload: datagram.subarray(at + HEADER_BYTES, at + length),
     };
     at += align(length);

@@ -8,10 +8,13 @@ import {
   type FilteredPort,
   type FilterState,
   parsePresent,
+  portRule,
+  renderPortChanges,
   renderPorts,
   renderRules,
 } from "../iptables/rules.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
+import { createCommits } from "../netlink/nft-commits.ts";
 import { readText, writeInto } from "../sys/file.ts";
 import { createGuard, type Guard, isWithoutIcc } from "./guard.ts";
 import { OPTION, parseBoolean } from "./plan.ts";
@@ -20,8 +23,10 @@ import { type EndpointRecord, listEndpoints, listNetworks, type NetworkRow, type
 const FORWARDING = { 4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding" } as const;
 
 export interface Filter {
-  /** Brings the published ports to what the store says. Resolves when a change that began after the call is done. */
-  apply(): Promise<void>;
+  /** Adds the rules of an endpoint's published ports. Resolves when a change that began after the call is done. */
+  publish(endpoint: EndpointRecord): Promise<void>;
+  /** Takes them away. */
+  unpublish(endpoint: EndpointRecord): Promise<void>;
   /** Brings everything to what the store says, whatever is there; then switches the host's forwarding on. */
   establish(): Promise<void>;
   /** What the kernel's rules have otherwise than the store says. */
@@ -33,6 +38,15 @@ export interface Filter {
 export function createFilter(store: Store): Filter {
   let last: Promise<void> = Promise.resolve();
   let waiting: Promise<void> | undefined;
+  const commits = createCommits();
+  const present: Present = {
+    written: new Map(),
+    restore: async (rules, family) => {
+      using listener = await commits.listen();
+      await restoreRules(rules, family, listener);
+    },
+  };
+  let pending: Changes = { added: [], removed: [] };
   /** The IPv6 filter has had something of ours: a host without IPv6 networks needs no ip6tables. */
   let hasSix = false;
   const guard = createGuard(store, () => prefixOf(listNetworks(store)));
@@ -42,21 +56,23 @@ export function createFilter(store: Store): Filter {
     last = turn.catch(() => undefined); // told to whoever asked for it
     return turn;
   };
-  const apply = (): Promise<void> => {
+  const change = (kind: keyof Changes, endpoint: EndpointRecord): Promise<void> => {
+    pending[kind].push(endpoint);
     // Those that come while a change runs share the next one.
     waiting ??= inTurn(async () => {
       waiting = undefined;
-      await restoreRules(renderPorts(filterState(store, false, 4)));
-      if (hasSix) await restoreRules(renderPorts(filterState(store, false, 6)), 6);
+      const changes = pending;
+      pending = { added: [], removed: [] };
+      await Promise.all([changeOne(store, changes, 4, present), changeOne(store, changes, 6, present)]);
     });
     return waiting;
   };
   const establish = (): Promise<void> =>
     inTurn(async () => {
       guard.establish();
-      await establishOne(store, 4);
+      await establishOne(store, 4, present);
       hasSix ||= listNetworks(store).some(({ settings, driver }) => settings.ipv6 === true && driver === "bridge");
-      if (hasSix) await establishOne(store, 6);
+      if (hasSix) await establishOne(store, 6, present);
     });
   const differences = (): Promise<string[]> =>
     inTurnWith(inTurn, async () => {
@@ -67,7 +83,52 @@ export function createFilter(store: Store): Filter {
         ...guard.differences(),
       ];
     });
-  return { apply, establish, differences, guard };
+  return {
+    publish: (endpoint) => change("added", endpoint),
+    unpublish: (endpoint) => change("removed", endpoint),
+    establish,
+    differences,
+    guard,
+  };
+}
+
+/** What is there, and how it is changed. */
+interface Present {
+  /** The rules of published ports, as far as we know. */
+  readonly written: Map<Family, Set<string>>;
+  readonly restore: (rules: string, family: Family) => Promise<void>;
+}
+
+/** Endpoints whose published ports come and go. */
+interface Changes {
+  readonly added: EndpointRecord[];
+  readonly removed: EndpointRecord[];
+}
+
+async function changeOne(store: Store, changes: Changes, family: Family, { written, restore }: Present): Promise<void> {
+  const prefix = prefixOf(listNetworks(store));
+  const rulesOf = (endpoints: readonly EndpointRecord[]) =>
+    endpoints.flatMap((endpoint) => filteredPorts(endpoint, family)).map((port) => portRule(prefix, port));
+  const known = written.get(family);
+  // What was written whole meanwhile has them, or has them no more.
+  const removed = rulesOf(changes.removed).filter((rule) => known?.has(rule) !== false);
+  const added = rulesOf(changes.added).filter((rule) => known?.has(rule) !== true);
+  if (added.length + removed.length === 0) return;
+  try {
+    if (known === undefined) throw new CtrError("internal", "the rules were not written yet");
+    await restore(renderPortChanges(added, removed), family);
+    for (const rule of removed) known.delete(rule);
+    for (const rule of added) known.add(rule);
+  } catch {
+    // Somebody changed the chain, or it is as an earlier netd left it: all of it, from the store. What fails now is told.
+    const state = filterState(store, false, family);
+    await restore(renderPorts(state), family);
+    written.set(family, portsWritten(state));
+  }
+}
+
+function portsWritten({ prefix, ports }: FilterState): Set<string> {
+  return new Set(ports.map((port) => portRule(prefix, port)));
 }
 
 async function inTurnWith<T>(
@@ -83,11 +144,13 @@ async function inTurnWith<T>(
   return result;
 }
 
-async function establishOne(store: Store, family: Family): Promise<void> {
+async function establishOne(store: Store, family: Family, { written, restore }: Present): Promise<void> {
   const isForwarding = readText(FORWARDING[family]).trim() === "1";
   const present = parsePresent(await saveRules(family));
   // The rules first: at no moment does a host forward that has not been told what to drop.
-  await restoreRules(renderRules(filterState(store, !isForwarding, family), present), family);
+  const state = filterState(store, !isForwarding, family);
+  await restore(renderRules(state, present), family);
+  written.set(family, portsWritten(state));
   if (!isForwarding) writeInto(FORWARDING[family], "1");
 }
 

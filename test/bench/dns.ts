@@ -5,14 +5,13 @@
  *
  *   scripts/bench dns
  */
-import { readlinkSync } from "node:fs";
 import { inside } from "../../internal/network/dns/inside.ts";
 import { createNameServer } from "../../internal/network/dns/name-server.ts";
 import type { NamedEndpoint } from "../../internal/network/names.ts";
 import { openSandbox, readBootId } from "../../internal/network/sandbox.ts";
 import { O_RDONLY, open } from "../../internal/sys/fd.ts";
 import { requirePrivateHost } from "../lib/host.ts";
-import { waitFor } from "../lib/wait.ts";
+import { holdNamespace } from "../lib/namespace.ts";
 
 const SECONDS = 4;
 const UNDER_WAY = 64;
@@ -104,17 +103,9 @@ async function firstLine(child: Bun.Subprocess<"ignore", "pipe", "inherit">): Pr
   throw new Error("the process ended without a word");
 }
 
-/** A process that holds a network namespace of its own. */
-async function makeSandbox(): Promise<Bun.Subprocess> {
-  const own = readlinkSync("/proc/self/ns/net");
-  const child = Bun.spawn(["unshare", "--net", "--", "sleep", "infinity"], { stdin: "ignore" });
-  await waitFor("a network namespace", () => readlinkSync(`/proc/${child.pid}/ns/net`) !== own);
-  return child;
-}
-
 async function main(): Promise<void> {
   requirePrivateHost();
-  const sandboxes = await Promise.all(Array.from({ length: SANDBOXES }, makeSandbox));
+  const sandboxes = await Promise.all(Array.from({ length: SANDBOXES }, holdNamespace));
   const pids = sandboxes.map(({ pid }) => String(pid));
   const start = (...words: string[]) => Bun.spawn([...words], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
   const server = start("taskset", "-c", "0", process.execPath, import.meta.path, "serve", ...pids);

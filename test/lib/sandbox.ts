@@ -1,11 +1,11 @@
 /** netd without containers: network namespaces held by a process of ours, servers in them, and a neighbour host. */
 import { afterAll } from "bun:test";
-import { readlinkSync } from "node:fs";
 import type { AttachRequest, Endpoint } from "../../internal/ipc/netd.ts";
 import { connectNetd, type NetdClient } from "../../internal/ipc/netd-client.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { O_RDONLY, open } from "../../internal/sys/fd.ts";
 import { setns } from "../../internal/sys/process.ts";
+import { holdNamespace } from "./namespace.ts";
 import { binary } from "./needs.ts";
 import { waitFor } from "./wait.ts";
 
@@ -50,9 +50,8 @@ export interface TestSandbox {
 }
 
 export async function makeSandbox(): Promise<TestSandbox> {
-  const own = readlinkSync("/proc/self/ns/net");
-  const child = spawn(["unshare", "--net", "--", "sleep", "infinity"]);
-  await waitFor("a network namespace", () => readlinkSync(`/proc/${child.pid}/ns/net`) !== own);
+  const child = await holdNamespace();
+  children.push(child);
   return {
     pid: child.pid,
     end: async () => {

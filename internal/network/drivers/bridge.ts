@@ -167,7 +167,10 @@ export function createBridgeDriver(context: DriverContext): Driver {
       isolate(hostInterface, id);
     }
     try {
-      if (endpoint.ports.length > 0 && network.device !== null) await applyPorts(endpoint.ports);
+      if (endpoint.ports.length > 0 && network.device !== null) {
+        await filter.unpublish(endpoint);
+        forgetFlows(endpoint.ports);
+      }
     } finally {
       // Only now may another container have the address: until here the ports led to it.
       const pools = bridges.get(network.id)?.pools;
@@ -175,9 +178,8 @@ export function createBridgeDriver(context: DriverContext): Driver {
     }
   };
 
-  /** Writes the rules; flows of before they changed are told of it. */
-  const applyPorts = async (changed: readonly PortBinding[]): Promise<void> => {
-    await filter.apply();
+  /** Flows of before the rules changed are told of it. */
+  const forgetFlows = (changed: readonly PortBinding[]): void => {
     const udp = changed.filter(({ protocol }) => protocol === "udp").map(({ hostPort }) => hostPort);
     if (udp.length === 0) return;
     try {
@@ -237,16 +239,18 @@ export function createBridgeDriver(context: DriverContext): Driver {
     undo.defer(() => removeLink(netlink, reserved.hostInterface));
     const interfaceIndex = makeVeth(netlink, bridge, reserved, macAddress, namespace.number);
     markAttached(store, id, interfaceIndex);
+    const attached: EndpointRecord = { ...reserved, state: "attached", interfaceIndex };
     if (bindings.length > 0) {
       undo.defer(async () => {
         markReleased(store, id);
         // What failed may fail again: the reason that is told is the first one.
-        await filter.apply().catch((error: unknown) => log(withContext("take back rules", error).message));
+        await filter.unpublish(attached).catch((error: unknown) => log(withContext("take back rules", error).message));
       });
-      await applyPorts(bindings);
+      await filter.publish(attached);
+      forgetFlows(bindings);
     }
     undo.move();
-    return describe(bridge.network, { ...reserved, state: "attached", interfaceIndex });
+    return describe(bridge.network, attached);
   };
 
   return {
