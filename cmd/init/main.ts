@@ -18,7 +18,7 @@ import {
   setRootPropagation,
 } from "../../internal/rootfs/mounts.ts";
 import { openProcfs, writeOwnProcFile, writeSysctl } from "../../internal/rootfs/procfs.ts";
-import { makeDirectoryInRoot } from "../../internal/rootfs/resolve.ts";
+import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
 import { mountSecrets } from "../../internal/rootfs/secrets.ts";
 import { giveStreams } from "../../internal/rootfs/standard-streams.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
@@ -33,6 +33,7 @@ import {
 import { seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
 import { dup3, type Fd } from "../../internal/sys/fd.ts";
+import { fstat } from "../../internal/sys/file.ts";
 import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
@@ -82,8 +83,10 @@ async function main(): Promise<void> {
   const mounts = withMountLabel(spec.mounts ?? [], spec.linux?.mountLabel);
   const rootMount = mounts[0]?.destination === "/" ? mounts[0] : undefined;
   using root = run("root file system", () => mountRoot(spec.root.path, rootMount));
-  for (const mount of mounts) if (mount !== rootMount) mountOne(root.number, mount, prepared);
-  run("devices", () => makeDevices(root.number, [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])], DEVICE_LINKS));
+  const hasOwnDev = mountAll(root.number, rootMount === undefined ? mounts : mounts.slice(1), prepared);
+  const devices = [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])];
+  // A directory of somebody else's on /dev is as it is (runc's needsSetupDev): no node of ours appears in it.
+  if (hasOwnDev) run("devices", () => makeDevices(root.number, devices, DEVICE_LINKS));
   run("secrets", () => mountSecrets(root.number, spec.secrets ?? [], spec.linux?.mountLabel));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
@@ -155,6 +158,30 @@ function placePreserved(count: number, hasListener: boolean): void {
   const from = hasListener ? INIT_LISTENER_FD + 1 : INIT_LISTENER_FD;
   moveControl(from + count);
   for (let at = 0; at < count; at++) dup3(from + at, FIRST_PRESERVED_FD + at);
+}
+
+/** Makes the mounts. False if one covers /dev that is not the container's own, by whatever name it came there. */
+function mountAll(root: number, mounts: readonly Mount[], prepared: PreparedMounts): boolean {
+  let own: string | undefined;
+  for (const mount of mounts) {
+    mountOne(root, mount, prepared);
+    if (isDev(mount)) own = isBind(mount) ? "" : run("devices", () => fileSystemOfDev(root));
+  }
+  return own === undefined || (own !== "" && own === fileSystemOfDev(root));
+}
+
+function isDev({ destination }: Mount): boolean {
+  return destination.replace(/\/+$/, "") === "/dev";
+}
+
+function isBind({ type, options = [] }: Mount): boolean {
+  return type === "bind" || options.includes("bind") || options.includes("rbind");
+}
+
+function fileSystemOfDev(root: number): string {
+  using dev = openInRoot(root, "/dev");
+  const { devMajor, devMinor, ino } = fstat(dev.number);
+  return `${devMajor}:${devMinor} ${ino}`;
 }
 
 function mountOne(root: number, mount: Mount, prepared: PreparedMounts): void {

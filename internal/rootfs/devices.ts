@@ -18,7 +18,7 @@ import {
 import { fchownat, fstat, fstatfsType, mknodat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, symlinkat } from "../sys/file.ts";
 import { attachMount, OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
 import { openTerminalPeer, unlockTerminal } from "../sys/pty.ts";
-import { makeDirectoryInRoot, openInRoot } from "./resolve.ts";
+import { makeDirectoryInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
 
 const KIND = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
 
@@ -71,7 +71,8 @@ function makeDevice(root: number, device: Device): void {
 
 /** The container's null device, checked to be it. */
 export function openNullDevice(root: number): Fd {
-  const device = openInRoot(root, "/dev/null");
+  const device = tryOpenInRoot(root, "/dev/null");
+  if (device === undefined) throw new CtrError("invalid", "/dev/null of the container: no such file or directory");
   const { mode, rdevMajor, rdevMinor } = fstat(device.number);
   if ((mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3) return device;
   device.close();

@@ -11,35 +11,41 @@ export interface HostileImage {
 
 const sha256 = (bytes: Uint8Array) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 
-/** The image as a docker-archive, tagged `name`; gives its path. */
-export async function hostileArchive(directory: string, name: string, image: HostileImage): Promise<string> {
-  const work = `${directory}/${name}.parts`;
+/** Images of the same files with these configs, by name, as one docker-archive; gives its path. */
+export async function hostileArchive(
+  directory: string,
+  files: string,
+  configs: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const work = `${directory}/hostile.parts`;
   rmSync(work, { recursive: true, force: true });
   mkdirSync(`${work}/files`, { recursive: true });
-  await sh(image.files ?? "true", `${work}/files`);
+  await sh(files, `${work}/files`);
   await sh(`cp "${imageArchive("minimal")}" 0.tar; tar -C files --numeric-owner -cf 1.tar .`, work);
-  const layers = await Promise.all(["0.tar", "1.tar"].map((layer) => Bun.file(`${work}/${layer}`).bytes()));
-  const config = {
-    architecture: process.arch === "x64" ? "amd64" : "arm64",
-    os: "linux",
-    config: { Cmd: ["sh"], ...image.config },
-    rootfs: { type: "layers", diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
-    history: [],
-  };
-  writeFileSync(`${work}/config.json`, JSON.stringify(config));
-  writeFileSync(
-    `${work}/manifest.json`,
-    JSON.stringify([{ Config: "config.json", RepoTags: [`${name}:latest`], Layers: ["0.tar", "1.tar"] }]),
-  );
-  const path = `${directory}/${name}.tar`;
-  await sh(`tar -cf "${path}" config.json manifest.json 0.tar 1.tar`, work);
+  const layers = ["0.tar", "1.tar"];
+  const contents = await Promise.all(layers.map((layer) => Bun.file(`${work}/${layer}`).bytes()));
+  const manifest = Object.entries(configs).map(([name, config]) => {
+    const text = JSON.stringify({
+      architecture: process.arch === "x64" ? "amd64" : "arm64",
+      os: "linux",
+      config,
+      rootfs: { type: "layers", diff_ids: contents.map((content) => `sha256:${sha256(content)}`) },
+      history: [{ created_by: name }],
+    });
+    writeFileSync(`${work}/${name}.json`, text);
+    return { Config: `${name}.json`, RepoTags: [`${name}:latest`], Layers: layers };
+  });
+  writeFileSync(`${work}/manifest.json`, JSON.stringify(manifest));
+  const path = `${directory}/hostile.tar`;
+  await sh(`tar -cf "${path}" manifest.json *.json 0.tar 1.tar`, work);
   rmSync(work, { recursive: true });
   return path;
 }
 
-/** Loads it, and gives its name. */
+/** Loads one, and gives its name. */
 export async function hostileImage(engine: TestEngine, name: string, image: HostileImage): Promise<string> {
-  await engine.ok("load", "-q", "-i", await hostileArchive(engine.scratch, name, image));
+  const configs = { [name]: { Cmd: ["sh"], ...image.config } };
+  await engine.ok("load", "-q", "-i", await hostileArchive(engine.scratch, image.files ?? "true", configs));
   return name;
 }
 
