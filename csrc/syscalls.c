@@ -126,7 +126,7 @@ long ctr_setsockopt(int fd, int level, int option, const void *value, unsigned s
 long ctr_getsockopt(int fd, int level, int option, void *value, unsigned *size) { ONCE(syscall(SYS_getsockopt, fd, level, option, value, size)); }
 long ctr_getsockname(int fd, void *address, unsigned *size) { ONCE(syscall(SYS_getsockname, fd, address, size)); }
 long ctr_sendto(int fd, const void *buffer, uint64_t size, int flags, const void *address, unsigned address_size) { RETRY(syscall(SYS_sendto, fd, buffer, size, flags, address, address_size)); }
-long ctr_recvfrom(int fd, void *buffer, uint64_t size, int flags) { RETRY(syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL)); }
+long ctr_recvfrom(int fd, void *buffer, uint64_t size, int flags, void *address, unsigned *address_size) { RETRY(syscall(SYS_recvfrom, fd, buffer, size, flags, address, address_size)); }
 long ctr_accept4(int fd, int flags) { RETRY(syscall(SYS_accept4, fd, NULL, NULL, flags)); }
 long ctr_send_fd(int fd, int passed, const void *data, uint64_t size)
 {

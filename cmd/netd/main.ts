@@ -1,34 +1,38 @@
 /**
  * `ctr netd`: the only owner of bridges, veth pairs, addresses, routes, rules and published ports. Started by systemd
- * with its socket (sd_listen_fds(3)), by whoever needs it first (`CTR_LISTEN_FD`), or by hand in the foreground.
- * SIGTERM ends it and leaves everything as it is: the next netd takes over what it finds.
+ * with its socket, by whoever needs it first (`CTR_LISTEN_FD`), or by hand in the foreground. SIGTERM ends it and leaves
+ * everything as it is: the next netd takes over what it finds. SIGHUP: the configuration is read again, and whatever the
+ * kernel has otherwise than recorded is put right.
  */
-import { CtrError, EAGAIN, EPERM, isErrno } from "../../internal/errors/error.ts";
-import { type Connection, listenUnix } from "../../internal/ipc/connection.ts";
-import { type FromNetd, NETD_SERVER, netdSocket, type ToNetd } from "../../internal/ipc/netd.ts";
+import { CtrError, EAGAIN, EPERM, isErrno, withContext } from "../../internal/errors/error.ts";
+import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
+import { type FromNetd, NETD_SERVER, type NetdStatus, netdSocket, type ToNetd } from "../../internal/ipc/netd.ts";
 import { listenAt } from "../../internal/ipc/netd-client.ts";
+import { openServiceManager, type ServiceManager } from "../../internal/ipc/service-manager.ts";
+import { backEnd } from "../../internal/iptables/restore.ts";
 import { type Controller, openController } from "../../internal/network/controller.ts";
-import type { NameServer } from "../../internal/network/dns/name-server.ts";
-import { readBootId } from "../../internal/network/sandbox.ts";
+import type { Log } from "../../internal/network/log.ts";
 import { filterOwnCalls } from "../../internal/security/own-filter.ts";
-import { dup, Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open, writeAll } from "../../internal/sys/fd.ts";
+import { type Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
 import { chdir, PR_SET_DUMPABLE, prctl, prlimit, umask } from "../../internal/sys/process.ts";
+import { takeInheritance } from "./handed-over.ts";
+import { createLog } from "./log.ts";
+import { createNames, type Names } from "./names.ts";
+import { parseOptions } from "./options.ts";
+import { createRequests, type Requests } from "./requests.ts";
 
 declare const CTR_VERSION: string | undefined;
 const VERSION = typeof CTR_VERSION === "string" ? CTR_VERSION : "0.0.0-dev";
-/** sd_listen_fds(3): the first descriptor passed on. */
-const SD_LISTEN_FDS_START = 3;
 
 const MAX_FILES = 524_288n;
+/** How long an end waits for what is under way: rules of another program's making, name servers far away. */
+const END_MS = 5000;
+/** sysexits(3): a configuration that has to be changed before another start makes sense. */
+const EX_CONFIG = 78;
 
-/** One line for the journal, or for `<state>/netd.log`. */
-function log(line: string): void {
-  writeAll(2, new TextEncoder().encode(`netd: ${line}\n`));
-}
-
-async function main(): Promise<void> {
+async function main(log: Log): Promise<void> {
   const root = process.env["CTR_ROOT"] || "/var/lib/ctr";
   const state = process.env["CTR_STATE"] || "/run/ctr";
   prctl(PR_SET_DUMPABLE, 0);
@@ -38,46 +42,114 @@ async function main(): Promise<void> {
   mkdirAll(root, 0o711);
   mkdirAll(state, 0o711);
   const locks = [lock(`${state}/netd.lock`), lock(`${root}/netd.lock`)];
-  const bySystemd = process.env["LISTEN_PID"] === String(process.pid) && Number(process.env["LISTEN_FDS"]) >= 1;
-  const listener = listenerHandedOver(bySystemd) ?? listenAt(netdSocket(state));
+  const manager = openServiceManager(process.env, (error) => log(messageOf(error)));
+  const inheritance = takeInheritance(manager, process.env);
+  const listener = inheritance.listener ?? listenAt(netdSocket(state));
   const opened = Promise.withResolvers<Controller>();
-  const names = createNames(opened.promise);
+  const names = createNames(opened.promise, inheritance.kept, log);
   const controller = await openController(root, log, names.changed);
   opened.resolve(controller);
-  // Those of living containers answer again.
-  if (controller.namesOnNetworks().length > 0) void names.changed();
-  listenUnix<ToNetd, FromNetd>({ fd: listener.take() }, NETD_SERVER, (connection) => {
-    serve(connection, controller, bySystemd).catch((error: unknown) => log(messageOf(error)));
+  const startedAtMs = Date.now();
+  const status = async (): Promise<NetdStatus> => ({
+    version: VERSION,
+    pid: process.pid,
+    endpoints: controller.counts.endpoints,
+    socketActivated: inheritance.isSystemds,
+    details: {
+      startedAtMs,
+      ...controller.counts,
+      dns: names.counters(),
+      packetFilter: await backEnd(),
+      reconciled: controller.reconciled,
+    },
   });
-  const end = () => {
-    controller[Symbol.dispose]();
-    for (const held of locks) held.close();
-    process.exit(0);
+  const reload = async (): Promise<readonly string[]> => {
+    manager.notify("RELOADING=1");
+    try {
+      return await controller.reload();
+    } finally {
+      manager.notify("READY=1", `STATUS=${summary(controller)}`);
+    }
   };
-  process.on("SIGTERM", end);
-  process.on("SIGINT", end);
+  const requests = createRequests({ controller, status, reload, log });
+  const listening = listenUnix<ToNetd, FromNetd>({ fd: listener.take() }, NETD_SERVER, (connection) => {
+    requests.serve(connection).catch((error: unknown) => log(messageOf(error)));
+  });
+  const end = createEnd({ log, manager, controller, names, requests, listening, locks });
+  process.on("SIGTERM", end.begin);
+  process.on("SIGINT", end.begin);
+  process.on(
+    "SIGHUP",
+    () => void reload().catch((error: unknown) => log(withContext("reload", error).message, "error")),
+  );
   // Everything is open: keep no directory of the caller's busy.
   chdir("/");
   const { descriptors, untilNextTimer } = controller.watched;
-  dozeWhenIdle({ descriptors, untilNextTimer: () => earlier(untilNextTimer(), names.untilNextTimer()) });
+  dozeWhenIdle({
+    descriptors,
+    untilNextTimer: () => (end.isNear() ? 0 : earlier(untilNextTimer(), names.untilNextTimer())),
+    heartbeat: heartbeatOf(manager, controller, log),
+  });
+  // The names of living containers are answered again.
+  if (controller.namesOnNetworks().length > 0) await names.changed();
+  inheritance.forgetRest();
+  log(`ready, version ${VERSION}: ${summary(controller)}`, "info");
+  manager.notify("READY=1", `STATUS=${summary(controller)}`);
+}
+
+function summary({ counts: { networks, endpoints, ports } }: Controller): string {
+  return `${networks} networks, ${endpoints} endpoints, ${ports} published ports`;
 }
 
 function earlier(one: number | undefined, other: number | undefined): number | undefined {
   return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other);
 }
 
-/** The containers' name server: loaded when the first network has names. */
-function createNames(controller: Promise<Controller>): Omit<NameServer, keyof Disposable> {
-  let server: NameServer | undefined;
-  const start = async (): Promise<NameServer> => {
-    const { namesOnNetworks } = await controller;
-    const { createNameServer } = await import("../../internal/network/dns/name-server.ts");
-    server ??= createNameServer({ names: namesOnNetworks, bootId: readBootId(), log });
-    return server;
+/** Twice as often as systemd wants, and only while store and kernel answer: else systemd starts another netd. */
+function heartbeatOf({ watchdogMs, notify }: ServiceManager, controller: Controller, log: Log) {
+  if (watchdogMs === undefined) return undefined;
+  const beat = (): void => {
+    try {
+      controller.probe();
+      notify("WATCHDOG=1");
+    } catch (error) {
+      log(withContext("netd is not healthy", error).message, "error");
+    }
+  };
+  return { everyMs: watchdogMs / 2, beat };
+}
+
+interface Running {
+  readonly log: Log;
+  readonly manager: ServiceManager;
+  readonly controller: Controller;
+  readonly names: Names;
+  readonly requests: Requests;
+  readonly listening: Listener;
+  readonly locks: readonly Fd[];
+}
+
+/** What is under way is finished, then the process ends; without systemd the socket is there until the very end. */
+function createEnd({ log, manager, controller, names, requests, listening, locks }: Running) {
+  let isNear = false;
+  const end = async (): Promise<void> => {
+    manager.notify("STOPPING=1");
+    // systemd goes on listening: who comes now is the next netd's.
+    if (manager.isThere) listening.stop();
+    await Promise.race([requests.finish().then(names.idle), Bun.sleep(END_MS)]);
+    await Bun.sleep(0); // the last answers leave
+    controller[Symbol.dispose]();
+    log("ends", "info");
+    for (const held of locks) held.close();
+    process.exit(0);
   };
   return {
-    changed: async () => await (server ?? (await start())).changed(),
-    untilNextTimer: () => server?.untilNextTimer(),
+    begin: () => {
+      if (isNear) return;
+      isNear = true;
+      void end();
+    },
+    isNear: () => isNear,
   };
 }
 
@@ -107,72 +179,16 @@ function lock(path: string): Fd {
   }
 }
 
-/**
- * The socket we were started with. It is moved above the locks: a process that is killed closes its descriptors in order,
- * so whoever finds the socket dead finds the locks free.
- */
-function listenerHandedOver(bySystemd: boolean): Fd | undefined {
-  const { CTR_LISTEN_FD } = process.env;
-  if (CTR_LISTEN_FD === undefined && !bySystemd) return undefined;
-  using original = new Fd(bySystemd ? SD_LISTEN_FDS_START : Number(CTR_LISTEN_FD));
-  return dup(original.number);
-}
-
-/** One client: each request is answered before the next is read. */
-async function serve(
-  connection: Connection<ToNetd, FromNetd>,
-  controller: Controller,
-  bySystemd: boolean,
-): Promise<void> {
-  for (let message = await connection.receive(); message !== undefined; message = await connection.receive()) {
-    connection.send(await answer(message, controller, bySystemd));
-  }
-  connection.end();
-}
-
-async function answer(message: ToNetd, controller: Controller, bySystemd: boolean): Promise<FromNetd> {
-  try {
-    switch (message.type) {
-      case "attach":
-        return { type: "attached", endpoint: await controller.attach(message) };
-      case "detach":
-        await controller.detach(message.containerId, message);
-        return { type: "detached" };
-      case "rename":
-        controller.rename(message.containerId, message.name);
-        return { type: "renamed" };
-      case "endpoints":
-        return { type: "endpoints", endpoints: controller.endpoints(message.containerId) };
-      case "networks":
-        return { type: "networks", networks: controller.networks() };
-      case "createNetwork":
-        return { type: "networkCreated", network: await controller.createNetwork(message) };
-      case "removeNetwork":
-        return { type: "networkRemoved", network: await controller.removeNetwork(message.network) };
-      case "check":
-        return { type: "checked", differences: await controller.check(message.fix) };
-      case "status": {
-        const endpoints = controller.endpoints().length;
-        return {
-          type: "status",
-          status: { version: VERSION, pid: process.pid, endpoints, socketActivated: bySystemd },
-        };
-      }
-      default:
-        return message satisfies never;
-    }
-  } catch (error) {
-    return { type: "failed", kind: error instanceof CtrError ? error.kind : "internal", message: messageOf(error) };
-  }
-}
-
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+let log = createLog("info", process.env["JOURNAL_STREAM"]);
 try {
-  await main();
+  const { logLevel } = parseOptions(process.argv.slice(3));
+  log = createLog(logLevel, process.env["JOURNAL_STREAM"]);
+  await main(log);
 } catch (error) {
-  log(messageOf(error));
-  process.exit(1);
+  log(messageOf(error), "error");
+  process.exit(error instanceof CtrError && error.kind === "invalid" ? EX_CONFIG : 1);
 }

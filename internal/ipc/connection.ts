@@ -6,7 +6,7 @@
  */
 import { CtrError, ProtocolError } from "../errors/error.ts";
 import { close } from "../sys/fd.ts";
-import { peerCredentials } from "../sys/socket.ts";
+import { descriptorOf, peerCredentials } from "../sys/socket.ts";
 import { encodeFrame, FrameReader } from "./frame.ts";
 import { checkHello, hello } from "./hello.ts";
 
@@ -255,7 +255,7 @@ export async function connectUnix<In, Out extends object>(
   const data: Held = {};
   try {
     const socket = await Bun.connect<Held>({ unix: path, data, socket: handlers(() => {}) });
-    return adopt<In, Out>(socket, conversation, peerCredentials(fdOf(socket)).uid);
+    return adopt<In, Out>(socket, conversation, peerCredentials(descriptorOf(socket)).uid);
   } catch (error) {
     throw new CtrError("unavailable", `connect ${path}: nobody answers`, { cause: error });
   }
@@ -302,7 +302,7 @@ export function listenUnix<In, Out extends object>(
   const open = new Map<FramedConnection<In, Out>, Bun.Socket<Held>>();
   const socket = handlers((opened: Bun.Socket<Held>) => {
     opened.data = {};
-    const uid = peerCredentials(fdOf(opened)).uid;
+    const uid = peerCredentials(descriptorOf(opened)).uid;
     if ((uid !== 0 && uid !== process.geteuid?.()) || (open.size >= MAX_CONNECTIONS && !makeRoom(open))) {
       opened.terminate();
       return;
@@ -332,11 +332,4 @@ function makeRoom<In, Out extends object>(open: Map<FramedConnection<In, Out>, B
     return true;
   }
   return false;
-}
-
-/** Bun's sockets have their descriptor; its types (1.4.5) do not say so. */
-function fdOf(socket: object): number {
-  const fd = (socket as { readonly fd?: unknown }).fd;
-  if (typeof fd !== "number" || fd < 0) throw new CtrError("internal", "socket without a descriptor");
-  return fd;
 }

@@ -23,6 +23,8 @@ import {
 
 /** How long an answer may take: a rule change waits for other programs' rule changes. */
 const ANSWER_TIMEOUT_MS = 60_000;
+/** How often a request is sent, if netd ends over it every time. */
+const ATTEMPTS = 5;
 const BACKLOG = 256;
 /** The descriptor a spawned netd finds its listening socket at, as systemd does it (sd_listen_fds(3)). */
 export const NETD_LISTEN_FD = 3;
@@ -46,6 +48,8 @@ export interface NetdClient extends Disposable {
   removeNetwork(network: string): Promise<NetworkRecord>;
   /** What differs between the records and the kernel; with `fix` it is put right. */
   check(fix: boolean): Promise<readonly string[]>;
+  /** As `check(true)`, after reading the configuration again. */
+  reload(): Promise<readonly string[]>;
   /** Another name for a container; one that is in no network is fine. */
   rename(containerId: string, name: string): Promise<void>;
   /** The endpoints of one container, or all. */
@@ -56,10 +60,10 @@ export interface NetdClient extends Disposable {
 
 type NetdConnection = Connection<FromNetd, ToNetd>;
 
-/** A client of the netd that runs now, or undefined when none does. It starts none later either. */
+/** A client of the netd that runs now, or undefined when none does. It starts none later either, but follows a restart. */
 export async function connectNetd(directories: NetdDirectories): Promise<NetdClient | undefined> {
   const connection = await tryConnect(directories.state);
-  return connection === undefined ? undefined : clientOver(connection, undefined);
+  return connection === undefined ? undefined : clientOver(connection, () => tryConnect(directories.state));
 }
 
 /** A client of netd, which is started when none runs. Throws CtrError when it cannot be. */
@@ -154,20 +158,20 @@ function lastLogLine(state: string): string | undefined {
 
 function clientOver(
   first: NetdConnection,
-  reopen: (() => Promise<NetdConnection>) | undefined,
+  reopen: () => Promise<NetdConnection | undefined>,
   reason: () => string | undefined = () => undefined,
 ): NetdClient {
   let connection = first;
   let previous: Promise<unknown> = Promise.resolve();
 
   const converse = async (message: ToNetd): Promise<FromNetd> => {
-    connection.send(message);
-    let answer = await receive(connection);
-    if (answer === undefined && reopen !== undefined) {
-      // netd was killed. What it did of this request the next one finds and replaces.
-      connection = await reopen();
-      connection.send(message);
-      answer = await receive(connection);
+    let answer = await askOver(connection, message);
+    for (let lost = 1; answer === undefined && lost < ATTEMPTS; lost++) {
+      // netd was killed, or restarted. What it did of this request the next one finds and replaces.
+      const next = await reopen();
+      if (next === undefined) break;
+      connection = next;
+      answer = await askOver(connection, message);
     }
     if (answer === undefined) {
       const words = reason();
@@ -197,6 +201,7 @@ function clientOver(
     createNetwork: async (request) => (await ask({ type: "createNetwork", ...request }, "networkCreated")).network,
     removeNetwork: async (network) => (await ask({ type: "removeNetwork", network }, "networkRemoved")).network,
     check: async (fix) => (await ask({ type: "check", fix }, "checked")).differences,
+    reload: async () => (await ask({ type: "reload" }, "checked")).differences,
     rename: async (containerId, name) => void (await ask({ type: "rename", containerId, name }, "renamed")),
     endpoints: async (containerId) =>
       (await ask({ type: "endpoints", ...(containerId === undefined ? {} : { containerId }) }, "endpoints")).endpoints,
@@ -210,8 +215,8 @@ function isType<Type extends FromNetd["type"]>(message: FromNetd, type: Type): m
   return message.type === type;
 }
 
-/** The next answer; undefined when the connection ended first. */
-async function receive(connection: NetdConnection): Promise<FromNetd | undefined> {
+/** The answer; undefined when the connection ended first. Throws CtrError when there is none in time, or it is none. */
+async function askOver(connection: NetdConnection, message: ToNetd): Promise<FromNetd | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -220,7 +225,12 @@ async function receive(connection: NetdConnection): Promise<FromNetd | undefined
     }, ANSWER_TIMEOUT_MS);
   });
   try {
+    connection.send(message);
     return await Promise.race([connection.receive(), timeout]);
+  } catch (error) {
+    // Of the socket, not of what came over it: a netd that is killed resets connections it has not read.
+    if (!(error instanceof CtrError)) return undefined;
+    throw error;
   } finally {
     clearTimeout(timer);
   }

@@ -20,6 +20,8 @@
  *     │ ◀── networkRemoved {network}            │
  *     │ check {fix} ──────────────────────────▶ │   what is recorded against what the kernel has
  *     │ ◀── checked {differences}               │
+ *     │ reload ───────────────────────────────▶ │   the configuration again, then as check {fix}
+ *     │ ◀── checked {differences}               │
  *     │ status ───────────────────────────────▶ │
  *     │ ◀── status {version, pid, …}            │
  *     │ ◀── failed {kind, message}              │   instead of any of the answers
@@ -188,7 +190,39 @@ export interface NetdStatus {
   readonly endpoints: number;
   /** True if systemd handed the socket over. */
   readonly socketActivated: boolean;
+  /** A netd of before does not tell them. */
+  readonly details?: NetdDetails;
 }
+
+export interface NetdDetails {
+  /** Milliseconds since 1970. */
+  readonly startedAtMs: number;
+  readonly networks: number;
+  /** Addresses that containers have. */
+  readonly leases: number;
+  /** Published ones. */
+  readonly ports: number;
+  /** Questions since the start; `containers` and `waiting` are of now. */
+  readonly dns: {
+    readonly containers: number;
+    readonly questions: number;
+    readonly answered: number;
+    readonly forwarded: number;
+    readonly failed: number;
+    readonly waiting: number;
+  };
+  /** `iptables v1.8.9 (nf_tables)`; "" where there is none. */
+  readonly packetFilter: string;
+  /** The last time that the kernel was brought to what is recorded. */
+  readonly reconciled: {
+    readonly atMs: number;
+    readonly cause: (typeof RECONCILE_CAUSES)[number];
+    /** What was put right. */
+    readonly differences: readonly string[];
+  };
+}
+
+export const RECONCILE_CAUSES = ["start", "reload", "request"] as const;
 
 /** What anyone tells netd. */
 export type ToNetd =
@@ -201,6 +235,8 @@ export type ToNetd =
   | ({ readonly type: "createNetwork" } & NetworkRequest)
   | { readonly type: "removeNetwork"; readonly network: string }
   | { readonly type: "check"; readonly fix: boolean }
+  /** The configuration is read again, and what differs put right. */
+  | { readonly type: "reload" }
   | { readonly type: "status" };
 
 /** What netd answers. */
@@ -257,6 +293,7 @@ export function decodeToNetd(value: unknown): ToNetd {
     case "endpoints":
       return fields["containerId"] === undefined ? { type } : { type, containerId: identifier(fields, "containerId") };
     case "networks":
+    case "reload":
     case "status":
       return { type };
     default:
@@ -292,6 +329,7 @@ export function decodeFromNetd(value: unknown): FromNetd {
           pid: integer(status, "pid", 1, MAX_PID),
           endpoints: integer(status, "endpoints", 0),
           socketActivated: boolean(status, "socketActivated"),
+          ...optional("details", status["details"] === undefined ? undefined : netdDetails(status["details"])),
         },
       };
     }
@@ -300,6 +338,31 @@ export function decodeFromNetd(value: unknown): FromNetd {
     default:
       throw new ProtocolError(`unknown message ${type}`);
   }
+}
+
+function netdDetails(value: unknown): NetdDetails {
+  const fields = asFields(value);
+  const [dns, reconciled] = [asFields(fields["dns"]), asFields(fields["reconciled"])];
+  return {
+    startedAtMs: integer(fields, "startedAtMs", 0),
+    networks: integer(fields, "networks", 0),
+    leases: integer(fields, "leases", 0),
+    ports: integer(fields, "ports", 0),
+    dns: {
+      containers: integer(dns, "containers", 0),
+      questions: integer(dns, "questions", 0),
+      answered: integer(dns, "answered", 0),
+      forwarded: integer(dns, "forwarded", 0),
+      failed: integer(dns, "failed", 0),
+      waiting: integer(dns, "waiting", 0),
+    },
+    packetFilter: text(fields, "packetFilter"),
+    reconciled: {
+      atMs: integer(reconciled, "atMs", 0),
+      cause: oneOf(reconciled, "cause", RECONCILE_CAUSES),
+      differences: textList(reconciled, "differences"),
+    },
+  };
 }
 
 const ERROR_KINDS = [

@@ -29,6 +29,12 @@ export async function restoreRules(rules: string, family: Family = 4, watch?: Co
   await (watch === undefined ? ended : Promise.race([ended, watch.done(child.pid, tables)]));
 }
 
+/** Which iptables the host has: `iptables v1.8.9 (nf_tables)`; "" where it has none. */
+export async function backEnd(): Promise<string> {
+  if (Bun.which("iptables", { PATH: SEARCH_PATH }) === null) return "";
+  return (await run("iptables", ["--version"], "")).trim();
+}
+
 async function run(program: string, args: readonly string[], input: string): Promise<string> {
   return await start(program, args, input).ended;
 }

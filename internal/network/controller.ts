@@ -2,11 +2,11 @@
 import { CtrError, ENOSYS, ESRCH, isErrno, withContext } from "../errors/error.ts";
 import type { AttachRequest, Endpoint, IpamPool, NetworkRecord, NetworkRequest, Sandbox } from "../ipc/netd.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
-import { decodeLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
+import { decodeLink, getLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
 import { decodeMessages } from "../netlink/message.ts";
 import { decodeRoute, listRoutes } from "../netlink/route.ts";
 import { decodeRoute6, listRoutes6 } from "../netlink/route6.ts";
-import { dump, NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
+import { dump, exchange, NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { Watched } from "../sys/idle.ts";
 import { isRunning, pidfdOpen } from "../sys/process.ts";
@@ -16,6 +16,7 @@ import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
 import { createFilter } from "./filter.ts";
 import { randomId } from "./id.ts";
 import { configureLive } from "./live.ts";
+import type { Log } from "./log.ts";
 import { type DnsChanged, type NamedEndpoint, readNames } from "./names.ts";
 import { planNetwork, type Surroundings } from "./plan.ts";
 import { noPorts } from "./ports.ts";
@@ -38,6 +39,21 @@ import {
 /** What concerns all networks is one turn, as what concerns one container is: no id of a container is a word. */
 const NETWORKS = "networks";
 
+export interface Counts {
+  readonly networks: number;
+  readonly endpoints: number;
+  /** Addresses that somebody has. */
+  readonly leases: number;
+  readonly ports: number;
+}
+
+export interface Reconciled {
+  readonly atMs: number;
+  readonly cause: "start" | "reload" | "request";
+  /** What was put right. */
+  readonly differences: readonly string[];
+}
+
 export interface Controller extends Disposable {
   attach(request: AttachRequest): Promise<Endpoint>;
   /** Out of one network, or all. */
@@ -47,6 +63,13 @@ export interface Controller extends Disposable {
   removeNetwork(nameOrId: string): Promise<NetworkRecord>;
   /** What differs between the store and the kernel; with `fix` it is put right then. */
   check(fix: boolean): Promise<readonly string[]>;
+  /** Reads the configuration again, which holds for what is made from now on, and puts right what differs. */
+  reload(): Promise<readonly string[]>;
+  readonly counts: Counts;
+  /** The last time everything was put right. */
+  readonly reconciled: Reconciled;
+  /** Throws when the store or the kernel does not answer. */
+  probe(): void;
   /** Another name for a container; for messages. */
   rename(containerId: string, name: string): void;
   endpoints(containerId?: string): Endpoint[];
@@ -61,18 +84,25 @@ export interface Controller extends Disposable {
  * Opens the store, and brings store and kernel together: endpoints whose sandbox is gone are released, those that are
  * alive keep their address, their ports and their rules. From then on it follows the kernel's own news of links.
  */
-export async function openController(
-  root: string,
-  log: (line: string) => void,
-  dnsChanged: DnsChanged = () => {},
-): Promise<Controller> {
-  const config = readConfig(root);
+export async function openController(root: string, log: Log, dnsChanged: DnsChanged = () => {}): Promise<Controller> {
+  let config = readConfig(root);
   using undo = new DisposableStack();
   const store = undo.use(openStore(root));
   const netlink = undo.use(openNetlink(NETLINK_ROUTE));
   const bootId = readBootId();
   const filter = createFilter(store);
-  const drivers = createDrivers({ root, config, bootId, store, netlink, filter, ports: noPorts(), log });
+  const drivers = createDrivers({
+    root,
+    get config() {
+      return config;
+    },
+    bootId,
+    store,
+    netlink,
+    filter,
+    ports: noPorts(),
+    log,
+  });
   for (const { name, driver } of PREDEFINED)
     addNetwork(store, { id: randomId(), name, driver, created_at: Date.now() });
 
@@ -123,7 +153,7 @@ export async function openController(
       inTurn(endpoint.containerId, async () => {
         // Somebody may have taken care of it since.
         const current = endpointsOf(store, endpoint.containerId).find(({ id }) => id === endpoint.id);
-        if (current !== undefined) await detachEndpoint(current);
+        if (current?.state === endpoint.state) await detachEndpoint(current);
       }).catch((error: unknown) => log(withContext(`release the endpoint of ${endpoint.name}`, error).message)),
     );
   const watchEnd = (endpoint: EndpointRecord): void => ends.watch(endpoint, () => collect([endpoint]));
@@ -132,7 +162,35 @@ export async function openController(
     if (endpoint !== undefined && endpoint.state !== "released") collect([endpoint]);
     for (const driver of drivers.values()) driver.linkGone(name);
   };
+  /** What is not the packet filter's. */
+  const linkDifferences = (): string[] => [
+    ...listEndpoints(store)
+      .filter(({ state }) => state === "reserved")
+      .map(({ name }) => `the endpoint of ${name} was never finished`),
+    ...gone().map(({ name }) => `${name} has ended, its endpoint is there still`),
+    ...listNetworks(store).flatMap((network) => driverOf(drivers, network.driver).check(network)),
+  ];
+  let reconciled: Reconciled = { atMs: Date.now(), cause: "start", differences: [] };
+  const note = (cause: Reconciled["cause"], differences: readonly string[]): void => {
+    reconciled = { atMs: Date.now(), cause, differences };
+    for (const line of differences) log(`put right: ${line}`, "info");
+  };
+  const check = (fix: boolean, cause: "reload" | "request"): Promise<readonly string[]> =>
+    inTurn(NETWORKS, async () => {
+      const look = async () => [...linkDifferences(), ...(await filter.differences())];
+      const first = await look();
+      // What somebody is just about to do looks like a difference, once.
+      const second = first.length === 0 ? first : await look();
+      const differences = second.filter((line) => first.includes(line));
+      if (!fix) return differences;
+      await Promise.all(collect([...listEndpoints(store).filter(({ state }) => state === "reserved"), ...gone()]));
+      for (const network of listNetworks(store)) await driverOf(drivers, network.driver).repair(network);
+      await filter.establish();
+      note(cause, differences);
+      return differences;
+    });
   const reconcile = (): void => {
+    const before = linkDifferences();
     for (const network of listNetworks(store))
       if (!hasNoNames(network)) driverOf(drivers, network.driver).restore(network);
     const leftovers = listEndpoints(store).filter(({ state }) => state !== "attached");
@@ -148,6 +206,7 @@ export async function openController(
       }
     }
     collect([...leftovers, ...gone()]);
+    void filter.found().then((rules) => note("start", [...before, ...rules]));
   };
 
   const watch = await watchLinks(onLinkGone, {
@@ -242,22 +301,30 @@ export async function openController(
         await driver.remove(network);
         return describeNetwork(network);
       }),
-    check: (fix) =>
-      inTurn(NETWORKS, async () => {
-        const differences = [
-          ...listEndpoints(store)
-            .filter(({ state }) => state === "reserved")
-            .map(({ name }) => `the endpoint of ${name} was never finished`),
-          ...gone().map(({ name }) => `${name} has ended, its endpoint is there still`),
-          ...listNetworks(store).flatMap((network) => driverOf(drivers, network.driver).check(network)),
-          ...(await filter.differences()),
-        ];
-        if (!fix) return differences;
-        await Promise.all(collect(gone()));
-        for (const network of listNetworks(store)) await driverOf(drivers, network.driver).repair(network);
-        await filter.establish();
-        return differences;
-      }),
+    check: (fix) => check(fix, "request"),
+    reload: async () => {
+      config = readConfig(root);
+      return await check(true, "reload");
+    },
+    get counts() {
+      const endpoints = listEndpoints(store);
+      return {
+        networks: listNetworks(store).length,
+        endpoints: endpoints.filter(({ state }) => state === "attached").length,
+        leases: endpoints.reduce((sum, { address, settings, state }) => {
+          if (state === "released") return sum;
+          return sum + (address === undefined ? 0 : 1) + (settings.address6 === undefined ? 0 : 1);
+        }, 0),
+        ports: endpoints.reduce((sum, { ports }) => sum + ports.length, 0),
+      };
+    },
+    get reconciled() {
+      return reconciled;
+    },
+    probe: () => {
+      listNetworks(store);
+      exchange(netlink, [getLink("lo")]);
+    },
     rename: (containerId, name) => {
       renameEndpoints(store, containerId, name);
       void dnsChanged();

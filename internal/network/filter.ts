@@ -29,6 +29,8 @@ export interface Filter {
   unpublish(endpoint: EndpointRecord): Promise<void>;
   /** Brings everything to what the store says, whatever is there; then switches the host's forwarding on. */
   establish(): Promise<void>;
+  /** What the last `establish` found otherwise; resolves when the changes asked for so far are done. */
+  found(): Promise<readonly string[]>;
   /** What the kernel's rules have otherwise than the store says. */
   differences(): Promise<string[]>;
   /** What ports of bridges may send. */
@@ -47,6 +49,7 @@ export function createFilter(store: Store): Filter {
     },
   };
   let pending: Changes = { added: [], removed: [] };
+  let found: readonly string[] = [];
   /** The IPv6 filter has had something of ours: a host without IPv6 networks needs no ip6tables. */
   let hasSix = false;
   const guard = createGuard(store, () => prefixOf(listNetworks(store)));
@@ -69,10 +72,12 @@ export function createFilter(store: Store): Filter {
   };
   const establish = (): Promise<void> =>
     inTurn(async () => {
+      const lines = guard.differences();
       guard.establish();
-      await establishOne(store, 4, present);
+      lines.push(...(await establishOne(store, 4, present)));
       hasSix ||= listNetworks(store).some(({ settings, driver }) => settings.ipv6 === true && driver === "bridge");
-      if (hasSix) await establishOne(store, 6, present);
+      if (hasSix) lines.push(...(await establishOne(store, 6, present)));
+      found = lines;
     });
   const differences = (): Promise<string[]> =>
     inTurnWith(inTurn, async () => {
@@ -88,6 +93,7 @@ export function createFilter(store: Store): Filter {
     unpublish: (endpoint) => change("removed", endpoint),
     establish,
     differences,
+    found: () => last.then(() => found),
     guard,
   };
 }
@@ -144,24 +150,30 @@ async function inTurnWith<T>(
   return result;
 }
 
-async function establishOne(store: Store, family: Family, { written, restore }: Present): Promise<void> {
+/** What was otherwise before. */
+async function establishOne(store: Store, family: Family, { written, restore }: Present): Promise<string[]> {
   const isForwarding = readText(FORWARDING[family]).trim() === "1";
-  const present = parsePresent(await saveRules(family));
+  const saved = await saveRules(family);
   // The rules first: at no moment does a host forward that has not been told what to drop.
   const state = filterState(store, !isForwarding, family);
-  await restore(renderRules(state, present), family);
+  await restore(renderRules(state, parsePresent(saved)), family);
   written.set(family, portsWritten(state));
   if (!isForwarding) writeInto(FORWARDING[family], "1");
+  return compareWith(state, saved, isForwarding);
 }
 
 /** What the kernel's rules lack, have too much, or have in another order. */
 async function differencesOf(store: Store, family: Family): Promise<string[]> {
   const state = filterState(store, false, family);
   if (state.bridges.length === 0) return [];
-  const saved = await saveRules(family);
+  return compareWith(state, await saveRules(family), readText(FORWARDING[family]).trim() === "1");
+}
+
+function compareWith(state: FilterState, saved: string, isForwarding: boolean): string[] {
+  const { family = 4 } = state;
   const name = family === 6 ? "ip6tables" : "iptables";
   const found = compareRules(state, saved).map((line) => `${name}: ${line}`);
-  if (readText(FORWARDING[family]).trim() !== "1") found.push(`${FORWARDING[family]} is not 1`);
+  if (!isForwarding) found.push(`${FORWARDING[family]} is not 1`);
   return found;
 }
 

@@ -21,21 +21,26 @@ export interface Watched {
   untilNextTimer(): number | undefined;
   /** Descriptors the loop does not know (a pidfd), and what to do once when one is readable. */
   readonly descriptors: Map<number, () => void>;
+  /** Done at least this often, also in a sleep, of which it is no end: the only thing that ever wakes it for nothing. */
+  readonly heartbeat?: { readonly everyMs: number; readonly beat: () => void } | undefined;
 }
 
 /**
  * From now on sleeps outside the event loop whenever nothing happens, and gives memory back before a long sleep. Where
  * Bun's epoll descriptor cannot be found the loop is not left: then the process merely wakes more often.
  */
-export function dozeWhenIdle({ untilNextTimer, descriptors }: Watched): void {
+export function dozeWhenIdle({ untilNextTimer, descriptors, heartbeat }: Watched): void {
   const epoll = findEventLoop();
+  const beating = createHeartbeat(heartbeat);
   /** Until something happens, a timer is due, or the time is up; true if something did. */
   const wait = (limitMs: number): boolean => {
     const fds = [...(epoll === undefined ? [] : [epoll]), ...descriptors.keys()];
     const wanted = fds.map((fd) => ({ fd, events: POLLIN }));
     const timerMs = untilNextTimer();
-    const timeoutMs = timerMs === undefined ? limitMs : Math.min(limitMs, Math.ceil(timerMs));
-    const events = pollAny(wanted, epoll === undefined ? 0 : timeoutMs === FOR_EVER ? -1 : timeoutMs);
+    const until = performance.now() + (timerMs === undefined ? limitMs : Math.min(limitMs, timerMs));
+    let events = beating.poll(wanted, epoll === undefined ? 0 : until);
+    while (epoll !== undefined && events.every((event) => event === 0) && performance.now() < until)
+      events = beating.poll(wanted, until);
     for (const [at, fd] of fds.entries()) {
       const react = descriptors.get(fd);
       if (react === undefined || events[at] === 0) continue;
@@ -55,6 +60,23 @@ export function dozeWhenIdle({ untilNextTimer, descriptors }: Watched): void {
   // what was reported once (a pipe that takes bytes again, EPOLLONESHOT) is not reported by the kernel a second time.
   const rest = () => setTimeout(() => setImmediate(doze), QUIET_MS);
   rest();
+}
+
+type Wanted = Parameters<typeof pollAny>[0];
+
+/** poll(2) until a time of `performance.now`, or until the heart has to beat, which it does first if it is late. */
+function createHeartbeat(heartbeat: Watched["heartbeat"]): { poll(wanted: Wanted, until: number): readonly number[] } {
+  let due = heartbeat === undefined ? FOR_EVER : performance.now() + heartbeat.everyMs;
+  return {
+    poll: (wanted, until) => {
+      if (heartbeat !== undefined && performance.now() >= due) {
+        due = performance.now() + heartbeat.everyMs;
+        heartbeat.beat();
+      }
+      const end = Math.min(until, due);
+      return pollAny(wanted, end === FOR_EVER ? -1 : Math.max(0, Math.ceil(end - performance.now())));
+    },
+  };
 }
 
 /** The lowest epoll descriptor: the event loop's is made before any other. */

@@ -62,7 +62,7 @@ const USUAL = {
   ctr_connect: { args: ["i32", "ptr", "u32"], returns },
   ctr_getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns },
   ctr_sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns },
-  ctr_recvfrom: { args: ["i32", "ptr", "u64", "i32"], returns },
+  ctr_recvfrom: { args: ["i32", "ptr", "u64", "i32", "ptr", "ptr"], returns },
   ctr_write_pair: { args: ["i32", "ptr", "u64", "ptr", "u64"], returns },
   ctr_spawn: { args: ["ptr"], returns },
   ctr_exec: { args: ["ptr", "ptr"], returns },

@@ -1,5 +1,6 @@
 /** Sockets as bare descriptors: for netlink, for the first message between processes, for peer credentials. */
 import { ptr } from "bun:ffi";
+import { CtrError } from "../errors/error.ts";
 import { Fd } from "./fd.ts";
 import { check, cstr, lib } from "./lib.ts";
 
@@ -72,12 +73,20 @@ export function send(fd: number, bytes: Uint8Array, flags = 0): number {
 
 /** recv(2): the number of bytes; a datagram longer than the buffer is cut (with `MSG_TRUNC` 0x20 its true size is returned). */
 export function recv(fd: number, buffer: Uint8Array, flags = 0): number {
-  return check("recv", lib.ctr_recvfrom(fd, buffer, buffer.length, flags));
+  return check("recv", lib.ctr_recvfrom(fd, buffer, buffer.length, flags, null, null));
 }
 
 /** accept4(2): waits for the next connection, which is close-on-exec. */
 export function accept(fd: number): Fd {
   return new Fd(check("accept", lib.ctr_accept4(fd, SOCK_CLOEXEC)));
+}
+
+/** recvfrom(2) of a datagram: its size, and who sent it, in the kernel's form. */
+export function recvfrom(fd: number, buffer: Uint8Array, flags = 0): { size: number; from: Uint8Array } {
+  const address = new Uint8Array(128);
+  const addressSize = new Uint32Array([address.length]);
+  const size = check("recvfrom", lib.ctr_recvfrom(fd, buffer, buffer.length, flags, address, addressSize));
+  return { size, from: address.slice(0, addressSize[0]) };
 }
 
 /** sendmsg(2) of a descriptor (`SCM_RIGHTS` of unix(7)), with `data` beside it or nothing; never waits. */
@@ -102,4 +111,11 @@ export function dropIncoming(fd: number): void {
   const program = new BigUint64Array([1n, BigInt(ptr(filter))]); // struct sock_fprog { len, filter }
   check("setsockopt", lib.ctr_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, 16));
   if (filter.length !== 1) throw new TypeError("unreachable: keeps the filter alive until the call is done");
+}
+
+/** The descriptor of a socket of Bun's, which stays its owner; its types (1.4.5) do not say that it has one. */
+export function descriptorOf(socket: object): number {
+  const fd = (socket as { readonly fd?: unknown }).fd;
+  if (typeof fd !== "number" || fd < 0) throw new CtrError("internal", "socket without a descriptor");
+  return fd;
 }

@@ -313,7 +313,7 @@ test("netd.json: bip and mtu; a bad one stops the start with its reason", async 
     stderr: "pipe",
   });
   expect(await bad.stderr.text()).toBe(`netd: ${root}/netd.json: unknown key bridge_ip\n`);
-  expect(await bad.exited).toBe(1);
+  expect(await bad.exited).toBe(78);
 });
 
 test("idle: little memory of its own, and no wake-ups", async () => {

@@ -1,7 +1,7 @@
-/** `ctr netd install|uninstall|status|check|reconcile`; `ctr netd` alone is the daemon itself (main.ts). */
+/** `ctr netd install|uninstall|status|check|reconcile|reload`; `ctr netd` alone is the daemon itself (main.ts). */
 import { CtrError } from "../../../internal/errors/error.ts";
 import { connectNetd, ensureNetd } from "../../../internal/ipc/netd-client.ts";
-import { type Call, defineCommand } from "../command.ts";
+import { type Call, defineCommand, INSPECT_HELP } from "../command.ts";
 import { printLine } from "../output.ts";
 
 const flags = {
@@ -13,11 +13,21 @@ const flags = {
     valueHint: "string",
     description: "Write below this directory instead of /, and leave systemd alone",
   },
+  "log-level": {
+    type: "string",
+    valueHint: "string",
+    description: `With install: what netd logs ("error"|"warning"|"info"|"debug") (default "info")`,
+  },
+  format: {
+    type: "string",
+    alias: "f",
+    description: `With status: ${INSPECT_HELP.slice(0, 1).toLowerCase()}${INSPECT_HELP.slice(1)}`,
+  },
 } as const;
 
 export const command = defineCommand({
   meta: { name: "netd", description: "Manage the network daemon" },
-  usage: "install|uninstall|status|check|reconcile [OPTIONS]",
+  usage: "install|uninstall|status|check|reconcile|reload [OPTIONS]",
   flags,
   operands: [1, 1],
   async run(call) {
@@ -25,8 +35,8 @@ export const command = defineCommand({
     switch (verb) {
       case "install": {
         const { install } = await import("./netd/install.ts");
-        const { now, print, destdir } = call.flags;
-        await install(call.directories, { now, print, destination: destdir });
+        const { now, print, destdir, "log-level": logLevel } = call.flags;
+        await install(call.directories, { now, print, destination: destdir, logLevel });
         return 0;
       }
       case "uninstall": {
@@ -34,17 +44,20 @@ export const command = defineCommand({
         await uninstall(call.flags.destdir);
         return 0;
       }
-      case "status":
-        return await status(call);
+      case "status": {
+        const { status } = await import("./netd/status.ts");
+        return await status(call.directories, call.flags.format);
+      }
       case "check":
         return await check(call, call.flags.fix);
       case "reconcile":
-        await check(call, true);
-        return 0;
+        return await check(call, true);
+      case "reload":
+        return await reload(call);
       default:
         throw new CtrError(
           "invalid",
-          `netd: unknown command ${verb}: one of install, uninstall, status, check, reconcile`,
+          `netd: unknown command ${verb}: one of install, uninstall, status, check, reconcile, reload`,
         );
     }
   },
@@ -61,19 +74,10 @@ async function check({ directories }: Call<typeof flags>, fix: boolean): Promise
   return left.length === 0 ? 0 : 1;
 }
 
-/** Says whether netd runs: 0 if so, 3 if not, as `systemctl status` does. */
-async function status({ directories }: Call<typeof flags>): Promise<number> {
+/** netd reads its configuration again and puts right what differs. What ExecReload= of its unit runs. */
+async function reload({ directories }: Call<typeof flags>): Promise<number> {
   using netd = await connectNetd(directories);
-  if (netd === undefined) {
-    printLine("netd: not running");
-    return 3;
-  }
-  const { version, pid, endpoints, socketActivated } = await netd.status();
-  printLine(`netd: running, pid ${pid}, version ${version}`);
-  printLine(`started by: ${socketActivated ? "systemd" : "ctr"}`);
-  printLine(`endpoints: ${endpoints}`);
-  for (const { name, driver, device, subnet } of await netd.networks()) {
-    printLine(`network: ${name} (${driver})${device === undefined ? "" : ` ${device} ${subnet ?? ""}`}`);
-  }
+  if (netd === undefined) throw new CtrError("unavailable", "netd: not running");
+  for (const line of await netd.reload()) printLine(`repaired: ${line}`);
   return 0;
 }

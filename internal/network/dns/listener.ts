@@ -3,10 +3,13 @@
  * event loop. They listen on ports of the kernel's choice and rules lead port 53 there, so that a program in the container
  * may have port 53 for itself; where the kernel has no nf_tables they take port 53.
  */
-import { withContext } from "../../errors/error.ts";
+import { EAGAIN, ECONNREFUSED, isErrno, withContext } from "../../errors/error.ts";
 import { configureInterfaces } from "../../netlink/configure.ts";
 import { redirectLocalPort } from "../../netlink/local-redirect.ts";
+import { viewOf } from "../../netlink/message.ts";
 import type { Fd } from "../../sys/fd.ts";
+import { descriptorOf, getsockname, MSG_DONTWAIT, recvfrom } from "../../sys/socket.ts";
+import type { Log } from "../log.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { inside } from "./inside.ts";
 import { PLAIN_UDP_BYTES } from "./message.ts";
@@ -33,26 +36,47 @@ interface Connection {
   stopWaiting: () => void;
 }
 
+/** Where a container's sockets are kept beyond netd's end; its next life gets them back. */
+export interface Keeper {
+  /** From netd's life before, to be taken once: they are the caller's. */
+  take(protocol: "udp" | "tcp"): Fd | undefined;
+  keep(protocol: "udp" | "tcp", fd: number): void;
+  forget(): void;
+}
+
+export interface Listening {
+  readonly deadlines: Deadlines;
+  readonly log: Log;
+  readonly keeper: Keeper;
+}
+
 /** Opens the sockets; loopback is up afterwards. Throws when the namespace does not let us. */
 export async function listenInside(
   namespace: Fd,
   answerer: Answerer,
-  { deadlines, log }: { readonly deadlines: Deadlines; readonly log: (line: string) => void },
+  { deadlines, log, keeper }: Listening,
 ): Promise<Disposable> {
   using undo = new DisposableStack();
-  const open = async (port: number): Promise<{ readonly tcpPort: number; readonly udpPort: number }> => {
-    let tcp: Bun.TCPSocketListener<Connection | undefined> | undefined;
+  using before = new DisposableStack();
+  const [oldTcp, oldUdp] = [keeper.take("tcp"), keeper.take("udp")];
+  if (oldTcp !== undefined) before.use(oldTcp);
+  if (oldUdp !== undefined) before.use(oldUdp);
+  const open = async (): Promise<{ readonly tcp: Listener; readonly udp: UdpSocket }> => {
+    let tcp: Listener | undefined;
     const pending = inside(namespace, () => {
       // An address can only be bound to while its link is up, and init may not have come to it yet.
       configureInterfaces([]);
-      tcp = undo.adopt(listenTcp(port, answerer, deadlines), (listener) => listener.stop(true));
-      return listenUdp(port, answerer);
+      // The old one has its port still, and callers that nobody has taken yet.
+      tcp = undo.adopt(listenTcp(oldTcp ?? 0, answerer, deadlines), (listener) => listener.stop(true));
+      return listenUdp(0, answerer);
     });
     const udp = undo.adopt(await pending, (socket) => socket.close());
-    return { tcpPort: tcp?.port ?? 0, udpPort: udp.port };
+    if (tcp === undefined) throw new TypeError("unreachable: the namespace was entered");
+    return { tcp, udp };
   };
-  const ports = await open(0);
+  const { tcp, udp } = await open();
   try {
+    const ports = { tcpPort: portOf(descriptorOf(tcp)), udpPort: udp.port };
     const rules = inside(namespace, () =>
       redirectLocalPort({ table: TABLE, address: ADDRESS_BYTES, port: PORT, ...ports }),
     );
@@ -60,9 +84,41 @@ export async function listenInside(
   } catch (error) {
     log(withContext("container DNS takes port 53 itself", error).message);
     undo.dispose();
+    if (oldTcp !== undefined || oldUdp !== undefined) keeper.forget();
     return await listenPlainly(namespace, answerer, deadlines);
   }
+  // From here on nothing new comes to the old one.
+  if (oldUdp !== undefined) answerLeft(oldUdp, udp, answerer);
+  keeper.forget();
+  keeper.keep("tcp", descriptorOf(tcp));
+  keeper.keep("udp", descriptorOf(udp));
+  undo.defer(keeper.forget);
   return undo.move();
+}
+
+function portOf(socket: number): number {
+  return portIn(getsockname(socket));
+}
+
+/** Of a struct sockaddr_in: family, port, address. */
+function portIn(address: Uint8Array): number {
+  return viewOf(address).getUint16(2);
+}
+
+/** Answers the questions that came while no netd was there. */
+function answerLeft(old: Fd, udp: UdpSocket, answerer: Answerer): void {
+  const packet = Buffer.alloc(MAX_QUERY_BYTES + 1);
+  for (;;) {
+    try {
+      const { size, from } = recvfrom(old.number, packet, MSG_DONTWAIT);
+      const peer = { port: portIn(from), address: from.subarray(4, 8).join(".") };
+      answerDatagram(udp, answerer, packet.subarray(0, size), peer);
+    } catch (error) {
+      if (isErrno(error, EAGAIN)) return;
+      // The error of an answer that nobody was there for (ip(7)): told once, and the next is read.
+      if (!isErrno(error, ECONNREFUSED)) throw error;
+    }
+  }
 }
 
 async function listenPlainly(namespace: Fd, answerer: Answerer, deadlines: Deadlines): Promise<Disposable> {
@@ -75,32 +131,40 @@ async function listenPlainly(namespace: Fd, answerer: Answerer, deadlines: Deadl
   return undo.move();
 }
 
-function listenUdp(port: number, answerer: Answerer): Promise<Bun.udp.Socket<"buffer">> {
+type UdpSocket = Bun.udp.Socket<"buffer">;
+type Listener = Bun.TCPSocketListener<Connection | undefined>;
+
+function listenUdp(port: number, answerer: Answerer): Promise<UdpSocket> {
   return Bun.udpSocket({
     hostname: ADDRESS,
     port,
     socket: {
-      data: (socket, packet, peerPort, peer) => {
-        if (packet.length > MAX_QUERY_BYTES) return;
-        const reply = answerer(packet, false);
-        if (reply === undefined) return;
-        // A datagram that the kernel does not take is lost, as on any network: the client asks again.
-        if (!(reply instanceof Promise)) socket.send(reply, peerPort, peer);
-        else
-          void reply.then((later) => {
-            if (later !== undefined && !socket.closed) socket.send(later, peerPort, peer);
-          });
-      },
+      data: (socket, packet, peerPort, address) =>
+        answerDatagram(socket, answerer, packet, { port: peerPort, address }),
       error: () => {}, // of one datagram, to a client that has gone
     },
   });
 }
 
-function listenTcp(
-  port: number,
-  answerer: Answerer,
-  deadlines: Deadlines,
-): Bun.TCPSocketListener<Connection | undefined> {
+interface Peer {
+  readonly port: number;
+  readonly address: string;
+}
+
+function answerDatagram(socket: UdpSocket, answerer: Answerer, packet: Buffer, { port, address }: Peer): void {
+  if (packet.length > MAX_QUERY_BYTES) return;
+  const reply = answerer(packet, false);
+  if (reply === undefined) return;
+  // A datagram that the kernel does not take is lost, as on any network: the client asks again.
+  if (!(reply instanceof Promise)) socket.send(reply, port, address);
+  else
+    void reply.then((later) => {
+      if (later !== undefined && !socket.closed) socket.send(later, port, address);
+    });
+}
+
+/** On a port of 127.0.0.11, or on a socket that listens already, which is the listener's from here on. */
+function listenTcp(where: number | Fd, answerer: Answerer, deadlines: Deadlines): Listener {
   let connections = 0;
   const wait = (socket: Bun.Socket<Connection | undefined>, connection: Connection): void => {
     connection.stopWaiting();
@@ -126,9 +190,10 @@ function listenTcp(
       connection.unsent.shift();
     }
   };
+  // Bun takes a descriptor here; its types (1.4.5) do not say so.
+  const address = typeof where === "number" ? { hostname: ADDRESS, port: where } : { fd: where.take() };
   return Bun.listen<Connection | undefined>({
-    hostname: ADDRESS,
-    port,
+    ...(address as { readonly hostname: string; readonly port: number }),
     data: undefined,
     socket: {
       open: (socket) => {

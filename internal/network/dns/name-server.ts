@@ -5,10 +5,11 @@
  */
 import { CtrError, withContext } from "../../errors/error.ts";
 import type { Fd } from "../../sys/fd.ts";
+import type { Log } from "../log.ts";
 import type { NamesOnNetworks } from "../names.ts";
 import { isAlive, openSandbox, type SandboxRecord } from "../sandbox.ts";
 import { createDeadlines } from "./deadlines.ts";
-import { limitOf, listenInside } from "./listener.ts";
+import { type Keeper, limitOf, listenInside } from "./listener.ts";
 import {
   answer,
   badVersion,
@@ -41,12 +42,40 @@ export interface NameServer extends Disposable {
   changed(): Promise<void>;
   /** Milliseconds until a timer is due: for `dozeWhenIdle`. */
   untilNextTimer(): number | undefined;
+  readonly counters: DnsCounters;
+  /** Resolves when no question waits for another server. */
+  idle(): Promise<void>;
 }
+
+/** Since netd's start. */
+export interface DnsCounters {
+  /** Containers that are served now. */
+  containers: number;
+  questions: number;
+  /** By ourselves. */
+  answered: number;
+  /** Of other servers, and how many of those nobody answered. */
+  forwarded: number;
+  failed: number;
+  /** That wait for another server now. */
+  waiting: number;
+}
+
+/** Sockets that outlive netd, by name. */
+export interface KeptSockets {
+  /** What an earlier netd kept; the caller's from then on. */
+  take(name: string): Fd | undefined;
+  keep(name: string, fd: number): void;
+  forget(name: string): void;
+}
+
+const NOT_KEPT: KeptSockets = { take: () => undefined, keep: () => {}, forget: () => {} };
 
 export interface NameServerChoices {
   readonly names: NamesOnNetworks;
   readonly bootId: string;
-  readonly log: (line: string) => void;
+  readonly log: Log;
+  readonly kept?: KeptSockets;
   /** For tests: the host's resolv.conf. */
   readonly resolvConf?: string;
 }
@@ -61,19 +90,27 @@ interface Client {
   pending: number;
 }
 
-export function createNameServer({ names, bootId, log, resolvConf }: NameServerChoices): NameServer {
+export function createNameServer(choices: NameServerChoices): NameServer {
+  const { names, bootId, log, kept = NOT_KEPT, resolvConf } = choices;
   const deadlines = createDeadlines();
   const upstream = createUpstream(deadlines);
   const hostServers = createHostServers(resolvConf);
   const clients = new Map<string, Client>();
+  const counters = { containers: 0, questions: 0, answered: 0, forwarded: 0, failed: 0, waiting: 0 };
+  const atRest: (() => void)[] = [];
   /** Built when the next question comes: many changes in a row cost one look. */
   let zones: Zones | undefined;
+
+  const onRest = (): void => {
+    for (const resolve of atRest.splice(0)) resolve();
+  };
 
   const answerFor = (client: Client, packet: Buffer, overTcp: boolean) => {
     zones ??= buildZones(names());
     const view = zones.get(client.containerId);
     if (view === undefined) return undefined; // on its way out
-    return answerQuery(packet, overTcp, { view, client, upstream, hostServers, log });
+    counters.questions += 1;
+    return answerQuery(packet, overTcp, { view, client, upstream, hostServers, counters, log, onRest });
   };
 
   const close = (client: Client): void => {
@@ -89,7 +126,8 @@ export function createNameServer({ names, bootId, log, resolvConf }: NameServerC
         if (opened === undefined) return; // its end is told next
         client.namespace = owned.use(opened);
         const answerer = (packet: Buffer, overTcp: boolean) => answerFor(client, packet, overTcp);
-        const listening = await listenInside(opened, answerer, { deadlines, log });
+        const keeper = keeperOf(kept, containerId, sandbox);
+        const listening = await listenInside(opened, answerer, { deadlines, log, keeper });
         if (owned.disposed) listening[Symbol.dispose]();
         else owned.use(listening);
       } catch (error) {
@@ -126,9 +164,27 @@ export function createNameServer({ names, bootId, log, resolvConf }: NameServerC
   return {
     changed: () => changed().catch((error: unknown) => log(withContext("container DNS", error).message)),
     untilNextTimer: deadlines.untilNext,
+    idle: () => (counters.waiting === 0 ? Promise.resolve() : new Promise((resolve) => atRest.push(resolve))),
+    get counters() {
+      counters.containers = clients.size;
+      return counters;
+    },
     [Symbol.dispose]: () => {
       for (const client of [...clients.values()]) close(client);
       deadlines[Symbol.dispose]();
+    },
+  };
+}
+
+/** The sockets of this sandbox: a name says whose they are, so that no other gets them. */
+function keeperOf(kept: KeptSockets, containerId: string, { inode }: SandboxRecord): Keeper {
+  const nameOf = (protocol: "udp" | "tcp") => `dns-${protocol}-${containerId.slice(0, 64)}-${inode}`;
+  return {
+    take: (protocol) => kept.take(nameOf(protocol)),
+    keep: (protocol, fd) => kept.keep(nameOf(protocol), fd),
+    forget: () => {
+      kept.forget(nameOf("udp"));
+      kept.forget(nameOf("tcp"));
     },
   };
 }
@@ -158,7 +214,10 @@ interface Asked {
   readonly client: Client;
   readonly upstream: Upstream;
   readonly hostServers: () => readonly string[];
-  readonly log: (line: string) => void;
+  readonly counters: DnsCounters;
+  /** No question waits for another server any more. */
+  readonly onRest: () => void;
+  readonly log: Log;
 }
 
 /** The answer to a packet: ours at once, another server's later. */
@@ -172,8 +231,11 @@ function answerQuery(packet: Buffer, overTcp: boolean, asked: Asked): Buffer | P
   if (query.class !== CLASS_IN || query.type === TYPE_AXFR || query.type === TYPE_IXFR)
     return answer(packet, query, REFUSED, [], { limit, ttl: 0 });
   const found = find(asked.view, query);
-  if (found !== undefined)
+  if (found !== undefined) {
+    asked.counters.answered += 1;
     return answer(packet, query, NOERROR, found.records, { limit, ttl: TTL, first: found.first });
+  }
+  asked.counters.forwarded += 1;
   return forward(packet, query, { ...asked, limit, overTcp });
 }
 
@@ -194,16 +256,22 @@ async function forward(
     client,
     upstream,
     hostServers,
+    counters,
+    onRest,
     log,
     limit,
     overTcp,
   }: Asked & { readonly limit: number; readonly overTcp: boolean },
 ): Promise<Buffer | undefined> {
-  const fail = (question: Buffer) => Buffer.from(answer(question, query, SERVFAIL, [], { limit, ttl: 0 }));
+  const fail = (question: Buffer) => {
+    counters.failed += 1;
+    return Buffer.from(answer(question, query, SERVFAIL, [], { limit, ttl: 0 }));
+  };
   // The packet's memory is the event loop's.
   const question = Buffer.from(packet);
   if (client.pending >= MAX_PENDING) return fail(question);
   client.pending += 1;
+  counters.waiting += 1;
   try {
     const reply = await upstream.ask({ packet: question, query, ...serversFor(view, client, hostServers), overTcp });
     if (reply === undefined) return fail(question);
@@ -213,6 +281,8 @@ async function forward(
     return fail(question);
   } finally {
     client.pending -= 1;
+    counters.waiting -= 1;
+    if (counters.waiting === 0) onRest();
   }
 }
 

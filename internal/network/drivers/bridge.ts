@@ -41,6 +41,7 @@ import type { Filter } from "../filter.ts";
 import { isWithoutIcc } from "../guard.ts";
 import { randomId } from "../id.ts";
 import { chooseSubnet } from "../ipam.ts";
+import type { Log } from "../log.ts";
 import { OPTION } from "../plan.ts";
 import { createPools, leaseAddresses, type Pools, releaseAddresses, validateAddresses } from "../pools.ts";
 import { type HeldPorts, holdBinding, holdPorts, releasePorts, validatePort } from "../ports.ts";
@@ -72,7 +73,7 @@ export interface DriverContext {
   readonly netlink: Netlink;
   readonly filter: Filter;
   readonly ports: HeldPorts;
-  readonly log: (line: string) => void;
+  readonly log: Log;
 }
 
 /** The name of a container's first interface. */
@@ -98,7 +99,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
   const { store, netlink, filter, ports, log } = context;
   const bridges = new Map<string, Bridge>();
   /** The rules of all bridges are in place, or about to be. */
-  let established: Promise<void> | undefined;
+  let established: Promise<unknown> | undefined;
   /** When endpoints were released, in ms; those of an earlier netd are not in it. */
   const releasedAt = new Map<string, number>();
   let isLingering = false;

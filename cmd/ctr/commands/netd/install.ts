@@ -1,11 +1,19 @@
 /** Installing netd as a service of systemd, and taking it away again. */
 import { CtrError, ENOENT, isErrno, withContext } from "../../../../internal/errors/error.ts";
-import { AT_FDCWD } from "../../../../internal/sys/fd.ts";
+import { connectNetd } from "../../../../internal/ipc/netd-client.ts";
+import { backEnd } from "../../../../internal/iptables/restore.ts";
+import { LOG_LEVELS } from "../../../../internal/network/log.ts";
+import { AT_FDCWD, POLLIN } from "../../../../internal/sys/fd.ts";
 import { exists, mkdirAll, readlinkat, replaceFile, unlinkat } from "../../../../internal/sys/file.ts";
+import { pidfdOpen, pidfdSendSignal } from "../../../../internal/sys/process.ts";
+import { pollAny } from "../../../../internal/sys/watch.ts";
 import type { Directories } from "../../command.ts";
 import { printLine } from "../../output.ts";
 import { RESTORE, renderUnits, SERVICE, SOCKET } from "./units.ts";
 
+const SIGTERM = 15;
+/** How long a netd finishes what it is at. */
+const END_MS = 10_000;
 const UNIT_DIRECTORY = "/etc/systemd/system";
 /** There while systemd is PID 1: sd_booted(3). */
 const SYSTEMD_RUNNING = "/run/systemd/system";
@@ -17,11 +25,17 @@ export interface InstallOptions {
   readonly now: boolean;
   /** Writes below this directory and asks nothing of systemd: for an image, or a test. */
   readonly destination: string | undefined;
+  /** What netd logs. */
+  readonly logLevel: string | undefined;
 }
 
 /** Writes the units and enables the socket. */
 export async function install(directories: Directories, options: InstallOptions): Promise<void> {
-  const units = renderUnits({ executable: ownPath(), ...directories });
+  const { logLevel } = options;
+  if (logLevel !== undefined && !LOG_LEVELS.some((level) => level === logLevel))
+    throw new CtrError("invalid", `invalid log level ${JSON.stringify(logLevel)}: one of ${LOG_LEVELS.join(", ")}`);
+  const isLegacy = /\(legacy\)/.test(await backEnd());
+  const units = renderUnits({ executable: ownPath(), ...directories, logLevel, isLegacy });
   if (options.print) {
     for (const [name, content] of units) printLine(`# ${UNIT_DIRECTORY}/${name}\n${content}`);
     return;
@@ -37,7 +51,22 @@ export async function install(directories: Directories, options: InstallOptions)
   // The service may write there and nowhere else, so it cannot make it.
   mkdirAll(directories.root, 0o711);
   await systemctl("daemon-reload");
-  await systemctl("enable", ...(options.now ? ["--now"] : []), SOCKET, RESTORE);
+  await systemctl("enable", SOCKET, RESTORE);
+  if (!options.now) return;
+  await endUnsupervised(directories);
+  await systemctl("start", SOCKET, RESTORE);
+  // One that runs already: with this executable, and what the units say now.
+  await systemctl("try-restart", SERVICE);
+}
+
+/** A netd that a command started holds the locks that systemd's will need: it makes way, and nothing else changes. */
+async function endUnsupervised(directories: Directories): Promise<void> {
+  using netd = await connectNetd(directories);
+  const running = netd === undefined ? undefined : await netd.status();
+  if (running === undefined || running.socketActivated) return;
+  using pidfd = pidfdOpen(running.pid);
+  pidfdSendSignal(pidfd.number, SIGTERM);
+  pollAny([{ fd: pidfd.number, events: POLLIN }], END_MS);
 }
 
 /** Stops and disables netd and removes its units. Networks, rules and running containers stay as they are. */

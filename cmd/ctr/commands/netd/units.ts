@@ -10,6 +10,9 @@ export interface UnitSettings {
   readonly executable: string;
   readonly root: string;
   readonly state: string;
+  readonly logLevel?: string | undefined;
+  /** The host's iptables is of the legacy kind: it wants modules loaded and a lock file. */
+  readonly isLegacy?: boolean;
 }
 
 /** File names and contents. */
@@ -27,6 +30,7 @@ Description=Socket of the ctr network daemon
 
 [Socket]
 ListenStream=${word(`${state}/netd.sock`)}
+FileDescriptorName=${SOCKET}
 SocketMode=0600
 DirectoryMode=0711
 RemoveOnStop=yes
@@ -37,40 +41,67 @@ WantedBy=sockets.target
 }
 
 /**
- * What the service may do is what netd does: links and rules, ports below 1024, other processes' namespaces. Restarting
- * is safe at any moment, so it always is.
+ * What the service may do is what netd does: links and rules (NET_ADMIN, NET_RAW), ports below 1024, other processes'
+ * network namespaces (SYS_PTRACE to open, SYS_ADMIN to enter; of namespaces, only those of networks). Memory that is
+ * written and executed is JavaScript's. Starting netd again is safe at any moment, so it always is; only a configuration
+ * that it does not understand (78, sysexits(3)) has to be changed first.
  */
-function serviceUnit({ executable, root, state }: UnitSettings): string {
+function serviceUnit({ executable, root, state, logLevel, isLegacy = false }: UnitSettings): string {
+  const own = [executable, root, state];
+  const isBelow = (...directories: readonly string[]) =>
+    own.some((path) => directories.some((directory) => path.startsWith(`${directory}/`)));
+  const modules = isLegacy ? "modprobe@ip_tables.service modprobe@ip6_tables.service" : "";
   return `[Unit]
 Description=ctr network daemon
 Requires=${SOCKET}
-After=${SOCKET}
+After=${SOCKET} network-pre.target firewalld.service nftables.service iptables.service
+${modules === "" ? "" : `Wants=${modules}\nAfter=${modules}\n`}StartLimitIntervalSec=30
+StartLimitBurst=100
 
 [Service]
-Type=exec
-ExecStart=${word(executable)} netd
+Type=notify
+NotifyAccess=main
+${isLegacy ? `ExecStartPre=+/bin/sh -c ": >> /run/xtables.lock"\n` : ""}ExecStart=${word(executable)} netd${logLevel === undefined ? "" : ` --log-level ${logLevel}`}
+ExecReload=${word(executable)} netd reload
 Environment=${quote(`CTR_ROOT=${root}`)} ${quote(`CTR_STATE=${state}`)}
-Restart=on-failure
-KillMode=process
-UMask=0077
+Restart=always
+RestartSec=100ms
+RestartPreventExitStatus=78
+WatchdogSec=60
+TimeoutStopSec=15
+KillMode=mixed
+FileDescriptorStoreMax=8192
+OOMScoreAdjust=-500
 LimitNOFILE=524288
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SYS_PTRACE CAP_SYS_MODULE CAP_DAC_OVERRIDE
+TasksMax=256
+UMask=0077
+SyslogIdentifier=ctr-netd
+
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SYS_PTRACE CAP_SYS_ADMIN
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths=${quote(root)} ${quote(state)} -/run/xtables.lock
-ProtectHome=read-only
-PrivateTmp=yes
+ReadWritePaths=${quote(root)} ${quote(state)} /proc/sys/net${isLegacy ? " -/run/xtables.lock" : ""}
+ProtectHome=${isBelow("/home", "/root", "/run/user") ? "read-only" : "yes"}
+PrivateTmp=${isBelow("/tmp", "/var/tmp") ? "no" : "yes"}
 PrivateDevices=yes
+DevicePolicy=closed
+ProtectProc=invisible
 ProtectControlGroups=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
 ProtectClock=yes
 ProtectHostname=yes
-ProtectKernelLogs=yes
 LockPersonality=yes
-RestrictNamespaces=yes
+KeyringMode=private
+RestrictNamespaces=net
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 SystemCallArchitectures=native
+SystemCallFilter=@system-service seccomp
+SystemCallFilter=~@privileged @resources @keyring @memlock @aio
+SystemCallErrorNumber=EPERM
 
 [Install]
 Also=${SOCKET}
