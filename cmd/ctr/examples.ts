@@ -80,7 +80,8 @@ const EXAMPLES: { readonly [command: string]: readonly Example[] } = {
   "manifest inspect": [["For which platforms an image exists", "ctr manifest inspect nginx"]],
   netd: [
     ["Let systemd start the network daemon when it is needed", "ctr netd install --now"],
-    ["Whether it runs", "ctr netd status"],
+    ["Whether it runs, and what it has", "ctr netd status"],
+    ["What differs from what is recorded", "ctr netd check"],
   ],
   "network connect": [["Give a running container another network", "ctr network connect backend web"]],
   "network create": [

@@ -28,18 +28,20 @@ export function takeInheritance(manager: ServiceManager, environment: Environmen
     else if (listener === undefined && !KEPT.test(name)) listener = fd;
     else fd.close();
   }
-  const take = (name: string): Fd | undefined => {
-    const fd = kept.get(name);
-    kept.delete(name);
-    return fd;
-  };
+  const take = (beginning: string) =>
+    [...kept]
+      .filter(([name]) => name.startsWith(beginning))
+      .map(([name, fd]) => {
+        kept.delete(name);
+        return { name, fd };
+      });
   return {
     listener: listener ?? spawnersListener(environment),
     isSystemds: listener !== undefined,
     kept: { take, keep: manager.keep, forget: manager.forget },
     forgetRest: () => {
-      for (const name of [...kept.keys()]) {
-        take(name)?.close();
+      for (const { name, fd } of take("")) {
+        fd.close();
         manager.forget(name);
       }
     },

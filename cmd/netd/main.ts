@@ -93,6 +93,7 @@ async function main(log: Log): Promise<void> {
   // The names of living containers are answered again.
   if (controller.namesOnNetworks().length > 0) await names.changed();
   inheritance.forgetRest();
+  await controller.settled;
   log(`ready, version ${VERSION}: ${summary(controller)}`, "info");
   manager.notify("READY=1", `STATUS=${summary(controller)}`);
 }

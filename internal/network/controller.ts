@@ -68,6 +68,8 @@ export interface Controller extends Disposable {
   readonly counts: Counts;
   /** The last time everything was put right. */
   readonly reconciled: Reconciled;
+  /** Resolves when what was found at the start has been put right, as far as it could be. */
+  readonly settled: Promise<void>;
   /** Throws when the store or the kernel does not answer. */
   probe(): void;
   /** Another name for a container; for messages. */
@@ -189,7 +191,7 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
       note(cause, differences);
       return differences;
     });
-  const reconcile = (): void => {
+  const reconcile = async (): Promise<void> => {
     const before = linkDifferences();
     for (const network of listNetworks(store))
       if (!hasNoNames(network)) driverOf(drivers, network.driver).restore(network);
@@ -205,8 +207,8 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
         log(withContext(`take over the endpoint of ${endpoint.name}`, error).message);
       }
     }
-    collect([...leftovers, ...gone()]);
-    void filter.found().then((rules) => note("start", [...before, ...rules]));
+    await Promise.all(collect([...leftovers, ...gone()]));
+    note("start", [...before, ...(await filter.found())]);
   };
 
   const watch = await watchLinks(onLinkGone, {
@@ -217,7 +219,7 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
     onFailed: (error) => log(withContext("listen for news of links", error).message),
   });
   undo.use(watch);
-  reconcile();
+  const settled = reconcile();
   const owned = undo.move();
 
   return {
@@ -321,6 +323,7 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
     get reconciled() {
       return reconciled;
     },
+    settled,
     probe: () => {
       listNetworks(store);
       exchange(netlink, [getLink("lo")]);

@@ -1,6 +1,6 @@
 /**
  * The same engine on a machine with systemd and cgroup v2: Debian in qemu, emulated (no /dev/kvm is needed), with
- * dist/ctr on its second disk. `test/vm/make` makes the machine, `test/vm/main` is what runs in it.
+ * dist/ctr on its second disk. `test/vm/make` makes the machine, `test/vm/main` is what runs in it, `test/vm/netd` the part with netd under systemd.
  */
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -13,8 +13,8 @@ const BOOT_AND_RUN_MS = 1_200_000;
 const here = `${import.meta.dir}/../vm`;
 const cache = `${import.meta.dir}/../../.cache/vm`;
 
-/** What runs in the machine: `main`, and what it sources. */
-const SCRIPTS = ["main", "confinement"];
+/** What runs in the machine: `main`, and what it takes in. */
+const SCRIPTS = ["main", "netd", "confinement", "check"];
 
 /** The checks of the scripts by name. */
 const checks = SCRIPTS.flatMap((script) =>

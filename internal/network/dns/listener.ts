@@ -23,6 +23,8 @@ const MAX_QUERY_BYTES = 4096;
 /** Of one container at a time. */
 const MAX_CONNECTIONS = 128;
 const IDLE_MS = 10_000;
+/** Longer than any packet takes through loopback. */
+const LATE_MS = 50;
 /** Answers that a client has asked for but does not read. */
 const MAX_UNREAD_BYTES = 1 << 18;
 
@@ -38,10 +40,16 @@ interface Connection {
 
 /** Where a container's sockets are kept beyond netd's end; its next life gets them back. */
 export interface Keeper {
-  /** From netd's life before, to be taken once: they are the caller's. */
-  take(protocol: "udp" | "tcp"): Fd | undefined;
-  keep(protocol: "udp" | "tcp", fd: number): void;
-  forget(): void;
+  /** From netd's lives before, to be taken once: they are the caller's. */
+  take(protocol: "udp" | "tcp"): readonly KeptSocket[];
+  /** Gives the name to forget it by. */
+  keep(protocol: "udp" | "tcp", fd: number): string;
+  forget(name: string): void;
+}
+
+export interface KeptSocket {
+  readonly name: string;
+  readonly fd: Fd;
 }
 
 export interface Listening {
@@ -51,30 +59,31 @@ export interface Listening {
 }
 
 /** Opens the sockets; loopback is up afterwards. Throws when the namespace does not let us. */
-export async function listenInside(
-  namespace: Fd,
-  answerer: Answerer,
-  { deadlines, log, keeper }: Listening,
-): Promise<Disposable> {
+export async function listenInside(namespace: Fd, answerer: Answerer, choices: Listening): Promise<Disposable> {
+  const { deadlines, log, keeper } = choices;
   using undo = new DisposableStack();
-  using before = new DisposableStack();
-  const [oldTcp, oldUdp] = [keeper.take("tcp"), keeper.take("udp")];
-  if (oldTcp !== undefined) before.use(oldTcp);
-  if (oldUdp !== undefined) before.use(oldUdp);
-  const open = async (): Promise<{ readonly tcp: Listener; readonly udp: UdpSocket }> => {
-    let tcp: Listener | undefined;
-    const pending = inside(namespace, () => {
-      // An address can only be bound to while its link is up, and init may not have come to it yet.
-      configureInterfaces([]);
-      // The old one has its port still, and callers that nobody has taken yet.
-      tcp = undo.adopt(listenTcp(oldTcp ?? 0, answerer, deadlines), (listener) => listener.stop(true));
-      return listenUdp(0, answerer);
-    });
-    const udp = undo.adopt(await pending, (socket) => socket.close());
-    if (tcp === undefined) throw new TypeError("unreachable: the namespace was entered");
-    return { tcp, udp };
-  };
-  const { tcp, udp } = await open();
+  // Killed on the way, each life may have left one of its own. Of TCP there is only ever one: it is used again.
+  const [oldTcp, ...strays] = keeper.take("tcp");
+  const oldUdp = [...keeper.take("udp"), ...strays];
+  using left = new DisposableStack();
+  for (const { name, fd } of oldUdp) {
+    left.use(fd);
+    left.defer(() => keeper.forget(name));
+  }
+  if (oldTcp !== undefined) undo.defer(() => keeper.forget(oldTcp.name));
+  let tcp: Listener | undefined;
+  const pending = inside(namespace, () => {
+    // An address can only be bound to while its link is up, and init may not have come to it yet.
+    configureInterfaces([]);
+    // The old one has its port still, and callers that nobody has taken yet.
+    tcp = undo.adopt(listenTcp(oldTcp?.fd ?? 0, answerer, deadlines), (listener) => listener.stop(true));
+    return listenUdp(0, answerer);
+  });
+  const udp = undo.adopt(await pending, (socket) => socket.close());
+  if (tcp === undefined) throw new TypeError("unreachable: the namespace was entered");
+  // Before anything leads to them: at no moment is a question in a socket that is not kept.
+  if (oldTcp === undefined) undo.adopt(keeper.keep("tcp", descriptorOf(tcp)), keeper.forget);
+  undo.adopt(keeper.keep("udp", descriptorOf(udp)), keeper.forget);
   try {
     const ports = { tcpPort: portOf(descriptorOf(tcp)), udpPort: udp.port };
     const rules = inside(namespace, () =>
@@ -84,15 +93,20 @@ export async function listenInside(
   } catch (error) {
     log(withContext("container DNS takes port 53 itself", error).message);
     undo.dispose();
-    if (oldTcp !== undefined || oldUdp !== undefined) keeper.forget();
     return await listenPlainly(namespace, answerer, deadlines);
   }
-  // From here on nothing new comes to the old one.
-  if (oldUdp !== undefined) answerLeft(oldUdp, udp, answerer);
-  keeper.forget();
-  keeper.keep("tcp", descriptorOf(tcp));
-  keeper.keep("udp", descriptorOf(udp));
-  undo.defer(keeper.forget);
+  const answerAll = () => {
+    for (const { fd } of oldUdp.filter((kept) => !strays.includes(kept))) answerLeft(fd, udp, answerer);
+  };
+  answerAll();
+  // What was on its way under the old rules comes in a moment more.
+  const late = left.move();
+  undo.defer(
+    deadlines.add(LATE_MS, () => {
+      using _ = late;
+      answerAll();
+    }),
+  );
   return undo.move();
 }
 

@@ -5,11 +5,12 @@
  */
 import { CtrError, withContext } from "../../errors/error.ts";
 import type { Fd } from "../../sys/fd.ts";
+import { randomId } from "../id.ts";
 import type { Log } from "../log.ts";
 import type { NamesOnNetworks } from "../names.ts";
 import { isAlive, openSandbox, type SandboxRecord } from "../sandbox.ts";
 import { createDeadlines } from "./deadlines.ts";
-import { type Keeper, limitOf, listenInside } from "./listener.ts";
+import { type Keeper, type KeptSocket, limitOf, listenInside } from "./listener.ts";
 import {
   answer,
   badVersion,
@@ -63,13 +64,13 @@ export interface DnsCounters {
 
 /** Sockets that outlive netd, by name. */
 export interface KeptSockets {
-  /** What an earlier netd kept; the caller's from then on. */
-  take(name: string): Fd | undefined;
+  /** What earlier netds kept under names that begin so; the caller's from then on. */
+  take(beginning: string): readonly KeptSocket[];
   keep(name: string, fd: number): void;
   forget(name: string): void;
 }
 
-const NOT_KEPT: KeptSockets = { take: () => undefined, keep: () => {}, forget: () => {} };
+const NOT_KEPT: KeptSockets = { take: () => [], keep: () => {}, forget: () => {} };
 
 export interface NameServerChoices {
   readonly names: NamesOnNetworks;
@@ -176,16 +177,17 @@ export function createNameServer(choices: NameServerChoices): NameServer {
   };
 }
 
-/** The sockets of this sandbox: a name says whose they are, so that no other gets them. */
+/** The sockets of this sandbox: a name says whose they are, so that no other gets them, and is no other's. */
 function keeperOf(kept: KeptSockets, containerId: string, { inode }: SandboxRecord): Keeper {
-  const nameOf = (protocol: "udp" | "tcp") => `dns-${protocol}-${containerId.slice(0, 64)}-${inode}`;
+  const beginningOf = (protocol: "udp" | "tcp") => `dns-${protocol}-${containerId.slice(0, 64)}-${inode}-`;
   return {
-    take: (protocol) => kept.take(nameOf(protocol)),
-    keep: (protocol, fd) => kept.keep(nameOf(protocol), fd),
-    forget: () => {
-      kept.forget(nameOf("udp"));
-      kept.forget(nameOf("tcp"));
+    take: (protocol) => kept.take(beginningOf(protocol)),
+    keep: (protocol, fd) => {
+      const name = `${beginningOf(protocol)}${randomId().slice(0, 8)}`;
+      kept.keep(name, fd);
+      return name;
     },
+    forget: kept.forget,
   };
 }
 

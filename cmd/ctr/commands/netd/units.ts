@@ -68,6 +68,7 @@ Restart=always
 RestartSec=100ms
 RestartPreventExitStatus=78
 WatchdogSec=60
+WatchdogSignal=SIGKILL
 TimeoutStopSec=15
 KillMode=mixed
 FileDescriptorStoreMax=8192
