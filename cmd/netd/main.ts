@@ -13,6 +13,7 @@ import { backEnd } from "../../internal/iptables/restore.ts";
 import { type Controller, openController } from "../../internal/network/controller.ts";
 import type { Log } from "../../internal/network/log.ts";
 import { filterOwnCalls } from "../../internal/security/own-filter.ts";
+import { VERSION } from "../../internal/sys/build-stamp.ts";
 import { type Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
@@ -22,9 +23,6 @@ import { createLog } from "./log.ts";
 import { createNames, type Names } from "./names.ts";
 import { parseOptions } from "./options.ts";
 import { createRequests, type Requests } from "./requests.ts";
-
-declare const CTR_VERSION: string | undefined;
-const VERSION = typeof CTR_VERSION === "string" ? CTR_VERSION : "0.0.0-dev";
 
 const MAX_FILES = 524_288n;
 /** How long an end waits for what is under way: rules of another program's making, name servers far away. */

@@ -78,7 +78,7 @@ const NOBODY: ServiceManager = {
   [Symbol.dispose]: () => {},
 };
 
-function encode(lines: readonly string[]): Uint8Array {
+function encode(lines: readonly string[]): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(lines.map((line) => line.replaceAll("\n", " ")).join("\n"));
 }
 

@@ -2,7 +2,7 @@
 
 import type { NetdDetails, NetdStatus, NetworkRecord } from "../../../../internal/ipc/netd.ts";
 import { connectNetd } from "../../../../internal/ipc/netd-client.ts";
-import { VERSION } from "../../build-stamp.ts";
+import { VERSION } from "../../../../internal/sys/build-stamp.ts";
 import type { Directories } from "../../command.ts";
 import { humanDuration } from "../../format/duration.ts";
 import { printLine } from "../../output.ts";
