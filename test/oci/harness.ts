@@ -172,6 +172,7 @@ export class Driver {
   readonly runtime: Runtime;
   readonly root: string;
   readonly #ids = new Set<string>();
+  #commands = 0;
 
   constructor(which: Runtime) {
     this.runtime = which;
@@ -185,7 +186,9 @@ export class Driver {
 
   /** The same with global options. */
   withOptions(options: readonly string[], ...words: readonly string[]): Outcome {
-    const [out, err] = [`${this.root}.out`, `${this.root}.err`];
+    // Files of its own: a container that was created writes on into those of its create.
+    const at = `${this.root}.${++this.#commands}`;
+    const [out, err] = [`${at}.out`, `${at}.err`];
     const command = [...this.runtime.command, "--root", this.root, ...options, ...words];
     const { exitCode } = Bun.spawnSync(command, {
       stdin: "ignore",
@@ -195,6 +198,7 @@ export class Driver {
       timeout: 20_000,
     });
     const outcome = { status: exitCode, stdout: readFileSync(out, "utf8"), stderr: readFileSync(err, "utf8") };
+    for (const path of [out, err]) rmSync(path);
     record(`$ ${command.join(" ")}\n(${outcome.status}) ${outcome.stdout}${outcome.stderr}`);
     return outcome;
   }
@@ -229,8 +233,7 @@ export class Driver {
 
   [Symbol.dispose](): void {
     for (const id of this.#ids) this.command("delete", "--force", id);
-    for (const path of [this.root, `${this.root}.out`, `${this.root}.err`])
-      rmSync(path, { recursive: true, force: true });
+    rmSync(this.root, { recursive: true, force: true });
   }
 }
 

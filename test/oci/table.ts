@@ -44,3 +44,4 @@ if (showsFailures) {
     console.log(`| ${verdict.section} | ${verdict.level} | ${verdict.says.replaceAll("|", "\\|")} | ${marks} |`);
   }
 }
+process.exit(0);
