@@ -96,9 +96,10 @@ async function main(): Promise<void> {
   run("sysctl", () => setSysctls(root.number, spec));
   run("read-only paths", () => makeReadonly(root.number, spec.linux?.readonlyPaths ?? []));
   run("masked paths", () => mask(root.number, spec.linux?.maskedPaths ?? []));
-  run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
   if (spec.root.readonly === true) run("read-only root", () => makeRootReadonly(root.number));
   run("pivot_root", () => enterRoot(root.number));
+  // Not before: pivot_root(2) takes no shared mount.
+  run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
   const { interface: first, others = [] } = run("network", () => expect("network"));
   run("network", () => setUpNetwork(spec, first === undefined ? [] : [first, ...others]));
   const image = await run("process", () => imageOf(spec, user));

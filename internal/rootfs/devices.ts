@@ -15,7 +15,18 @@ import {
   O_WRONLY,
   openat,
 } from "../sys/fd.ts";
-import { fchownat, fstat, fstatfsType, mknodat, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, symlinkat } from "../sys/file.ts";
+import {
+  fchownat,
+  fstat,
+  fstatfsType,
+  mknodat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFIFO,
+  S_IFMT,
+  statx,
+  symlinkat,
+} from "../sys/file.ts";
 import { attachMount, OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
 import { openTerminalPeer, unlockTerminal } from "../sys/pty.ts";
 import { makeDirectoryInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
@@ -53,13 +64,17 @@ function makeDevice(root: number, device: Device): void {
     mknodat(
       directory.number,
       name,
-      KIND[device.type] | (device.fileMode ?? 0o666),
+      // Go's programs put the kind's bits there too.
+      KIND[device.type] | ((device.fileMode ?? 0o666) & 0o7777),
       device.major ?? 0,
       device.minor ?? 0,
     );
     fchownat(directory.number, name, device.uid ?? 0, device.gid ?? 0);
   } catch (error) {
-    if (isErrno(error, EEXIST)) return;
+    if (isErrno(error, EEXIST)) {
+      checkDevice(directory.number, name, device);
+      return;
+    }
     // Without CAP_MKNOD over the host's devices (a user namespace) the host's node is bound instead.
     if (!isErrno(error, EPERM)) throw error;
     using node = openTree(AT_FDCWD, device.path, OPEN_TREE_CLONE);
@@ -67,6 +82,14 @@ function makeDevice(root: number, device: Device): void {
     using place = openat(directory.number, name, O_PATH | O_NOFOLLOW);
     attachMount(node.number, place.number, device.path);
   }
+}
+
+/** config-linux.md#devices: what is there already must be the same device. */
+function checkDevice(directory: number, name: string, { path, type, major, minor }: Device): void {
+  const { mode, rdevMajor, rdevMinor } = statx(directory, name);
+  const hasNumbers = type === "p" || (rdevMajor === major && rdevMinor === minor);
+  if ((mode & S_IFMT) === KIND[type] && hasNumbers) return;
+  throw new CtrError("conflict", `${path}: there is a file already that is not this device`);
 }
 
 /** The container's null device, checked to be it. */

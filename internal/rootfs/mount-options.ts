@@ -41,6 +41,8 @@ export interface MountOptions {
    * (`X-ctr.copy-up=`, this engine's own word).
    */
   readonly copyUpMark?: string;
+  /** A new tmpfs begins with what is at its destination (`tmpcopyup`, runtime-spec config.md#linux-mount-options). */
+  readonly isCopiedUp?: true;
   /** Processes that have the file system mounted already, each with its start time and place (`X-ctr.shared-with=`). */
   readonly sharedWith?: readonly SharedPlace[];
   /** What is left is the file system's own: `size=64m`. */
@@ -76,6 +78,20 @@ const PROPAGATION: { readonly [word: string]: number } = {
   unbindable: MS_UNBINDABLE,
 };
 
+/** What says nothing to the mount API: defaults, and flags of mount(2) that it has no word for. */
+const PASSED_OVER: ReadonlySet<string> = new Set([
+  "",
+  "defaults",
+  "async",
+  "rprivate-default",
+  "silent",
+  "loud",
+  "iversion",
+  "noiversion",
+  "remount",
+  "nomand",
+]);
+
 const SUBDIRECTORY = "X-mount.subdir=";
 const COPY_UP = "X-ctr.copy-up=";
 const SHARED_WITH = "X-ctr.shared-with=";
@@ -92,7 +108,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   let [set, clear, recursiveSet, recursiveClear, propagation] = [0, 0, 0, 0, 0];
   let isPropagationRecursive = false;
   const data: string[] = [];
-  const own: { subdirectory?: string; copyUpMark?: string; sharedWith?: SharedPlace[] } = {};
+  const own: { subdirectory?: string; copyUpMark?: string; sharedWith?: SharedPlace[]; isCopiedUp?: true } = {};
   for (const word of options) {
     const attribute = ATTRIBUTES[word];
     const recursive = word.startsWith("r") ? word.slice(1) : "";
@@ -103,7 +119,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       own.sharedWith = [...(own.sharedWith ?? []), sharedPlace(word.slice(SHARED_WITH.length))];
     } else if (word === "bind") bind = "one";
     else if (word === "rbind") bind = "recursive";
-    else if (word === "" || word === "defaults" || word === "async" || word === "rprivate-default") continue;
+    else if (word === "tmpcopyup") own.isCopiedUp = true;
+    else if (PASSED_OVER.has(word)) continue;
     else if (attribute !== undefined) {
       set = (set & ~attribute[1]) | attribute[0];
       clear = (clear & ~attribute[0]) | attribute[1];
@@ -121,9 +138,22 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   return { bind, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data, ...own };
 }
 
+/** Flags of a file system, not of its mount, that every file system takes, and what is passed over. */
+const SUPERBLOCK = ["async", "sync", "dirsync", "lazytime", "nolazytime", "mand", "nomand"];
+const IGNORED = ["silent", "loud", "iversion", "noiversion", "remount"];
+
 /** Every word this knows, for who asks what is supported. */
 export function mountOptionWords(): readonly string[] {
-  const words = ["bind", "rbind", "defaults", "async", ...Object.keys(PROPAGATION), ...Object.keys(ATTRIBUTES)];
+  const words = [
+    "bind",
+    "rbind",
+    "defaults",
+    "tmpcopyup",
+    ...SUPERBLOCK,
+    ...IGNORED,
+    ...Object.keys(PROPAGATION),
+    ...Object.keys(ATTRIBUTES),
+  ];
   const recursive = [...Object.keys(PROPAGATION), ...Object.keys(ATTRIBUTES)].map((word) => `r${word}`);
   return [...new Set([...words, ...recursive])].sort();
 }

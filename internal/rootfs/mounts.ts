@@ -31,6 +31,7 @@ import {
   fsconfigSet,
   fsmount,
   fsopen,
+  MOUNT_ATTR__ATIME,
   MOUNT_ATTR_RDONLY,
   MS_PRIVATE,
   MS_REC,
@@ -44,7 +45,7 @@ import {
 } from "../sys/mount.ts";
 import { attachInRoot, insideProc, refuseProcfs } from "./attach.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyInto, copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
 import { quotedForString } from "./mount-label.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
@@ -188,6 +189,7 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
     prepared.take(spec) ??
     makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
   if (options.copyUpMark !== undefined) copyUp(root, spec.destination, tree, options.copyUpMark);
+  if (options.isCopiedUp === true) copyInto(root, spec.destination, tree);
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");
   attachInRoot(root, tree.number, target.number, spec.destination);
@@ -262,13 +264,11 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: 
   using tree = prepared.takeSource(spec) ?? openSource(spec, options);
   const isDirectory = (fstat(tree.number).mode & S_IFMT) === S_IFDIR;
   if (options.copyUpMark !== undefined && isDirectory) copyUp(root, spec.destination, tree, options.copyUpMark);
-  const { set, recursiveSet, recursiveClear } = options;
-  const clear = options.clear & ~set;
-  if (set !== 0 || clear !== 0) mountSetattr(tree.number, "", AT_EMPTY_PATH, { set, clear });
+  const { set, clear, recursiveSet, recursiveClear } = options;
   if (recursiveSet !== 0 || recursiveClear !== 0) {
-    const attributes = { set: recursiveSet, clear: recursiveClear & ~recursiveSet };
-    mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, attributes);
+    mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, changes(recursiveSet, recursiveClear));
   }
+  if (set !== 0 || clear !== 0) mountSetattr(tree.number, "", AT_EMPTY_PATH, changes(set, clear));
   setPropagation(tree, options);
   try {
     using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
@@ -284,6 +284,12 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: 
       { cause: error },
     );
   }
+}
+
+/** mount_setattr(2): the access times are one setting, and to change it all of its bits are cleared. */
+function changes(set: number, clear: number): { readonly set: number; readonly clear: number } {
+  const changesTimes = ((set | clear) & MOUNT_ATTR__ATIME) !== 0;
+  return { set, clear: (clear & ~set) | (changesTimes ? MOUNT_ATTR__ATIME : 0) };
 }
 
 /** Below a slave and below a private mount nothing is shared with the host either. */

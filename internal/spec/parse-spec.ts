@@ -175,6 +175,13 @@ const absolutePath: Check<string> = (value) => {
   return path[0] === "/" ? path : refuse("must be an absolute path");
 };
 
+/** config.md#mounts: a relative destination, which is deprecated, is relative to the root. */
+const destination: Check<string> = (value) => {
+  const path = text(value);
+  if (path === "") refuse("must not be empty");
+  return path[0] === "/" ? path : `/${path}`;
+};
+
 const flag: Check<boolean> = (value) => (typeof value === "boolean" ? value : refuse("must be true or false"));
 
 function integer(least: number, most: number): Check<number> {
@@ -476,7 +483,7 @@ const spec = object<Omit<runtime.Spec, "secrets">>({
   mounts: optional(
     list(
       object<runtime.Mount>({
-        destination: absolutePath,
+        destination,
         type: optional(text),
         source: optional(text),
         options: optional(texts),
