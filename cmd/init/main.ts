@@ -50,6 +50,7 @@ import { execProcess, type ProcessImage, SpawnError } from "../../internal/sys/s
 import { expect, greet, hold, moveControl, tell } from "./control.ts";
 import { findProgram } from "./program.ts";
 import { reaperExecutable } from "./reaper.ts";
+import type { TimeNamespace } from "./time-namespace.ts";
 
 let step = "prepare";
 
@@ -97,6 +98,7 @@ async function main(): Promise<void> {
   run("read-only paths", () => makeReadonly(root.number, spec.linux?.readonlyPaths ?? []));
   run("masked paths", () => mask(root.number, spec.linux?.maskedPaths ?? []));
   if (spec.root.readonly === true) run("read-only root", () => makeRootReadonly(root.number));
+  using time = hasNew(spec, "time") ? await run("time namespace", () => openTime(spec)) : undefined;
   run("pivot_root", () => enterRoot(root.number));
   // Not before: pivot_root(2) takes no shared mount.
   run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
@@ -113,6 +115,7 @@ async function main(): Promise<void> {
   }
   if (spec.hooks?.startContainer !== undefined) await run("hooks", () => ownHooks("startContainer", spec, container));
   if (preserved > 0) run("preserved descriptors", () => placePreserved(preserved, type === "hold"));
+  if (time !== undefined) run("time namespace", () => time.enter());
   run("exec", () => execute({ ...image, firstClosedFd: FIRST_PRESERVED_FD + preserved }, spec));
 }
 
@@ -280,8 +283,24 @@ function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfa
   if (hasNew(spec, "network") && interfaces.length > 0) configureInterfaces(interfaces);
 }
 
+/** A new time namespace is the last thing that is entered: a process that waits for its own starts no threads. */
+async function openTime({ linux }: Spec): Promise<TimeNamespace> {
+  const { openTimeNamespace } = await import("./time-namespace.ts");
+  return openTimeNamespace(linux?.timeOffsets ?? {});
+}
+
+/** What few programs ask for. */
+async function rareOf({ process: program, linux }: Spec): Promise<Partial<ProcessImage>> {
+  if (program.scheduler === undefined && program.ioPriority === undefined && linux?.personality === undefined)
+    return {};
+  const { rareSettings } = await import("../../internal/security/scheduling.ts");
+  // config.md#linux-process: CPU affinity is only for further programs.
+  const { execCPUAffinity: _, ...own } = program;
+  return rareSettings(own, linux?.personality);
+}
+
 async function imageOf(spec: Spec, user: Identity): Promise<ProcessImage> {
-  const image = processImage(spec.process, user, await seccompFilter(spec));
+  const image = { ...processImage(spec.process, user, await seccompFilter(spec)), ...(await rareOf(spec)) };
   if (spec.annotations?.["ctr.init"] !== "true") return image;
   const program = findProgram(image.candidates, spec.process.cwd);
   return { ...image, args: ["ctr-init", program, ...spec.process.args], execFd: reaperExecutable() };

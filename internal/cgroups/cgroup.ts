@@ -18,7 +18,7 @@ import {
   v2Hierarchy,
 } from "./birth.ts";
 import type { Controller, Stats } from "./controller.ts";
-import { V1_CONTROLLERS, V2_CONTROLLERS, V2_DEVICES } from "./controllers.ts";
+import { V1_CONTROLLERS, V2_CONTROLLERS, V2_OTHERS } from "./controllers.ts";
 import {
   childNames,
   makeDirectory,
@@ -343,7 +343,7 @@ export class Cgroup {
   }
 
   #controllers(): readonly Controller[] {
-    return this.#isV2 ? [...V2_CONTROLLERS, V2_DEVICES] : V1_CONTROLLERS;
+    return this.#isV2 ? [...V2_CONTROLLERS, ...V2_OTHERS] : V1_CONTROLLERS;
   }
 
   #freezerDirectory(): string | undefined {

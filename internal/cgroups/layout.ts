@@ -12,7 +12,10 @@ export type ControllerName =
   | "freezer"
   | "blkio"
   | "io"
-  | "hugetlb";
+  | "hugetlb"
+  | "net_cls"
+  | "net_prio"
+  | "rdma";
 
 /** One mounted hierarchy. */
 export interface Hierarchy {

@@ -13,6 +13,7 @@ import { processStartTime, waitChild } from "../sys/process.ts";
 import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
 import { getWindowSize } from "../sys/terminal.ts";
 import { readBundle } from "./bundle.ts";
+import { checkConfig } from "./check-config.ts";
 import { sendConsole } from "./console-socket.ts";
 import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
@@ -56,7 +57,7 @@ interface Made extends Disposable {
 
 /** `create`: init holds, and belongs to whoever inherits our children. */
 export async function createContainer(options: CreateOptions): Promise<void> {
-  const { spec } = load(options);
+  const spec = await load(options);
   if (spec.process.terminal === true && options.consoleSocket === undefined) {
     throw new CtrError("invalid", "cannot allocate tty if runc will detach without setting console socket");
   }
@@ -72,7 +73,7 @@ export async function createContainer(options: CreateOptions): Promise<void> {
 
 /** `run`, up to the moment its program runs; init is our child. */
 export async function runContainer(options: CreateOptions, isDetached: boolean): Promise<RunningProgram> {
-  const { spec } = load(options);
+  const spec = await load(options);
   checkConsole(spec, options, isDetached);
   const made = await make(options, ofCallersSize(spec, options), false);
   try {
@@ -90,11 +91,11 @@ export async function runContainer(options: CreateOptions, isDetached: boolean):
   }
 }
 
-function load(options: CreateOptions): { readonly spec: Spec } {
-  const spec = readBundle(options.bundle, options.id, options);
+async function load(options: CreateOptions): Promise<Spec> {
+  const spec = await checkConfig(readBundle(options.bundle, options.id, options), options.warn);
   const { process: program } = spec;
   const env = [...(program.env ?? []), ...options.env];
-  return { spec: { ...spec, process: { ...program, env } } };
+  return { ...spec, process: { ...program, env } };
 }
 
 /** Our terminal's size is the program's from its first instruction on, where it says nothing else. */

@@ -14,6 +14,7 @@ import { setWindowSize } from "../sys/pty.ts";
 import type { Spawned } from "../sys/spawn.ts";
 import { getWindowSize } from "../sys/terminal.ts";
 import { parseConfig } from "./bundle.ts";
+import { checkProcess } from "./check-config.ts";
 import { sendConsole } from "./console-socket.ts";
 import { known, openContainer } from "./container.ts";
 import type { RunningProgram } from "./create.ts";
@@ -51,6 +52,7 @@ export interface ExecOptions {
   readonly stdio: StandardFds;
   /** `[controller,…:]path` below the container's cgroup. */
   readonly cgroups: readonly string[];
+  readonly warn: (message: string) => void;
 }
 
 /** Starts the program. Throws with exit status 126 or 127 when it cannot be run. */
@@ -64,8 +66,7 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   if (status === "paused" && !options.ignoresPause)
     throw new CtrError("conflict", "cannot exec in a paused container (use --ignore-paused to override)");
   const spec = parseConfig(directory.readConfig());
-  const program = processOf(options, spec);
-  if (program.args.length === 0) throw new CtrError("invalid", "process args cannot be empty");
+  const program = await checkProcess(processOf(options, spec), isInUserNamespace(spec), options.warn);
   checkConsole(program, options);
   const cgroup = enterable(openCgroup(container.cgroup), options.cgroups);
   const seccomp = await seccompOf({ ...spec, process: program }, directory);
@@ -78,12 +79,26 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   // Inherited; ours does not matter any more.
   if (program.oomScoreAdj !== undefined) writeInto("/proc/self/oom_score_adj", `${program.oomScoreAdj}`);
   giveStreams(fds, uid);
-  const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true));
+  const rare = await rareOf(program, spec);
+  const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true, rare));
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;
   if (options.consoleSocket === undefined) return { ...spawned, terminal: terminal.takeMaster() };
   sendConsole(options.consoleSocket, terminal.master.number);
   return spawned;
+}
+
+function isInUserNamespace({ linux }: Spec): boolean {
+  return linux?.namespaces?.some(({ type }) => type === "user") ?? false;
+}
+
+/** What few programs ask for; the container's personality is theirs too. */
+async function rareOf(program: Process, { linux }: Spec) {
+  const { scheduler, ioPriority, execCPUAffinity } = program;
+  const isUsual = scheduler === undefined && ioPriority === undefined && execCPUAffinity === undefined;
+  if (isUsual && linux?.personality === undefined) return {};
+  const { rareSettings } = await import("../security/scheduling.ts");
+  return rareSettings(program, linux?.personality);
 }
 
 function started(start: () => Spawned): Spawned {

@@ -29,12 +29,17 @@ export function openProcfs(root: number): Fd {
 
 /** Writes one of this process's own files, `oom_score_adj` and its like. Only while /proc is the host's. */
 export function writeOwnProcFile(name: string, text: string): void {
+  using file = openOwnProcFile(name);
+  writeAll(file.number, new TextEncoder().encode(text));
+}
+
+/** Opens one of this process's own files for writing. Only while /proc is the host's. */
+export function openOwnProcFile(name: string): Fd {
   const flags = O_PATH | O_DIRECTORY;
   using proc = checked(openat2(AT_FDCWD, "/proc", { flags, resolve: RESOLVE_NO_SYMLINKS }), "/proc");
   // `self` is a link to a number beside it.
   const resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS;
-  using file = openat2(proc.number, `self/${name}`, { flags: O_WRONLY | O_NOFOLLOW, resolve });
-  writeAll(file.number, new TextEncoder().encode(text));
+  return openat2(proc.number, `self/${name}`, { flags: O_WRONLY | O_NOFOLLOW, resolve });
 }
 
 /** Sets the sysctl `path` (`net/ipv4/ip_forward`) through the procfs behind `proc`. */

@@ -12,6 +12,7 @@ import {
   CLONE_NEWNET,
   CLONE_NEWNS,
   CLONE_NEWUTS,
+  type ProcessImage,
   SpawnError,
   type Spawned,
   spawnProcess,
@@ -33,7 +34,7 @@ export function userInContainer(root: number, user: string, groupAdd: readonly s
 
 /**
  * Starts `process` in the namespaces and the cgroup of the container whose PID 1 is behind `pidfd` (setns(2) with a pidfd,
- * kernel 5.8). `isWatched`: a process in its pid namespace may trace. Throws with exit status 126 or 127 when the program
+ * kernel 5.8). `rare` is what few programs ask for (security/scheduling.ts). `isWatched`: a process in its pid namespace may trace. Throws with exit status 126 or 127 when the program
  * cannot be run.
  */
 export function join(
@@ -45,11 +46,13 @@ export function join(
   stdio: StandardFds,
   preserved: readonly number[] = [],
   isWatched = false,
+  rare: Partial<ProcessImage> = {},
 ): Spawned {
   using entrance = cgroup.entrance();
   const kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
   try {
-    const image = { ...processImage(process, user, seccomp), firstClosedFd: stdio.length + preserved.length };
+    const firstClosedFd = stdio.length + preserved.length;
+    const image = { ...processImage(process, user, seccomp), ...rare, firstClosedFd };
     return spawnProcess(image, {
       joins: [{ fd: pidfd, kind: kinds }],
       pidNamespaceFd: pidfd,

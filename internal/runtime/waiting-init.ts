@@ -5,6 +5,7 @@
  */
 import type { Entrance } from "../cgroups/birth.ts";
 import type { Cgroup } from "../cgroups/cgroup.ts";
+import { CtrError } from "../errors/error.ts";
 import { NAMESPACES } from "../spec/namespaces.ts";
 import type { Namespace } from "../spec/runtime.ts";
 import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
@@ -57,6 +58,11 @@ export function initStart(
   for (const { type, flag } of NAMESPACES) {
     const wanted = namespaces.find((namespace) => namespace.type === type);
     if (wanted === undefined) continue;
+    if (type === "time") {
+      if (wanted.path !== undefined) throw new CtrError("unsupported", "a time namespace cannot be joined by its path");
+      // Init enters it itself, when its offsets are known.
+      continue;
+    }
     if (wanted.path === undefined) {
       made |= flag;
       continue;

@@ -36,6 +36,15 @@ export interface ResourceLimit {
   readonly hard: bigint;
 }
 
+/** Of a process to be: `struct sched_attr`, a value of ioprio_set(2), and masks of 1024 CPUs. */
+export interface Scheduling {
+  readonly attributes?: Uint8Array;
+  readonly ioPriority?: number;
+  /** Before it joins anything. */
+  readonly initialCpus?: Uint8Array;
+  readonly cpus?: Uint8Array;
+}
+
 /** The user's program and everything it is confined by, ready for the kernel. */
 export interface ProcessImage {
   readonly uid: number;
@@ -61,6 +70,10 @@ export interface ProcessImage {
   readonly firstClosedFd?: number;
   /** Run this descriptor instead of the candidates. */
   readonly execFd?: number;
+  /** How it is scheduled, where that is not to stay as it is. */
+  readonly scheduling?: Scheduling;
+  /** Of personality(2). */
+  readonly personality?: number;
   /** Set before the ids change. What an interpreter has set already need not stand here. */
   readonly rlimits?: readonly ResourceLimit[];
   /** Make descriptor 0 the controlling terminal. */
@@ -94,6 +107,8 @@ const STEPS = [
   "apparmor",
   "selinux",
   "rlimits",
+  "scheduler",
+  "personality",
 ] as const;
 export type SpawnStep = (typeof STEPS)[number];
 
@@ -132,6 +147,11 @@ class Packer {
   }
 }
 
+function packScheduling(packer: Packer, { attributes, ioPriority, initialCpus, cpus }: Scheduling): bigint[] {
+  const bytes = (given: Uint8Array | undefined) => (given === undefined ? 0n : packer.pointer(given));
+  return [bytes(attributes), BigInt(ioPriority ?? -1), bytes(initialCpus), bytes(cpus)];
+}
+
 /** `struct ctr_process` of csrc/spawn.c. */
 function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
   return new BigInt64Array([
@@ -160,6 +180,8 @@ function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
     image.label?.selinux === undefined ? 0n : packer.pointer(cstr(image.label.selinux)),
     packer.limits(image.rlimits ?? []),
     BigInt(image.rlimits?.length ?? 0),
+    ...packScheduling(packer, image.scheduling ?? {}),
+    BigInt(image.personality ?? -1),
   ]);
 }
 

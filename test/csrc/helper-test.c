@@ -26,6 +26,12 @@ struct ctr_process {
   uint64_t cwd, candidates, argv, envp;
   int64_t umask, first_fd, exec_fd, controlling_terminal;
   uint64_t apparmor, selinux;
+  uint64_t rlimits;
+  int64_t rlimit_count;
+  uint64_t scheduler;
+  int64_t io_priority;
+  uint64_t initial_cpus, cpus;
+  int64_t personality;
 };
 
 struct ctr_spawn {
@@ -138,6 +144,8 @@ static struct ctr_process process_of(char **candidates, char **argv)
       .argv = address(argv),
       .envp = address(no_environment),
       .umask = -1,
+      .io_priority = -1,
+      .personality = -1,
       .first_fd = 3,
       .exec_fd = -1,
   };

@@ -1,7 +1,7 @@
 /** `exec`: a further program in a container, from a file or from the command line. */
 import { CtrError } from "../../../internal/errors/error.ts";
 import { execInContainer, type ProcessChanges } from "../../../internal/oci/exec.ts";
-import { type Call, containerId, type OciCommand } from "../command.ts";
+import { type Call, containerId, type OciCommand, warnIn } from "../command.ts";
 import type { Flags } from "../flags.ts";
 import { givenDescriptors } from "../given-descriptors.ts";
 
@@ -44,6 +44,7 @@ export const command: OciCommand = {
       ignoresPause: flags.isSet("ignore-paused"),
       stdio: [0, 1, 2],
       cgroups: flags.list("cgroup"),
+      warn: warnIn(call),
       ...givenDescriptors(flags.integer("preserve-fds") ?? 0),
       ...(consoleSocket === "" ? {} : { consoleSocket }),
       ...(pidFile === "" ? {} : { pidFile }),

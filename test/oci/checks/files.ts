@@ -338,7 +338,7 @@ export const FILE_SCENES: readonly Scene[] = [
       writeFileSync(`${bundle.rootfs}/etc/secrets/one`, "secret\n");
       return {
         linux: {
-          maskedPaths: ["/etc/secret", "/etc/secrets", "/proc/kcore", "/not/there"],
+          maskedPaths: ["/etc/secret", "/etc/secrets", "/proc/version", "/not/there"],
           readonlyPaths: ["/proc/sys", "/tmp", "/not/there"],
         },
       };
@@ -349,7 +349,7 @@ export const FILE_SCENES: readonly Scene[] = [
       "write:/etc/secrets/new",
       "write:/tmp/new",
       "write:/proc/sys/kernel/hostname",
-      "read:/proc/kcore",
+      "read:/proc/version",
     ],
     check("config-linux.md#masked-paths", "MUST", "a masked file cannot be read", ({ answers }) =>
       same(answers.get("read:/etc/secret"), ""),
@@ -361,7 +361,7 @@ export const FILE_SCENES: readonly Scene[] = [
       same(answers.get("write:/etc/secrets/new"), EROFS),
     ),
     check("config-linux.md#masked-paths", "MUST", "a masked file of procfs cannot be read", ({ answers }) =>
-      same(answers.get("read:/proc/kcore"), ""),
+      same(answers.get("read:/proc/version"), ""),
     ),
     check("config-linux.md#masked-paths", "SHOULD", "a path that is not there is passed over", ({ outcome }) =>
       same(outcome.status, 0),

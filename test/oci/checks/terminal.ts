@@ -19,8 +19,11 @@ async function receiver(kind: "console" | "notify", path: string) {
   };
   while (!text.includes("listening\n")) if (!(await read())) throw new Error("the receiver did not start");
   return {
+    /** What came until its end, which is when nobody is at the other side any more. */
     async rest(): Promise<string> {
+      const late = setTimeout(() => child.kill("SIGKILL"), 5000);
       while (await read());
+      clearTimeout(late);
       return text.slice(text.indexOf("\n") + 1);
     },
     [Symbol.dispose]: () => child.kill("SIGKILL"),
@@ -126,6 +129,9 @@ export const TERMINAL_SCENES: readonly Scene[] = [
     ),
     check(EXEC, "SHOULD", "exec: ioPriority is the process's", ({ world }) => same(world.ioPriority, [2, 6])),
   ),
+];
+
+export const LISTENER_SCENES: readonly Scene[] = [
   scene("processors of a further process", (stage) =>
     inside(stage, { args: ["/world"], execCPUAffinity: { initial: "0-1", final: "1" } }),
   )(

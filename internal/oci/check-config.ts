@@ -1,0 +1,153 @@
+/**
+ * What the runtime specification wants of a configuration beyond its types, and what this machine cannot give: said before
+ * anything is made, with the field's name.
+ */
+import { CtrError } from "../errors/error.ts";
+import { CAPABILITIES, capabilityNames } from "../security/capabilities.ts";
+import type { Capabilities, NamespaceType, Process, Spec } from "../spec/runtime.ts";
+import { readText } from "../sys/file.ts";
+
+/** Checks a configuration, and takes out what may be passed over with a warning. Throws `invalid` or `unsupported`. */
+export async function checkConfig(spec: Spec, warn: (message: string) => void): Promise<Spec> {
+  checkVersion(spec.ociVersion);
+  checkNamespaces(spec);
+  checkSysctls(spec);
+  checkDevices(spec);
+  checkSeccomp(spec);
+  checkMachine(spec);
+  return { ...spec, process: await checkProcess(spec.process, hasOwn(spec, "user"), warn) };
+}
+
+/** The same for a process alone: a further program. */
+export async function checkProcess(
+  process: Process,
+  isInUserNamespace: boolean,
+  warn: (message: string) => void,
+): Promise<Process> {
+  const { args, rlimits = [], scheduler, ioPriority, execCPUAffinity, capabilities } = process;
+  if (args.length === 0) refuse("process.args", "must not be empty");
+  const types = new Set<string>();
+  for (const [index, { type, soft, hard }] of rlimits.entries()) {
+    if (types.has(type)) refuse(`process.rlimits[${index}]`, `${type} is there twice`);
+    if (soft > hard) refuse(`process.rlimits[${index}]`, `the soft limit of ${type} is above its hard limit`);
+    types.add(type);
+  }
+  if (scheduler !== undefined || ioPriority !== undefined || execCPUAffinity !== undefined) {
+    const { schedulingOf } = await import("../security/scheduling.ts");
+    schedulingOf(process);
+  }
+  return capabilities === undefined
+    ? process
+    : { ...process, capabilities: grantable(capabilities, isInUserNamespace, warn) };
+}
+
+function refuse(field: string, why: string): never {
+  throw new CtrError("invalid", `${field}: ${why}`);
+}
+
+/** semver.org, 2.0.0; within a major version every configuration is understood (config.md#specification-version). */
+const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/;
+
+function checkVersion(version: string): void {
+  const [, major] = VERSION.exec(version) ?? [];
+  if (major === undefined) refuse("ociVersion", `${JSON.stringify(version)} is no version (SemVer 2.0.0)`);
+  if (Number(major) > 1)
+    throw new CtrError("unsupported", `ociVersion: ${version} is newer than 1.2, which this runtime knows`);
+}
+
+function namespaceOf(spec: Spec, type: NamespaceType) {
+  return spec.linux?.namespaces?.find((namespace) => namespace.type === type);
+}
+
+/** True for a namespace that is made for the container. */
+function hasOwn(spec: Spec, type: NamespaceType): boolean {
+  const namespace = namespaceOf(spec, type);
+  return namespace !== undefined && namespace.path === undefined;
+}
+
+function checkNamespaces(spec: Spec): void {
+  const hasUts = namespaceOf(spec, "uts") !== undefined;
+  for (const name of ["hostname", "domainname"] as const) {
+    if ((spec[name] ?? "") !== "" && !hasUts)
+      refuse(name, "cannot be set without a UTS namespace of the container's own");
+  }
+  const clocks = Object.keys(spec.linux?.timeOffsets ?? {});
+  if (clocks.length > 0 && !hasOwn(spec, "time")) refuse("linux.timeOffsets", "needs a new time namespace");
+  for (const clock of clocks) {
+    if (clock !== "monotonic" && clock !== "boottime")
+      refuse("linux.timeOffsets", `${JSON.stringify(clock)} has no offset`);
+  }
+}
+
+const IPC_SYSCTLS = new Set(
+  ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"].map(
+    (name) => `kernel.${name}`,
+  ),
+);
+
+/** config-linux.md#sysctl: only what belongs to a namespace that is not the runtime's (namespaces(7)). */
+function checkSysctls(spec: Spec): void {
+  for (const name of Object.keys(spec.linux?.sysctl ?? {})) {
+    const dotted = name.includes("/") ? name.replaceAll("/", ".") : name;
+    const type = namespaceOfSysctl(dotted);
+    if (type === undefined) refuse("linux.sysctl", `${name} is not in a namespace: it would be changed on the host`);
+    if (namespaceOf(spec, type) === undefined)
+      refuse("linux.sysctl", `${name} needs a ${type} namespace of the container's own`);
+  }
+}
+
+function namespaceOfSysctl(name: string): NamespaceType | undefined {
+  if (name.startsWith("net.")) return "network";
+  if (IPC_SYSCTLS.has(name) || name.startsWith("fs.mqueue.")) return "ipc";
+  if (name === "kernel.domainname" || name === "kernel.hostname") return "uts";
+  return undefined;
+}
+
+function checkDevices({ linux }: Spec): void {
+  for (const [index, { type, major, minor }] of (linux?.devices ?? []).entries()) {
+    if (type !== "p" && (major === undefined || minor === undefined))
+      refuse(`linux.devices[${index}]`, "major and minor are missing");
+  }
+}
+
+function checkSeccomp({ linux }: Spec): void {
+  const { listenerPath = "", listenerMetadata = "", syscalls = [] } = linux?.seccomp ?? {};
+  if (listenerMetadata !== "" && listenerPath === "")
+    refuse("linux.seccomp.listenerMetadata", "must not be there without listenerPath");
+  for (const [index, { names }] of syscalls.entries()) {
+    if (names.length === 0) refuse(`linux.seccomp.syscalls[${index}].names`, "must not be empty");
+  }
+}
+
+function checkMachine({ linux }: Spec): void {
+  if (linux?.intelRdt !== undefined) {
+    const hasResctrl = / - resctrl /m.test(readText("/proc/self/mountinfo", 16 << 20));
+    const why = hasResctrl ? "is not supported" : "no resctrl file system is mounted on this machine";
+    throw new CtrError("unsupported", `linux.intelRdt: ${why}`);
+  }
+  const { flags = [] } = linux?.personality ?? {};
+  if (flags.length > 0) throw new CtrError("unsupported", "linux.personality.flags: there are none that could be set");
+}
+
+/**
+ * config.md#linux-process: a capability that nobody knows, or that this machine cannot give, is passed over with a warning.
+ * In a user namespace of its own the container has all that the kernel knows.
+ */
+function grantable(asked: Capabilities, isInUserNamespace: boolean, warn: (message: string) => void): Capabilities {
+  const given = isInUserNamespace ? new Set(CAPABILITIES) : ownBounding();
+  const refused = new Set<string>();
+  const filtered = Object.entries(asked).map(([set, names]: [string, readonly string[]]) => {
+    for (const name of names) if (!given.has(name)) refused.add(name);
+    return [set, names.filter((name) => given.has(name))];
+  });
+  for (const name of refused) {
+    const why = CAPABILITIES.includes(name) ? "cannot be granted here" : "is not known";
+    warn(`process.capabilities: ${name} ${why}: passed over`);
+  }
+  return Object.fromEntries(filtered);
+}
+
+function ownBounding(): ReadonlySet<string> {
+  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
+  return new Set(capabilityNames(BigInt(`0x${mask}`)));
+}
