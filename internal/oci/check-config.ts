@@ -25,7 +25,8 @@ export async function checkProcess(
   warn: (message: string) => void,
 ): Promise<Process> {
   const { args, rlimits = [], scheduler, ioPriority, execCPUAffinity, capabilities } = process;
-  if (args.length === 0) refuse("process.args", "must not be empty");
+  // runc's words.
+  if (args.length === 0) throw new CtrError("invalid", "process args cannot be empty");
   const types = new Set<string>();
   for (const [index, { type, soft, hard }] of rlimits.entries()) {
     if (types.has(type)) refuse(`process.rlimits[${index}]`, `${type} is there twice`);
