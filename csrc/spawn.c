@@ -6,6 +6,7 @@
 #include "ctr.h"
 
 #include <linux/filter.h>
+#include <linux/keyctl.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 
@@ -160,12 +161,15 @@ static void reset_signals(void)
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
+/* Without no_new_privs installing a filter takes CAP_SYS_ADMIN (seccomp(2)). */
+static int needs_admin(const struct ctr_process *process) { return process->seccomp && !process->no_new_privs; }
+
 /*
  * Credentials, confinement, execve, in the one safe order: the bounding set and the ids while still privileged; the
  * other capability sets after the ids, because setuid clears them; seccomp last, because it would see everything before
- * it, and may refuse all but execve. Without no_new_privs installing a filter needs CAP_SYS_ADMIN (seccomp(2)): that one
- * stays until execve, which takes it away. What a program has after it comes of the bounding, inheritable and ambient sets
- * only (capabilities(7), "Transformation of capabilities during execve()").
+ * it, and may refuse all but execve. What it takes to install it stays until execve, which takes it away: what a program
+ * has then comes of the bounding, inheritable and ambient sets only (capabilities(7), "Transformation of capabilities
+ * during execve()").
  */
 static int confine(const struct ctr_process *process, unsigned close_flags, struct failure *failure)
 {
@@ -210,8 +214,7 @@ static int confine(const struct ctr_process *process, unsigned close_flags, stru
   if (syscall(SYS_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
     return fail(failure, STEP_USER);
 
-  int needs_admin = process->seccomp && !process->no_new_privs;
-  uint64_t extra = needs_admin ? CAP_SYS_ADMIN_BIT : 0;
+  uint64_t extra = needs_admin(process) ? CAP_SYS_ADMIN_BIT : 0;
   if (set_capabilities(process->effective | extra, process->permitted | extra, process->inheritable) < 0)
     return fail(failure, STEP_CAPABILITIES);
   syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -299,6 +302,9 @@ static int start_program(struct ctr_spawn *spawn, struct failure *failure)
   struct failure *report = pointer(spawn->report);
   if (confine(process, 0, failure) < 0)
     return -1;
+  /* What the filter needed must not be visible there until execve takes it away. */
+  if (needs_admin(process) && set_capabilities(process->effective, process->permitted, process->inheritable) < 0)
+    return fail(failure, STEP_CAPABILITIES);
   /* Not clone3: filters refuse it. The exit signal is the caller's (clone(2), CLONE_PARENT). */
   long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_VFORK), 0, 0, 0, 0);
   if (pid < 0)
@@ -398,6 +404,14 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
     goto out;
   }
   if (!spawn->report && spawn->new_session && syscall(SYS_setsid) < 0) {
+    fail(&failure, STEP_SESSION);
+    goto out;
+  }
+  /*
+   * The caller's keys are not for a container, nor for what looks after it: a new session keyring (keyctl(2)). A kernel may
+   * have none; a supervisor's own filter refuses the call, and its keyring is a new one already.
+   */
+  if (spawn->new_session && syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM) {
     fail(&failure, STEP_SESSION);
     goto out;
   }

@@ -242,6 +242,19 @@ describe("a profile of one's own", () => {
     expect(status).toBe(0);
     expect(stdout).toContain("CapBnd:\t00000000a80425fb");
     expect(stdout).toContain("CapEff:\t00000000a80425fb");
+    // A further program is born by clone, with what the filter took to install taken away before.
+    const later = write("later", {
+      ...strict,
+      syscalls: [{ names: names.filter((name) => name !== "capset"), action: "SCMP_ACT_KILL_PROCESS" }],
+    });
+    const id = await engine.ok(
+      ...["run", "-d", "--network", "none", "--security-opt", `seccomp=${later}`, image, "probe", "pause"],
+    );
+    try {
+      expect(await engine.ok("exec", id, "probe", "caps")).toContain("CapEff:\t00000000a80425fb");
+    } finally {
+      await engine.ok("rm", "-f", id);
+    }
   });
 
   test("that refuses execve ends the start with the kernel's word, or with the program's end", async () => {
@@ -284,6 +297,15 @@ describe("a profile of one's own", () => {
     expect(await act("SCMP_ACT_KILL")).toEndWith("159\n");
     expect(await act("SCMP_ACT_KILL_PROCESS")).toEndWith("159\n");
   });
+});
+
+onX64("the caller's keys are no container's: each has a session keyring of its own", async () => {
+  const ring = ["probe", "syscall", "250", "0", "-3", "0"]; // keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING)
+  const run = ["run", "--rm", "--network", "none", "--privileged", image];
+  const [first, second] = [await engine.ok(...run, ...ring), await engine.ok(...run, ...ring)];
+  expect(first).toMatch(/^ok \d+$/);
+  expect(second).toMatch(/^ok \d+$/);
+  expect(second).not.toBe(first);
 });
 
 describe("seccomp explain", () => {
