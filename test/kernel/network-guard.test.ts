@@ -9,9 +9,9 @@ import { ipv6, ipv6Bytes } from "../../internal/netlink/ipv6.ts";
 import { parseMac } from "../../internal/netlink/mac.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { test } from "../lib/test.ts";
+import { fetchFrom, startWeb } from "../lib/web.ts";
 
 const engine = tempEngine();
-const image = await engine.image("minimal");
 const BR_NETFILTER = ["/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"];
 
 function setBridgeNetfilter(isOn: boolean): void {
@@ -28,16 +28,10 @@ interface Place {
 }
 
 async function start(name: string, network: string, ...flags: readonly string[]): Promise<Place> {
-  const script = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp";
-  await engine.ok("run", "-d", "--name", name, "--network", network, ...flags, image, "sh", "-c", script);
+  await startWeb(engine, name, "--network", network, ...flags);
   const format = `{{.State.Pid}} {{with index .NetworkSettings.Networks "${network}"}}{{.MacAddress}} {{.IPAddress}} {{.GlobalIPv6Address}}{{end}}`;
   const [pid = "", mac = "", ip = "", ip6 = ""] = (await engine.ok("inspect", "-f", format, name)).split(" ");
   return { pid: Number(pid), mac: parseMac(mac), ip, ip6 };
-}
-
-async function fetchFrom(name: string, address: string): Promise<string> {
-  const result = await engine.ctr("exec", name, "timeout", "1", "wget", "-q", "-O", "-", `http://${address}/`);
-  return result.stdout.trim();
 }
 
 const four = (text: string) => ipv4Bytes(parseIpv4(text) ?? 0);
@@ -184,8 +178,8 @@ test("antispoof: no frame in a neighbour's name gets through, by ARP, IPv4, IPv6
       const expected =
         network === "strict" ? honest : [...honest, ...spoofed].filter(([what]) => !what.includes("tag"));
       expect({ network, isOn, through }).toEqual({ network, isOn, through: expected.map(([what]) => what) });
-      expect(await fetchFrom("liar", victim.ip)).toBe("hello");
-      expect(await fetchFrom("liar", `[${victim.ip6}]`)).toBe("hello");
+      expect(await fetchFrom(engine, "liar", victim.ip)).toBe("hello");
+      expect(await fetchFrom(engine, "liar", `[${victim.ip6}]`)).toBe("hello");
       await engine.ok("rm", "-f", "liar", "victim");
     }
   }
@@ -200,10 +194,10 @@ test("ICC off: no frame from port to port, but published ports as Docker has the
     const p1 = await start("p1", "apart", "-p", "18313:80");
     const p2 = await start("p2", "apart");
     const between = [
-      fetchFrom("p1", p2.ip),
-      fetchFrom("p1", `[${p2.ip6}]`),
-      fetchFrom("p2", p1.ip),
-      fetchFrom("p2", `[${p1.ip6}]`),
+      fetchFrom(engine, "p1", p2.ip),
+      fetchFrom(engine, "p1", `[${p2.ip6}]`),
+      fetchFrom(engine, "p2", p1.ip),
+      fetchFrom(engine, "p2", `[${p1.ip6}]`),
     ];
     expect(await Promise.all(between)).toEqual(["", "", "", ""]);
     const [inspected] = JSON.parse(await engine.ok("network", "inspect", "apart"));
@@ -211,9 +205,9 @@ test("ICC off: no frame from port to port, but published ports as Docker has the
     const shown = Bun.spawnSync(["ip", "-o", "link", "show", `br-${inspected.Id.slice(0, 12)}`]).stdout.toString();
     const bridge = parseMac(/link\/ether (\S+)/.exec(shown)?.[1] ?? "");
     const answers = {
-      "p2 by the gateway": await fetchFrom("p2", `${gateway}:18313`),
-      "p2 by the gateway, v6": await fetchFrom("p2", `[${gateway6}]:18313`),
-      "p1 itself": await fetchFrom("p1", `${gateway}:18313`),
+      "p2 by the gateway": await fetchFrom(engine, "p2", `${gateway}:18313`),
+      "p2 by the gateway, v6": await fetchFrom(engine, "p2", `[${gateway6}]:18313`),
+      "p1 itself": await fetchFrom(engine, "p1", `${gateway}:18313`),
       host: (await (await fetch("http://127.0.0.1:18313/")).text()).trim(),
       "host to p1": (await (await fetch(`http://${p1.ip}/`)).text()).trim(),
     };

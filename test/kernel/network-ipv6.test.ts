@@ -2,19 +2,10 @@
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
 import { test } from "../lib/test.ts";
+import { fetchFrom, startWeb } from "../lib/web.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
-
-async function startWeb(name: string, ...flags: readonly string[]): Promise<void> {
-  const script = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp";
-  await engine.ok("run", "-d", "--name", name, ...flags, image, "sh", "-c", script);
-}
-
-async function fetchFrom(name: string, address: string): Promise<string> {
-  const result = await engine.ctr("exec", name, "timeout", "1", "wget", "-q", "-O", "-", `http://${address}/`);
-  return result.stdout.trim();
-}
 
 const ip6tables = () => Bun.spawnSync(["ip6tables-save"]).stdout.toString();
 
@@ -24,15 +15,15 @@ test("--ipv6: addresses and routes of both kinds; containers reach each other, o
   const other = JSON.parse(await engine.ok("network", "inspect", "other"))[0];
   expect(other).toMatchObject({ EnableIPv6: true });
   expect(other.IPAM.Config[1].Subnet).toMatch(/^fd[0-9a-f]{2}:.*::\/64$/);
-  await startWeb("v1", "--network", "six", "-p", "18321:80");
-  await startWeb("v2", "--network", "six", "--ip6", "fd00:77::99");
-  await startWeb("v3", "--network", "other");
+  await startWeb(engine, "v1", "--network", "six", "-p", "18321:80");
+  await startWeb(engine, "v2", "--network", "six", "--ip6", "fd00:77::99");
+  await startWeb(engine, "v3", "--network", "other");
   expect(await engine.ok("exec", "v1", "ip", "-6", "addr", "show", "eth0")).toContain("fd00:77::2/64");
   expect(await engine.ok("exec", "v1", "ip", "-6", "route")).toContain("default via fd00:77::1 dev eth0");
   expect(await engine.ok("exec", "v2", "cat", "/etc/hosts")).toMatch(/^fd00:77::99\t/m);
-  expect(await fetchFrom("v1", "[fd00:77::99]")).toBe("hello");
-  expect(await fetchFrom("v3", "[fd00:77::99]")).toBe("");
-  expect(await fetchFrom("v3", "[fd00:77::2]")).toBe("");
+  expect(await fetchFrom(engine, "v1", "[fd00:77::99]")).toBe("hello");
+  expect(await fetchFrom(engine, "v3", "[fd00:77::99]")).toBe("");
+  expect(await fetchFrom(engine, "v3", "[fd00:77::2]")).toBe("");
   const settings = '{{with index .NetworkSettings.Networks "six"}}{{.GlobalIPv6Address}} {{.IPv6Gateway}}{{end}}';
   expect(await engine.ok("inspect", "-f", settings, "v2")).toBe("fd00:77::99 fd00:77::1");
   // Published for both kinds: from this host by its address on the bridge, which is one of its own.
@@ -41,7 +32,7 @@ test("--ipv6: addresses and routes of both kinds; containers reach each other, o
     "80/tcp -> [::]:18321",
   ]);
   expect(await (await fetch("http://[fd00:77::1]:18321/")).text()).toBe("hello\n");
-  expect(await fetchFrom("v3", "[fd00:77::1]:18321")).toBe("hello");
+  expect(await fetchFrom(engine, "v3", "[fd00:77::1]:18321")).toBe("hello");
   expect(ip6tables()).toContain("--to-destination [fd00:77::2]:80");
   expect(await engine.ok("netd", "check")).toBe("");
   await engine.ok("rm", "-f", "v1", "v2", "v3");

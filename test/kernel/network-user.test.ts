@@ -5,23 +5,13 @@ import { links, rules } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
+import { fetchFrom, startWeb } from "../lib/web.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
 
-async function startWeb(name: string, ...flags: readonly string[]): Promise<void> {
-  const script = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp";
-  await engine.ok("run", "-d", "--name", name, ...flags, image, "sh", "-c", script);
-}
-
 const addressOf = (name: string, network: string) =>
   engine.ok("inspect", "-f", `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`, name);
-
-/** What `name` gets from the address: the page, or nothing. */
-async function fetchFrom(name: string, address: string): Promise<string> {
-  const result = await engine.ctr("exec", name, "timeout", "1", "wget", "-q", "-O", "-", `http://${address}/`);
-  return result.stdout.trim();
-}
 
 test("network create: the id, the next free subnet, a bridge named after the id; rm removes it", async () => {
   const id = await engine.ok("network", "create", "--label", "a=b", "one");
@@ -94,18 +84,18 @@ test("network ls: table, quiet, formats and filters", async () => {
 test("containers of a network reach each other, those of others do not, a published port everybody", async () => {
   await engine.ok("network", "create", "left");
   await engine.ok("network", "create", "right");
-  await startWeb("na", "--network", "left", "-p", "18311:80");
-  await startWeb("nb", "--network", "left");
-  await startWeb("nc", "--network", "right");
-  await startWeb("nd");
+  await startWeb(engine, "na", "--network", "left", "-p", "18311:80");
+  await startWeb(engine, "nb", "--network", "left");
+  await startWeb(engine, "nc", "--network", "right");
+  await startWeb(engine, "nd");
   const [a, b, c, d] = [
     await addressOf("na", "left"),
     await addressOf("nb", "left"),
     await addressOf("nc", "right"),
     await addressOf("nd", "bridge"),
   ];
-  expect(await fetchFrom("nb", a)).toBe("hello");
-  expect(await fetchFrom("na", b)).toBe("hello");
+  expect(await fetchFrom(engine, "nb", a)).toBe("hello");
+  expect(await fetchFrom(engine, "na", b)).toBe("hello");
   for (const [from, to] of [
     ["na", c],
     ["nc", a],
@@ -114,9 +104,9 @@ test("containers of a network reach each other, those of others do not, a publis
     ["nc", d],
     ["nd", c],
   ] as const)
-    expect({ from, to, answer: await fetchFrom(from, to) }).toEqual({ from, to, answer: "" });
+    expect({ from, to, answer: await fetchFrom(engine, from, to) }).toEqual({ from, to, answer: "" });
   const gateway = await engine.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "right");
-  expect(await fetchFrom("nc", `${gateway}:18311`)).toBe("hello");
+  expect(await fetchFrom(engine, "nc", `${gateway}:18311`)).toBe("hello");
   expect(await (await fetch("http://127.0.0.1:18311/")).text()).toBe("hello\n");
   expect(await engine.fails(1, "network", "rm", "left")).toContain("network left has active endpoints");
   const shown = JSON.parse(await engine.ok("network", "inspect", "left"))[0].Containers;
@@ -167,15 +157,15 @@ test("a /29 has five addresses: the sixth container is refused, a released one i
 
 test("--internal: no way out and none in, but for its own", async () => {
   await engine.ok("network", "create", "--internal", "inside");
-  await startWeb("in1", "--network", "inside", "-p", "18312:80");
-  await startWeb("in2", "--network", "inside");
-  await startWeb("out");
-  expect(await fetchFrom("in1", await addressOf("in2", "inside"))).toBe("hello");
+  await startWeb(engine, "in1", "--network", "inside", "-p", "18312:80");
+  await startWeb(engine, "in2", "--network", "inside");
+  await startWeb(engine, "out");
+  expect(await fetchFrom(engine, "in1", await addressOf("in2", "inside"))).toBe("hello");
   expect(await engine.ok("exec", "in1", "ip", "route")).not.toContain("default");
   // Not even with a route of its own.
   await engine.ok("exec", "--privileged", "in1", "ip", "route", "add", "default", "dev", "eth0");
-  expect(await fetchFrom("in1", await addressOf("out", "bridge"))).toBe("");
-  expect(await fetchFrom("out", await addressOf("in1", "inside"))).toBe("");
+  expect(await fetchFrom(engine, "in1", await addressOf("out", "bridge"))).toBe("");
+  expect(await fetchFrom(engine, "out", await addressOf("in1", "inside"))).toBe("");
   expect(await engine.ok("port", "in1")).toBe("");
   await engine.ok("rm", "-f", "in1", "in2", "out");
   await engine.ok("network", "rm", "inside");
@@ -186,7 +176,7 @@ test("bridge options: name, MTU, host binding", async () => {
   const flags = [...options, "com.docker.network.bridge.host_binding_ipv4=127.0.0.1"].flatMap((text) => ["-o", text]);
   await engine.ok("network", "create", ...flags, "tuned");
   expect(links()).toContain("br-mine");
-  await startWeb("tt", "--network", "tuned", "-p", "18314:80");
+  await startWeb(engine, "tt", "--network", "tuned", "-p", "18314:80");
   expect(await engine.ok("exec", "tt", "cat", "/sys/class/net/eth0/mtu")).toBe("1400");
   expect(await engine.ok("port", "tt")).toBe("80/tcp -> 127.0.0.1:18314");
   await engine.ok("rm", "-f", "tt");
@@ -262,8 +252,8 @@ test("events of networks, in order", async () => {
 test.if(needs("ctr"))("netd check tells what somebody changed, --fix repairs it, and traffic flows again", async () => {
   const id = await engine.ok("network", "create", "broken");
   const device = `br-${id.slice(0, 12)}`;
-  await startWeb("wx", "--network", "broken", "-p", "18315:80");
-  await startWeb("wy", "--network", "broken");
+  await startWeb(engine, "wx", "--network", "broken", "-p", "18315:80");
+  await startWeb(engine, "wy", "--network", "broken");
   expect(await engine.ok("netd", "check")).toBe("");
   const host = (...command: string[]) => expect(Bun.spawnSync(command).exitCode).toBe(0);
   host("iptables", "-t", "nat", "-F", "CTR");
@@ -279,17 +269,17 @@ test.if(needs("ctr"))("netd check tells what somebody changed, --fix repairs it,
   host("ip", "link", "delete", device);
   await waitFor("the bridge to come back", () => links().includes(device));
   await engine.ok("netd", "reconcile");
-  expect(await fetchFrom("wy", await addressOf("wx", "broken"))).toBe("hello");
+  expect(await fetchFrom(engine, "wy", await addressOf("wx", "broken"))).toBe("hello");
   await engine.ok("rm", "-f", "wx", "wy");
   await engine.ok("network", "rm", "broken");
 });
 
 test.if(needs("ctr"))("netd killed: user networks go on, and the next netd knows them", async () => {
   await engine.ok("network", "create", "kept");
-  await startWeb("k1", "--network", "kept");
-  await startWeb("k2", "--network", "kept");
+  await startWeb(engine, "k1", "--network", "kept");
+  await startWeb(engine, "k2", "--network", "kept");
   process.kill(engine.netd() ?? 0, "SIGKILL");
-  expect(await fetchFrom("k2", await addressOf("k1", "kept"))).toBe("hello");
+  expect(await fetchFrom(engine, "k2", await addressOf("k1", "kept"))).toBe("hello");
   expect(await engine.ok("netd", "check")).toBe("");
   const shown = JSON.parse(await engine.ok("network", "inspect", "kept"))[0];
   expect(Object.values(shown.Containers)).toHaveLength(2);

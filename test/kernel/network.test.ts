@@ -7,6 +7,7 @@ import { isNetd } from "../lib/leaks.ts";
 import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
+import { startWeb } from "../lib/web.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
@@ -18,11 +19,6 @@ const inside = (flags: readonly string[], ...program: readonly string[]) =>
 /** GET, from this host. */
 async function get(url: string): Promise<string> {
   return await (await fetch(url, { signal: AbortSignal.timeout(2000), keepalive: false })).text();
-}
-
-async function startWeb(name: string, ...flags: readonly string[]): Promise<void> {
-  const script = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp";
-  await engine.ok("run", "-d", "--name", name, ...flags, image, "sh", "-c", script);
 }
 
 test("bridge: eth0 with an address, the default route by the gateway, loopback", async () => {
@@ -53,7 +49,7 @@ test("host: the host's own links", async () => {
 });
 
 test("container: shares another container's namespace", async () => {
-  await startWeb("donor");
+  await startWeb(engine, "donor");
   const donor = await engine.ok("exec", "donor", "readlink", "/proc/self/ns/net");
   expect(await inside(["--network", "container:donor"], "readlink", "/proc/self/ns/net")).toBe(donor);
   expect(await inside(["--network", "container:donor"], "wget", "-q", "-O", "-", "http://127.0.0.1/")).toBe("hello");
@@ -61,14 +57,14 @@ test("container: shares another container's namespace", async () => {
 });
 
 test("containers reach each other by address", async () => {
-  await startWeb("web");
+  await startWeb(engine, "web");
   const address = await engine.ok("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "web");
   expect(await inside([], "wget", "-q", "-O", "-", `http://${address}/`)).toBe("hello");
   await engine.ok("rm", "-f", "web");
 });
 
 test.if(needs("iptables"))("-p: from the host, by port, and again after a restart", async () => {
-  await startWeb("published", "-p", "127.0.0.1:0:80", "-p", "18085:80");
+  await startWeb(engine, "published", "-p", "127.0.0.1:0:80", "-p", "18085:80");
   expect(await get("http://127.0.0.1:18085/")).toBe("hello\n");
   const shown = await engine.ok("port", "published", "80");
   expect(shown).toContain("0.0.0.0:18085");
@@ -81,7 +77,7 @@ test.if(needs("iptables"))("-p: from the host, by port, and again after a restar
 });
 
 test("-p: a taken port is 125 with the reason, and nothing is left of the try", async () => {
-  await startWeb("first", "-p", "18086:80");
+  await startWeb(engine, "first", "-p", "18086:80");
   const stderr = await engine.fails(125, "run", "--rm", "-p", "18086:80", image, "true");
   expect(stderr).toContain("Bind for 0.0.0.0:18086 failed: port is already allocated");
   using taken = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
@@ -93,7 +89,7 @@ test("-p: a taken port is 125 with the reason, and nothing is left of the try", 
 });
 
 test.if(needs("ctr"))("netd killed: the container is reached, and the next command works and cleans up", async () => {
-  await startWeb("kept", "-p", "18087:80");
+  await startWeb(engine, "kept", "-p", "18087:80");
   const netd = engine.netd();
   expect(netd).toBeDefined();
   process.kill(netd ?? 0, "SIGKILL");
@@ -116,7 +112,7 @@ test.if(needs("ctr"))(
 );
 
 test.if(needs("ctr"))("a supervisor and its container killed: the endpoint is collected", async () => {
-  await startWeb("victim", "-p", "18088:80");
+  await startWeb(engine, "victim", "-p", "18088:80");
   const pid = Number(await engine.ok("inspect", "-f", "{{.State.Pid}}", "victim"));
   const supervisor = Number(/PPid:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
   process.kill(supervisor, "SIGKILL");
