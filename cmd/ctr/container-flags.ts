@@ -103,6 +103,12 @@ export const CONTAINER_FLAGS = {
     repeatable: true,
     description: "Attach a filesystem mount to the container",
   },
+  "link-local-ip": {
+    type: "string",
+    valueHint: "list",
+    repeatable: true,
+    description: "Container IPv4/IPv6 link-local addresses",
+  },
   name: { type: "string", description: "Assign a name to the container" },
   network: {
     type: "string",

@@ -12,7 +12,6 @@ interface RefusedFlag {
 const WINDOWS = "only Windows containers have it";
 const NO_DAEMON = "there is no daemon to connect to: ctr does the work itself";
 
-const NO_LINK_LOCAL = "no driver here gives such addresses; every link with IPv6 has one of its own";
 const NO_CONFIG = "a network's configuration is its own: there is no swarm that would share it";
 const CLUSTER = "only volumes of a swarm have it, and there is no swarm here";
 
@@ -24,7 +23,6 @@ const OF_A_CONTAINER: readonly RefusedFlag[] = [
   { long: "isolation", why: WINDOWS },
   { long: "kernel-memory", why: "the kernel has no such limit any more (since 5.16); --memory covers it" },
   { long: "gpus", why: "there is no driver for it: pass the devices with --device" },
-  { long: "link-local-ip", why: NO_LINK_LOCAL },
   { long: "use-api-socket", why: "there is no daemon whose socket a container could be given" },
 ];
 
@@ -46,7 +44,6 @@ export const REFUSED_FLAGS: { readonly [command: string]: readonly RefusedFlag[]
     { long: "checkpoint", why: "there are no checkpoints" },
     { long: "checkpoint-dir", why: "there are no checkpoints" },
   ],
-  "network connect": [{ long: "link-local-ip", why: NO_LINK_LOCAL }],
   "network create": [
     { long: "config-from", why: NO_CONFIG },
     { long: "config-only", why: NO_CONFIG },

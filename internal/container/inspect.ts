@@ -255,14 +255,15 @@ function addressFields(endpoint: EndpointRecord | undefined): object {
 
 function networkFields(record: ContainerRecord, name: string, endpoint: EndpointRecord | undefined): object {
   const { Networks, Links } = record.hostConfig;
-  const { Aliases, IPv4Address, IPv6Address, DriverOpts, GwPriority } = Networks?.[name] ?? {};
-  const hasAddress = IPv4Address !== undefined || IPv6Address !== undefined;
+  const { Aliases, IPv4Address, IPv6Address, LinkLocalIPs, DriverOpts, GwPriority } = Networks?.[name] ?? {};
+  const hasAddress = IPv4Address !== undefined || IPv6Address !== undefined || LinkLocalIPs !== undefined;
   const names = [record.name, ...(Aliases ?? []), record.id.slice(0, 12), record.config.Hostname];
   return {
     IPAMConfig: hasAddress
       ? {
           ...(IPv4Address === undefined ? {} : { IPv4Address }),
           ...(IPv6Address === undefined ? {} : { IPv6Address }),
+          ...(LinkLocalIPs === undefined ? {} : { LinkLocalIPs }),
         }
       : null,
     Links: isUserNetwork(name) && Links !== undefined ? Links : null,

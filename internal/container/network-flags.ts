@@ -9,6 +9,7 @@ export interface NetworkFlags {
   readonly "network-alias": readonly string[];
   readonly ip: string | undefined;
   readonly ip6: string | undefined;
+  readonly "link-local-ip": readonly string[];
   readonly link: readonly string[];
 }
 
@@ -50,11 +51,13 @@ export function readNetworks(flags: NetworkFlags): NetworkChoice {
 function sharedAttachment(flags: NetworkFlags): NetworkAttachment | undefined {
   const { ip, ip6 } = flags;
   const aliases = flags["network-alias"];
-  if (aliases.length === 0 && (ip ?? "") === "" && (ip6 ?? "") === "") return undefined;
+  const linkLocal = flags["link-local-ip"];
+  if (aliases.length === 0 && linkLocal.length === 0 && (ip ?? "") === "" && (ip6 ?? "") === "") return undefined;
   return {
     ...(aliases.length === 0 ? {} : { Aliases: aliases.map(checkAlias) }),
     ...(ip === undefined || ip === "" ? {} : { IPv4Address: checkIpv4(ip) }),
     ...(ip6 === undefined || ip6 === "" ? {} : { IPv6Address: checkIpv6(ip6) }),
+    ...(linkLocal.length === 0 ? {} : { LinkLocalIPs: linkLocal.map(checkLinkLocal) }),
   };
 }
 
@@ -64,6 +67,8 @@ function together(own: NetworkAttachment, shared: NetworkAttachment): NetworkAtt
   if (own.Aliases !== undefined && shared.Aliases !== undefined) throw conflict("network-alias", "alias");
   if (own.IPv4Address !== undefined && shared.IPv4Address !== undefined) throw conflict("ip", "IPv4 address");
   if (own.IPv6Address !== undefined && shared.IPv6Address !== undefined) throw conflict("ip6", "IPv6 address");
+  if (own.LinkLocalIPs !== undefined && shared.LinkLocalIPs !== undefined)
+    throw conflict("link-local-ip", "link-local IP addresses");
   return { ...own, ...shared };
 }
 
@@ -86,6 +91,7 @@ interface Wanted {
 function longForm(text: string): Wanted {
   let name = "";
   const aliases: string[] = [];
+  const linkLocal: string[] = [];
   const options: { [name: string]: string } = {};
   let attachment: NetworkAttachment = {};
   for (const field of text.split(",")) {
@@ -109,6 +115,9 @@ function longForm(text: string): Wanted {
       case "ip6":
         attachment = { ...attachment, IPv6Address: checkIpv6(value) };
         break;
+      case "link-local-ip":
+        linkLocal.push(checkLinkLocal(value));
+        break;
       case "mac-address":
         attachment = { ...attachment, MacAddress: value.toLowerCase() };
         break;
@@ -130,6 +139,7 @@ function longForm(text: string): Wanted {
     attachment: {
       ...attachment,
       ...(aliases.length === 0 ? {} : { Aliases: aliases }),
+      ...(linkLocal.length === 0 ? {} : { LinkLocalIPs: linkLocal }),
       ...(Object.keys(options).length === 0 ? {} : { DriverOpts: options }),
     },
   };
@@ -155,6 +165,12 @@ export function checkIpv4(text: string): string {
 
 export function checkIpv6(text: string): string {
   if (!isIpv6(text)) throw new OptionError(`invalid IPv6 address: ${text}`);
+  return text.toLowerCase();
+}
+
+/** Any address will do, as in Docker. Throws OptionError. */
+export function checkLinkLocal(text: string): string {
+  if (!isIpv4(text) && !isIpv6(text)) throw new OptionError(`invalid link-local IP address: ${text}`);
   return text.toLowerCase();
 }
 

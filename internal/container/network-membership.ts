@@ -9,6 +9,7 @@ import { currentContainer, tellChanged } from "./control.ts";
 import { addHostsLines, followNetworks, removeHostsLines } from "./etc-files.ts";
 import { isUserNetwork } from "./network-flags.ts";
 import { attachRequest, endpointRecord, endpointsOf, networksOf } from "./networks.ts";
+import { portRequests } from "./ports.ts";
 import type { ContainerRecord, EndpointRecord, NetworkAttachment } from "./record.ts";
 import { patchRuntime, reconfigureNetworks } from "./store.ts";
 
@@ -38,12 +39,10 @@ export async function connectContainer(
   const changed: ContainerRecord = { ...record, hostConfig: withNetwork(record, network.name, attachment) };
   if (isUp) {
     const sandbox = { pid: record.runtime.pid };
-    const request = attachRequest(changed, network.name, { sandbox, ports: [], isLive: true });
+    const ports = portRequests(record.config, record.hostConfig);
+    const request = attachRequest(changed, network.name, { sandbox, ports, isLive: true });
     const endpoint = endpointRecord(await netd.attach(request));
-    patchRuntime(engine, record.id, {
-      otherEndpoints: [...(record.runtime.otherEndpoints ?? []), endpoint],
-      ...(record.runtime.endpoint === undefined ? { endpoint, otherEndpoints: [] } : {}),
-    });
+    await recordEndpoints(engine, netd, record);
     addHostsLines(engine.root, record, plainAddresses(endpoint));
     followNetworks(engine.root, record, changed);
   }
@@ -68,11 +67,11 @@ export async function disconnectContainer(
   if (name === undefined)
     throw new CtrError("denied", `container ${record.id} is not connected to network ${network.name}`);
   if (isRunning(record.runtime.pid, record.runtime.pidStartTime)) {
-    await netd.disconnect(record.id, network.id);
-    const all = endpointsOf(record);
-    const [endpoint, ...otherEndpoints] = all.filter((one) => one.network !== network.name);
-    patchRuntime(engine, record.id, { endpoint, otherEndpoints });
-    const gone = all.filter((one) => one.network === network.name).flatMap(plainAddresses);
+    await netd.disconnect(record.id, network.id, portRequests(record.config, record.hostConfig));
+    await recordEndpoints(engine, netd, record);
+    const gone = endpointsOf(record)
+      .filter((one) => one.network === network.name)
+      .flatMap(plainAddresses);
     removeHostsLines(engine.root, record, gone);
     followNetworks(engine.root, record, { ...record, hostConfig: withoutNetwork(record, name) });
   }
@@ -81,6 +80,19 @@ export async function disconnectContainer(
     reconfigureNetworks(engine, record.id, (now) => withoutNetwork(now, name)),
   );
   recordNetworkEvent(engine, "disconnect", network, record);
+}
+
+/** What netd has by now: the one with the published ports, which may have moved, first. */
+async function recordEndpoints(engine: Engine, netd: NetdClient, record: ContainerRecord): Promise<void> {
+  const all = (await netd.endpoints(record.id)).map(endpointRecord);
+  const order = endpointsOf(record).map(({ endpointId }) => endpointId);
+  const place = ({ endpointId, ports }: EndpointRecord) => {
+    if (ports.length > 0) return -1;
+    const at = order.indexOf(endpointId);
+    return at < 0 ? order.length : at;
+  };
+  const [endpoint, ...otherEndpoints] = all.toSorted((a, b) => place(a) - place(b));
+  patchRuntime(engine, record.id, { endpoint, otherEndpoints });
 }
 
 /** As the container has it recorded: by name, or as the user wrote its id; undefined if it is not on it. */

@@ -17,7 +17,8 @@ export function attachRequest(
   rest: Pick<AttachRequest, "sandbox" | "ports" | "isLive">,
 ): AttachRequest {
   const { config, hostConfig } = record;
-  const { Aliases, IPv4Address, IPv6Address, MacAddress, GwPriority } = hostConfig.Networks?.[network] ?? {};
+  const attachment = hostConfig.Networks?.[network] ?? {};
+  const { Aliases, IPv4Address, IPv6Address, LinkLocalIPs, MacAddress, GwPriority } = attachment;
   const isFirst = network === networksOf(record)[0];
   const macAddress = MacAddress ?? (isFirst ? config.MacAddress : undefined);
   const hasNames = network !== "bridge";
@@ -33,6 +34,7 @@ export function attachRequest(
     ...(IPv4Address === undefined ? {} : { ipv4: IPv4Address }),
     ...(IPv6Address === undefined ? {} : { ipv6: IPv6Address }),
     ...(GwPriority === undefined ? {} : { gwPriority: GwPriority }),
+    ...(LinkLocalIPs === undefined ? {} : { linkLocal: LinkLocalIPs }),
   };
 }
 

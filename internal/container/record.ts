@@ -120,6 +120,7 @@ export interface NetworkAttachment {
   readonly Aliases?: readonly string[];
   readonly IPv4Address?: string;
   readonly IPv6Address?: string;
+  readonly LinkLocalIPs?: readonly string[];
   readonly MacAddress?: string;
   readonly GwPriority?: number;
   readonly DriverOpts?: { readonly [name: string]: string };

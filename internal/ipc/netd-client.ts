@@ -18,6 +18,7 @@ import {
   type NetworkRecord,
   type NetworkRequest,
   netdSocket,
+  type PortRequest,
   type ToNetd,
 } from "./netd.ts";
 
@@ -42,7 +43,7 @@ export interface NetdClient extends Disposable {
   /** Takes a container out of its networks; one that is in none is fine. */
   detach(containerId: string): Promise<void>;
   /** Takes a container, whose program runs on, out of one network. */
-  disconnect(containerId: string, network: string): Promise<void>;
+  disconnect(containerId: string, network: string, ports: readonly PortRequest[]): Promise<void>;
   createNetwork(request: NetworkRequest): Promise<NetworkRecord>;
   /** The network as it was. Throws `conflict` while somebody is on it. */
   removeNetwork(network: string): Promise<NetworkRecord>;
@@ -196,8 +197,8 @@ function clientOver(
   return {
     attach: async (request) => (await ask({ type: "attach", ...request }, "attached")).endpoint,
     detach: async (containerId) => void (await ask({ type: "detach", containerId }, "detached")),
-    disconnect: async (containerId, network) =>
-      void (await ask({ type: "detach", containerId, network, isLive: true }, "detached")),
+    disconnect: async (containerId, network, ports) =>
+      void (await ask({ type: "detach", containerId, network, isLive: true, ports }, "detached")),
     createNetwork: async (request) => (await ask({ type: "createNetwork", ...request }, "networkCreated")).network,
     removeNetwork: async (network) => (await ask({ type: "removeNetwork", network }, "networkRemoved")).network,
     check: async (fix) => (await ask({ type: "check", fix }, "checked")).differences,

@@ -91,6 +91,8 @@ export interface AttachRequest {
   readonly ipv6?: string;
   /** The highest of a container's networks has the default route; 0 unless given. */
   readonly gwPriority?: number;
+  /** Addresses besides, IPv4 or IPv6, that nobody is asked for. */
+  readonly linkLocal?: readonly string[];
   /** The program runs already: netd configures the interface too. */
   readonly isLive?: boolean;
 }
@@ -114,6 +116,8 @@ export interface InterfaceSetup {
   /** On networks with IPv6. */
   readonly address6?: string;
   readonly prefixLength6?: number;
+  /** More addresses of the link, of either kind. */
+  readonly linkLocal?: readonly string[];
 }
 
 /** A container's place in a network. */
@@ -224,11 +228,19 @@ export interface NetdDetails {
 
 export const RECONCILE_CAUSES = ["start", "reload", "request"] as const;
 
+/** Out of one network, or all. */
+export interface DetachRequest {
+  readonly containerId: string;
+  readonly network?: string;
+  /** The program runs on: its default route is put right, and its published ports follow it. */
+  readonly isLive?: boolean;
+  readonly ports?: readonly PortRequest[];
+}
+
 /** What anyone tells netd. */
 export type ToNetd =
   | ({ readonly type: "attach" } & AttachRequest)
-  /** Out of one network, or all; `isLive`: the program runs on, and its default route is put right. */
-  | { readonly type: "detach"; readonly containerId: string; readonly network?: string; readonly isLive?: boolean }
+  | ({ readonly type: "detach" } & DetachRequest)
   | { readonly type: "rename"; readonly containerId: string; readonly name: string }
   | { readonly type: "endpoints"; readonly containerId?: string }
   | { readonly type: "networks" }
@@ -281,6 +293,7 @@ export function decodeToNetd(value: unknown): ToNetd {
         containerId: identifier(fields, "containerId"),
         ...optional("network", identifierOrNothing(fields, "network")),
         ...optional("isLive", optionalBoolean(fields, "isLive")),
+        ...optional("ports", fields["ports"] === undefined ? undefined : portRequests(fields)),
       };
     case "createNetwork":
       return { type, ...networkRequest(fields) };
@@ -377,8 +390,7 @@ const ERROR_KINDS = [
 
 function attachRequest(fields: Fields): AttachRequest {
   const macAddress = optionalText(fields, "macAddress");
-  const ports = list(fields, "ports", portRequest);
-  if (ports.length > MAX_PORTS) throw new ProtocolError(`ports must be at most ${MAX_PORTS}`);
+  const ports = portRequests(fields);
   return {
     containerId: identifier(fields, "containerId"),
     name: text(fields, "name"),
@@ -392,8 +404,15 @@ function attachRequest(fields: Fields): AttachRequest {
     ...optional("ipv4", optionalText(fields, "ipv4")),
     ...optional("ipv6", optionalText(fields, "ipv6")),
     ...optional("gwPriority", optionalInteger(fields, "gwPriority")),
+    ...optional("linkLocal", optionalTexts(fields, "linkLocal")),
     ...optional("isLive", optionalBoolean(fields, "isLive")),
   };
+}
+
+function portRequests(fields: Fields): readonly PortRequest[] {
+  const ports = list(fields, "ports", portRequest);
+  if (ports.length > MAX_PORTS) throw new ProtocolError(`ports must be at most ${MAX_PORTS}`);
+  return ports;
 }
 
 /** How many aliases or name servers one endpoint may have. */
@@ -508,6 +527,7 @@ export function decodeInterfaceSetup(value: unknown): InterfaceSetup {
     routes: list(fields, "routes", route),
     ...optional("address6", optionalText(fields, "address6")),
     ...optional("prefixLength6", optionalInteger(fields, "prefixLength6", 0, 128)),
+    ...optional("linkLocal", optionalTexts(fields, "linkLocal")),
   };
 }
 

@@ -20,12 +20,21 @@ export function configureInterfaces(interfaces: readonly InterfaceSetup[]): void
 export const DEFAULT_ROUTE = "0.0.0.0/0";
 export const DEFAULT_ROUTE6 = "::/0";
 
+/** 169.254.0.0/16 and fe80::/64 (RFC 3927, RFC 4291). */
+const LINK_LOCAL_PREFIX = 16;
+const LINK_LOCAL_PREFIX6 = 64;
+
 function requestsFor(setup: InterfaceSetup): Request[] {
   const { index, prefixLength, address6, prefixLength6 = 64 } = setup;
   return [
     announceAddresses(index),
     ...(address6 === undefined ? [withoutIpv6Address(index)] : [addAddress6(index, ipv6(address6), prefixLength6)]),
     addAddress({ index, address: ipv4(setup.address), prefixLength }),
+    ...(setup.linkLocal ?? []).map((text) =>
+      text.includes(":")
+        ? addAddress6(index, ipv6(text), LINK_LOCAL_PREFIX6)
+        : addAddress({ index, address: ipv4(text), prefixLength: LINK_LOCAL_PREFIX }),
+    ),
     setLinkUp(index),
     ...setup.routes.map(({ destination, gateway }) => {
       if (destination === DEFAULT_ROUTE6) return replaceDefaultRoute6(index, ipv6(gateway ?? ""));

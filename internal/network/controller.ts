@@ -1,6 +1,14 @@
 /** The controller: networks and endpoints as netd's clients know them, kept true to what the kernel has. */
 import { CtrError, ENOSYS, ESRCH, isErrno, withContext } from "../errors/error.ts";
-import type { AttachRequest, Endpoint, IpamPool, NetworkRecord, NetworkRequest, Sandbox } from "../ipc/netd.ts";
+import type {
+  AttachRequest,
+  DetachRequest,
+  Endpoint,
+  IpamPool,
+  NetworkRecord,
+  NetworkRequest,
+  Sandbox,
+} from "../ipc/netd.ts";
 import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
 import { decodeLink, getLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
 import { decodeMessages } from "../netlink/message.ts";
@@ -16,6 +24,7 @@ import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
 import { createFilter } from "./filter.ts";
 import { randomId } from "./id.ts";
 import { configureLive } from "./live.ts";
+import { type PortPlace, settlePorts } from "./live-ports.ts";
 import type { Log } from "./log.ts";
 import { type DnsChanged, type NamedEndpoint, readNames } from "./names.ts";
 import { planNetwork, type Surroundings } from "./plan.ts";
@@ -34,6 +43,7 @@ import {
   networkCalled,
   openStore,
   renameEndpoints,
+  type Store,
 } from "./store.ts";
 
 /** What concerns all networks is one turn, as what concerns one container is: no id of a container is a word. */
@@ -57,7 +67,7 @@ export interface Reconciled {
 export interface Controller extends Disposable {
   attach(request: AttachRequest): Promise<Endpoint>;
   /** Out of one network, or all. */
-  detach(containerId: string, options?: { readonly network?: string; readonly isLive?: boolean }): Promise<void>;
+  detach(containerId: string, options?: Omit<DetachRequest, "containerId">): Promise<void>;
   createNetwork(request: NetworkRequest): Promise<NetworkRecord>;
   /** The network as it was. Throws CtrError `conflict` while somebody is on it. */
   removeNetwork(nameOrId: string): Promise<NetworkRecord>;
@@ -143,6 +153,13 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
     using _ = namespace;
     configureLive(namespace.number, attachedOf(containerId).map(describeEndpoint), added?.interface);
   };
+  /** What can be published on, of a container that runs. */
+  const portPlaces = (containerId: string): PortPlace[] =>
+    attachedOf(containerId).map((endpoint) => ({
+      endpoint,
+      described: describeEndpoint(endpoint),
+      ...networkOf(endpoint),
+    }));
   const ends = undo.use(createEndWatch());
 
   /** Attached endpoints whose sandbox ended without a word. */
@@ -235,21 +252,33 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
           await driver.detach(network, endpoint, isAlive(endpoint.sandbox, bootId) ? "now" : "later");
         }
         if (request.ports.length > 0) await Promise.all(collect(gone(({ ports }) => ports.length > 0)));
-        const attached = await driver.attach(network, request);
+        const isLive = request.isLive === true;
+        const bound = attachedOf(request.containerId).flatMap(({ ports }) => ports);
+        const attached = await driver.attach(network, isLive ? { ...request, ports: [] } : request);
         const endpoint = endpointsOf(store, request.containerId).find(({ id }) => id === attached.id);
         if (endpoint === undefined) throw new CtrError("not-found", `${request.name} has ended`);
         try {
-          if (request.isLive === true) configure(request.containerId, request.sandbox, attached);
+          if (isLive) {
+            configure(request.containerId, request.sandbox, attached);
+            await settlePorts(portPlaces(request.containerId), request.ports);
+          }
           // Its program finds the names, and a name server.
           if (!hasNoNames(network)) await dnsChanged();
         } catch (error) {
           await driver.detach(network, endpoint, "now");
+          if (isLive) {
+            // As it was; the reason that is told is the first one.
+            configure(request.containerId, request.sandbox);
+            await settlePorts(portPlaces(request.containerId), request.ports, bound).catch((problem: unknown) =>
+              log(withContext(`publish the ports of ${request.name} again`, problem).message),
+            );
+          }
           throw error;
         }
         watchEnd(endpoint);
-        return attached;
+        return isLive ? describeEndpoint(endpointNow(store, endpoint)) : attached;
       }),
-    detach: (containerId, { network: nameOrId, isLive = false } = {}) =>
+    detach: (containerId, { network: nameOrId, isLive = false, ports = [] } = {}) =>
       inTurn(containerId, async () => {
         const wanted = nameOrId === undefined ? undefined : networkAsked(nameOrId).id;
         const endpoints = endpointsOf(store, containerId).filter(
@@ -259,8 +288,11 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
         for (const endpoint of endpoints)
           await detachEndpoint(endpoint, isLive ? "now" : "later").catch((error: unknown) => failures.push(error));
         const [left] = attachedOf(containerId);
-        if (isLive && left !== undefined && isAlive(left.sandbox, bootId))
+        if (isLive && left !== undefined && isAlive(left.sandbox, bootId)) {
           configure(containerId, sandboxOf(left.sandbox));
+          const bound = endpoints.flatMap((endpoint) => endpoint.ports);
+          await settlePorts(portPlaces(containerId), ports, bound).catch((error: unknown) => failures.push(error));
+        }
         if (failures.length > 0) throw failures[0];
       }),
     createNetwork: (request) =>
@@ -344,6 +376,11 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
     },
     [Symbol.dispose]: () => owned.dispose(),
   };
+}
+
+/** The row as it is by now. */
+function endpointNow(store: Store, endpoint: EndpointRecord): EndpointRecord {
+  return endpointsOf(store, endpoint.containerId).find(({ id }) => id === endpoint.id) ?? endpoint;
 }
 
 interface EndWatch extends Disposable {

@@ -57,7 +57,9 @@ export function createPools(network: NetworkRow, endpoints: readonly EndpointRec
 }
 
 /** Throws CtrError for an address that the network cannot give to anybody. */
-export function validateAddresses({ settings }: NetworkRow, { ipv4, ipv6: six }: AttachRequest): void {
+export function validateAddresses({ settings }: NetworkRow, { ipv4, ipv6: six, linkLocal = [] }: AttachRequest): void {
+  const wrong = linkLocal.find((text) => parseIpv4(text) === undefined && parseIpv6(text) === undefined);
+  if (wrong !== undefined) throw new CtrError("invalid", `invalid link-local IP address: ${wrong}`);
   const isRefused =
     (ipv4 !== undefined && settings.hasUserSubnet !== true) || (six !== undefined && settings.hasUserSubnet6 !== true);
   if (!isRefused) return;

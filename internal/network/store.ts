@@ -266,16 +266,27 @@ export function reserveEndpoint({ db }: Store, endpoint: EndpointRecord): void {
       endpoint.address ?? null,
       JSON.stringify(endpoint.settings),
     );
-    const insert = db.query("INSERT INTO port_binding VALUES (?, ?, ?, ?, ?, ?)");
-    for (const [position, port] of endpoint.ports.entries()) {
-      insert.run(endpoint.id, position, port.containerPort, port.protocol, port.hostIp, port.hostPort);
-    }
+    insertPorts(db, endpoint.id, endpoint.ports);
   });
 }
 
 /** The veth is there. */
 export function markAttached({ db }: Store, id: string, interfaceIndex: number): void {
   db.query("UPDATE endpoint SET state = 'attached', interface_index = ? WHERE id = ?").run(interfaceIndex, id);
+}
+
+/** The published ports of an endpoint are these now. Throws when one is another row's. */
+export function setPorts({ db }: Store, id: string, ports: readonly PortBinding[]): void {
+  transaction(db, () => {
+    db.query("DELETE FROM port_binding WHERE endpoint_id = ?").run(id);
+    insertPorts(db, id, ports);
+  });
+}
+
+function insertPorts(db: Database, id: string, ports: readonly PortBinding[]): void {
+  const insert = db.query("INSERT INTO port_binding VALUES (?, ?, ?, ?, ?, ?)");
+  for (const [position, port] of ports.entries())
+    insert.run(id, position, port.containerPort, port.protocol, port.hostIp, port.hostPort);
 }
 
 /** The container has another name. */

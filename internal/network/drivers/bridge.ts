@@ -3,7 +3,7 @@
  * only the packet filter is somebody else's program.
  */
 import { CtrError, ENODEV, isErrno, withContext } from "../../errors/error.ts";
-import type { AttachRequest, Endpoint, PortBinding } from "../../ipc/netd.ts";
+import type { AttachRequest, Endpoint, PortBinding, PortRequest } from "../../ipc/netd.ts";
 import { DEFAULT_ROUTE, DEFAULT_ROUTE6 } from "../../netlink/configure.ts";
 import { forgetUdpFlows } from "../../netlink/conntrack.ts";
 import { formatIpv4, ipv4Bytes, networkOf, overlaps } from "../../netlink/ipv4.ts";
@@ -61,6 +61,7 @@ import {
   reserveEndpoint,
   type Store,
   setNetworkDevice,
+  setPorts,
 } from "../store.ts";
 import type { Driver } from "./driver.ts";
 
@@ -254,7 +255,37 @@ export function createBridgeDriver(context: DriverContext): Driver {
     return describe(bridge.network, attached);
   };
 
+  const publish = async (
+    network: NetworkRow,
+    endpoint: EndpointRecord,
+    wanted: readonly PortRequest[],
+  ): Promise<void> => {
+    const { id, hostInterface, settings } = endpoint;
+    await using undo = new AsyncDisposableStack();
+    const hasIpv6 = settings.address6 !== undefined;
+    // What the other network could lead to an IPv6 address, this one may not.
+    const possible = wanted.filter(({ hostIp = "" }) => hasIpv6 || !hostIp.includes(":"));
+    const hostIp = network.settings.options?.[OPTION.hostBinding];
+    const bindings = holdPorts(ports, id, possible, { hostIp, hasIpv6 });
+    undo.defer(() => releasePorts(ports, id));
+    setPorts(store, id, bindings);
+    undo.defer(() => setPorts(store, id, []));
+    exchange(netlink, [setHairpin(hostInterface)]);
+    await filter.publish({ ...endpoint, ports: bindings });
+    forgetFlows(bindings);
+    undo.move();
+  };
+
+  const unpublish = async (_network: NetworkRow, endpoint: EndpointRecord): Promise<void> => {
+    setPorts(store, endpoint.id, []);
+    releasePorts(ports, endpoint.id);
+    await filter.unpublish(endpoint);
+    forgetFlows(endpoint.ports);
+  };
+
   return {
+    publish,
+    unpublish,
     create: async (network) => {
       established = undefined;
       await ready(network);
@@ -416,7 +447,7 @@ function removeOwnBridge({ netlink, root }: DriverContext, device: string): void
 
 /** What is recorded of an endpoint besides its columns; nothing for the usual one. */
 export function settingsOf(store: Store, request: AttachRequest, address6: string | undefined): EndpointSettings {
-  const { hostname, aliases = [], servers = [], gwPriority = 0 } = request;
+  const { hostname, aliases = [], servers = [], gwPriority = 0, linkLocal = [] } = request;
   const interfaceName = freeInterface(store, request.containerId);
   return {
     ...(interfaceName === INTERFACE ? {} : { interfaceName }),
@@ -425,6 +456,7 @@ export function settingsOf(store: Store, request: AttachRequest, address6: strin
     ...(servers.length === 0 ? {} : { servers }),
     ...(address6 === undefined ? {} : { address6 }),
     ...(gwPriority === 0 ? {} : { gwPriority }),
+    ...(linkLocal.length === 0 ? {} : { linkLocal }),
   };
 }
 
@@ -547,7 +579,7 @@ function removeLink(netlink: Netlink, name: string): void {
 export function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint {
   const { gateway, prefix_length: prefixLength, mtu, settings: made } = network;
   const { id, containerId, hostInterface, macAddress, ports, address, interfaceIndex, settings } = endpoint;
-  const { address6, gwPriority, aliases, interfaceName = INTERFACE } = settings;
+  const { address6, gwPriority, aliases, interfaceName = INTERFACE, linkLocal = [] } = settings;
   const six = address6 === undefined ? undefined : made.pools?.find(({ subnet }) => subnet.includes(":"));
   const isInternal = made.internal === true;
   if (gateway === null || prefixLength === null || mtu === null || address === undefined) {
@@ -564,6 +596,7 @@ export function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoin
       index: interfaceIndex,
       address: formatIpv4(address),
       prefixLength,
+      ...(linkLocal.length === 0 ? {} : { linkLocal }),
       routes: isInternal
         ? []
         : [

@@ -1,5 +1,5 @@
 /** What a network driver does; the controller keeps the rest. */
-import type { AttachRequest, Endpoint } from "../../ipc/netd.ts";
+import type { AttachRequest, Endpoint, PortRequest } from "../../ipc/netd.ts";
 import type { EndpointRecord, NetworkRow } from "../store.ts";
 
 export interface Driver {
@@ -24,6 +24,10 @@ export interface Driver {
    * may be seen for a moment more; with `now` its name is free on return.
    */
   detach(network: NetworkRow, endpoint: EndpointRecord, mode: "later" | "now"): Promise<void>;
+  /** Publishes ports of an attached endpoint that has none, all or nothing; absent where nothing can be published. */
+  publish?(network: NetworkRow, endpoint: EndpointRecord, ports: readonly PortRequest[]): Promise<void>;
+  /** Takes its published ports back. */
+  unpublish?(network: NetworkRow, endpoint: EndpointRecord): Promise<void>;
   /** An attached endpoint as its container sees it. */
   describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint;
   /** A link of this name has gone from the host. */

@@ -1,6 +1,12 @@
 /** `ctr network connect`: a running container has the network at once. */
 
-import { checkAlias, checkIpv4, checkIpv6, parseGwPriority } from "../../../../internal/container/network-flags.ts";
+import {
+  checkAlias,
+  checkIpv4,
+  checkIpv6,
+  checkLinkLocal,
+  parseGwPriority,
+} from "../../../../internal/container/network-flags.ts";
 import { connectContainer } from "../../../../internal/container/network-membership.ts";
 import { openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
@@ -32,6 +38,12 @@ export const command = defineCommand({
     },
     ip: { type: "string", description: 'IPv4 address (e.g., "172.30.100.104")' },
     ip6: { type: "string", description: 'IPv6 address (e.g., "2001:db8::33")' },
+    "link-local-ip": {
+      type: "string",
+      repeatable: true,
+      valueHint: "strings",
+      description: "Add a link-local address for the container",
+    },
     link: { type: "string", repeatable: true, valueHint: "list", description: "Add link to another container" },
   },
   async run({ flags, operands, directories }) {
@@ -40,6 +52,7 @@ export const command = defineCommand({
     if (flags.link.length > 0)
       throw new CtrError("unsupported", "--link: containers of a network find each other by name and alias");
     const attachment = {
+      ...(flags["link-local-ip"].length === 0 ? {} : { LinkLocalIPs: flags["link-local-ip"].map(checkLinkLocal) }),
       ...(flags.alias.length === 0 ? {} : { Aliases: flags.alias.map(checkAlias) }),
       ...(flags["driver-opt"].length === 0 ? {} : { DriverOpts: pairs(flags["driver-opt"]) }),
       ...(priority === undefined || priority === "" ? {} : { GwPriority: parseGwPriority(priority) }),

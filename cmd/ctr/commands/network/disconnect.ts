@@ -27,7 +27,7 @@ export const command = defineCommand({
         (one) => one.networkId === network.id && (one.name === container || one.containerId === container),
       );
       if (!flags.force || !isUnknown || endpoint === undefined) throw error;
-      await netd.disconnect(endpoint.containerId, network.id);
+      await netd.disconnect(endpoint.containerId, network.id, []);
     }
     return 0;
   },
