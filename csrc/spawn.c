@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
+#include <sys/socket.h>
 #include <sys/mman.h>
 
 /* Pointers cross as 64-bit numbers, so that one layout serves every architecture. internal/sys/spawn.ts writes it. */
@@ -33,6 +34,9 @@ struct ctr_process {
   int64_t io_priority;              /* of ioprio_set(2), -1 to stay */
   uint64_t initial_cpus, cpus;      /* masks of CPU_MASK_BYTES: before anything else, and for the program; 0 to stay */
   int64_t personality;              /* -1 to keep */
+  int64_t agent;                    /* the socket that the filter's listener is sent to, -1 for none */
+  uint64_t agent_message;           /* with it: char[agent_message_size] */
+  int64_t agent_message_size;
 };
 
 #define CPU_MASK_BYTES 128
@@ -70,7 +74,7 @@ struct ctr_spawn {
 #define FIRST_PIDFD (-2)
 
 /* The steps a failure is told by; internal/sys/spawn.ts has their names in this order. */
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS, STEP_SCHEDULER, STEP_PERSONALITY };
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS, STEP_SCHEDULER, STEP_PERSONALITY, STEP_AGENT };
 
 struct failure {
   int64_t step, error;
@@ -165,6 +169,48 @@ static void reset_signals(void)
 static int needs_admin(const struct ctr_process *process) { return process->seccomp && !process->no_new_privs; }
 
 /*
+ * Sends the listener of the filter that is in force now to its agent, with the message. sendmsg may not be one of the calls
+ * that wait for the agent; close may be, because the agent has the listener by then. Both descriptors are close-on-exec, but
+ * not every process that comes here makes an execve.
+ */
+static int send_listener(const struct ctr_process *process, int listener)
+{
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct iovec part = {pointer(process->agent_message), (size_t)process->agent_message_size};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  control.header.cmsg_level = SOL_SOCKET;
+  control.header.cmsg_type = SCM_RIGHTS;
+  control.header.cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(&control.header), &listener, sizeof listener);
+  while (part.iov_len > 0) {
+    long sent = syscall(SYS_sendmsg, (int)process->agent, &message, MSG_NOSIGNAL);
+    if (sent < 0)
+      return -1;
+    part.iov_base = (char *)part.iov_base + sent;
+    part.iov_len -= (size_t)sent;
+    /* config-linux.md: the descriptors go with the first call only. */
+    message.msg_control = NULL;
+    message.msg_controllen = 0;
+  }
+  syscall(SYS_close, listener);
+  syscall(SYS_close, (int)process->agent);
+  return 0;
+}
+
+/* close_range(2) from `first` on, but for one descriptor. */
+static long close_others(unsigned first, int kept, unsigned flags)
+{
+  if (kept < 0 || (unsigned)kept < first)
+    return syscall(SYS_close_range, first, ~0U, flags);
+  if ((unsigned)kept > first && syscall(SYS_close_range, first, (unsigned)kept - 1, flags) < 0)
+    return -1;
+  return syscall(SYS_close_range, (unsigned)kept + 1, ~0U, flags);
+}
+
+/*
  * Credentials, confinement, execve, in the one safe order: the bounding set and the ids while still privileged; the
  * other capability sets after the ids, because setuid clears them; seccomp last, because it would see everything before
  * it, and may refuse all but execve. What it takes to install it stays until execve, which takes it away: what a program
@@ -238,7 +284,7 @@ static int confine(const struct ctr_process *process, unsigned close_flags, stru
   if (process->umask >= 0)
     syscall(SYS_umask, (int)process->umask);
   reset_signals();
-  if (syscall(SYS_close_range, (unsigned)process->first_fd, ~0U, close_flags) < 0) {
+  if (close_others((unsigned)process->first_fd, (int)process->agent, close_flags) < 0) {
     if (errno != ENOSYS && errno != EINVAL) /* kernel 5.11; before, every descriptor was made close-on-exec anyway */
       return fail(failure, STEP_STDIO);
   }
@@ -246,8 +292,11 @@ static int confine(const struct ctr_process *process, unsigned close_flags, stru
     return fail(failure, STEP_NO_NEW_PRIVS);
   if (process->seccomp) {
     struct sock_fprog program = {.len = (unsigned short)process->seccomp_count, .filter = pointer(process->seccomp)};
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)process->seccomp_flags, &program) < 0)
+    int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)process->seccomp_flags, &program);
+    if (listener < 0)
       return fail(failure, STEP_SECCOMP);
+    if (process->agent >= 0 && send_listener(process, listener) < 0)
+      return fail(failure, STEP_AGENT);
   }
 
   return 0;

@@ -30,10 +30,10 @@ import {
   programFailure,
   resourceLimits,
 } from "../../internal/security/process-image.ts";
-import { seccompFilter } from "../../internal/security/seccomp.ts";
+import { type SeccompFilter, seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
-import { dup3, type Fd } from "../../internal/sys/fd.ts";
-import { fstat } from "../../internal/sys/file.ts";
+import { AT_FDCWD, dup3, type Fd } from "../../internal/sys/fd.ts";
+import { fstat, readlinkat } from "../../internal/sys/file.ts";
 import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
@@ -46,7 +46,7 @@ import {
   umask,
 } from "../../internal/sys/process.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
-import { execProcess, type ProcessImage, SpawnError } from "../../internal/sys/spawn.ts";
+import { execProcess, type FilterAgent, type ProcessImage, SpawnError } from "../../internal/sys/spawn.ts";
 import { expect, greet, hold, moveControl, tell } from "./control.ts";
 import { findProgram } from "./program.ts";
 import { reaperExecutable } from "./reaper.ts";
@@ -98,13 +98,18 @@ async function main(): Promise<void> {
   run("read-only paths", () => makeReadonly(root.number, spec.linux?.readonlyPaths ?? []));
   run("masked paths", () => mask(root.number, spec.linux?.maskedPaths ?? []));
   if (spec.root.readonly === true) run("read-only root", () => makeRootReadonly(root.number));
+  const filter = await run("seccomp", () => seccompFilter(spec));
+  using agent = await run("seccomp", () => agentOf(filter, spec, container));
   using time = hasNew(spec, "time") ? await run("time namespace", () => openTime(spec)) : undefined;
   run("pivot_root", () => enterRoot(root.number));
   // Not before: pivot_root(2) takes no shared mount.
   run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
   const { interface: first, others = [] } = run("network", () => expect("network"));
   run("network", () => setUpNetwork(spec, first === undefined ? [] : [first, ...others]));
-  const image = await run("process", () => imageOf(spec, user));
+  const image = {
+    ...(await run("process", () => imageOf(spec, user, filter))),
+    ...(agent === undefined ? {} : { agent }),
+  };
   run("standard streams", () => giveStreams([0, 1, 2], user.uid));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
   const { type, preserved = 0 } = run("start", () => expect("start", "hold"));
@@ -299,8 +304,25 @@ async function rareOf({ process: program, linux }: Spec): Promise<Partial<Proces
   return rareSettings(own, linux?.personality);
 }
 
-async function imageOf(spec: Spec, user: Identity): Promise<ProcessImage> {
-  const image = { ...processImage(spec.process, user, await seccompFilter(spec)), ...(await rareOf(spec)) };
+/** The agent of a filter that has one: its socket is the host's. */
+async function agentOf(
+  filter: SeccompFilter | undefined,
+  { ociVersion, annotations }: Spec,
+  container: ContainerName = { id: "", bundle: "" },
+): Promise<(FilterAgent & Disposable) | undefined> {
+  if (filter?.listener === undefined) return undefined;
+  const { reachAgent } = await import("../../internal/security/seccomp-agent.ts");
+  const shown = annotations === undefined ? {} : { annotations };
+  return reachAgent(filter.listener, { ociVersion, ...container, status: "creating", pid: hostPid(), ...shown });
+}
+
+/** Our pid as the host has it, while /proc is the host's. */
+function hostPid(): number {
+  return Number(new TextDecoder().decode(readlinkat(AT_FDCWD, "/proc/self")));
+}
+
+async function imageOf(spec: Spec, user: Identity, filter: SeccompFilter | undefined): Promise<ProcessImage> {
+  const image = { ...processImage(spec.process, user, filter), ...(await rareOf(spec)) };
   if (spec.annotations?.["ctr.init"] !== "true") return image;
   const program = findProgram(image.candidates, spec.process.cwd);
   return { ...image, args: ["ctr-init", program, ...spec.process.args], execFd: reaperExecutable() };

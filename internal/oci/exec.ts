@@ -6,6 +6,7 @@ import { giveStreams } from "../rootfs/standard-streams.ts";
 import { resolveUser } from "../rootfs/users.ts";
 import { containerRoot, type Enterable, join } from "../runtime/join.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
+import type { SeccompListener } from "../security/seccomp.ts";
 import { parseProcess } from "../spec/parse-spec.ts";
 import type { Capabilities, Process, Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
@@ -16,7 +17,7 @@ import { getWindowSize } from "../sys/terminal.ts";
 import { parseConfig } from "./bundle.ts";
 import { checkProcess } from "./check-config.ts";
 import { sendConsole } from "./console-socket.ts";
-import { known, openContainer } from "./container.ts";
+import { known, type OciContainer, openContainer } from "./container.ts";
 import type { RunningProgram } from "./create.ts";
 import { openInit } from "./init-process.ts";
 import { seccompOf } from "./seccomp.ts";
@@ -79,7 +80,8 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   // Inherited; ours does not matter any more.
   if (program.oomScoreAdj !== undefined) writeInto("/proc/self/oom_score_adj", `${program.oomScoreAdj}`);
   giveStreams(fds, uid);
-  const rare = await rareOf(program, spec);
+  using agent = seccomp?.listener === undefined ? undefined : await agentOf(seccomp.listener, container);
+  const rare = { ...(await rareOf(program, spec)), ...(agent === undefined ? {} : { agent }) };
   const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true, rare));
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;
@@ -90,6 +92,13 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
 
 function isInUserNamespace({ linux }: Spec): boolean {
   return linux?.namespaces?.some(({ type }) => type === "user") ?? false;
+}
+
+/** The agent of a filter that has one; the pid is the container's, whose filter it is. */
+async function agentOf(listener: SeccompListener, container: OciContainer) {
+  const { reachAgent } = await import("../security/seccomp-agent.ts");
+  const { ociVersion, id, bundle, annotations, init } = container;
+  return reachAgent(listener, { ociVersion, id, bundle, status: "running", pid: init?.pid ?? 0, annotations });
 }
 
 /** What few programs ask for; the container's personality is theirs too. */

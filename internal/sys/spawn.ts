@@ -45,6 +45,12 @@ export interface Scheduling {
   readonly cpus?: Uint8Array;
 }
 
+/** Who is sent the listener of a filter, over a connected socket, and the words that go with it. */
+export interface FilterAgent {
+  readonly socket: number;
+  readonly message: Uint8Array;
+}
+
 /** The user's program and everything it is confined by, ready for the kernel. */
 export interface ProcessImage {
   readonly uid: number;
@@ -60,6 +66,7 @@ export interface ProcessImage {
   /** `struct sock_filter[]`, or none. */
   readonly seccomp?: Uint8Array;
   readonly seccompFlags?: number;
+  readonly agent?: FilterAgent;
   readonly cwd?: string;
   /** Absolute names, tried in turn. */
   readonly candidates: readonly string[];
@@ -109,6 +116,7 @@ const STEPS = [
   "rlimits",
   "scheduler",
   "personality",
+  "seccomp agent",
 ] as const;
 export type SpawnStep = (typeof STEPS)[number];
 
@@ -182,6 +190,9 @@ function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
     BigInt(image.rlimits?.length ?? 0),
     ...packScheduling(packer, image.scheduling ?? {}),
     BigInt(image.personality ?? -1),
+    BigInt(image.agent?.socket ?? -1),
+    image.agent === undefined ? 0n : packer.pointer(image.agent.message),
+    BigInt(image.agent?.message.length ?? 0),
   ]);
 }
 

@@ -32,6 +32,9 @@ struct ctr_process {
   int64_t io_priority;
   uint64_t initial_cpus, cpus;
   int64_t personality;
+  int64_t agent;
+  uint64_t agent_message;
+  int64_t agent_message_size;
 };
 
 struct ctr_spawn {
@@ -146,6 +149,7 @@ static struct ctr_process process_of(char **candidates, char **argv)
       .umask = -1,
       .io_priority = -1,
       .personality = -1,
+      .agent = -1,
       .first_fd = 3,
       .exec_fd = -1,
   };
