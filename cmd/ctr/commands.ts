@@ -74,7 +74,7 @@ const pause: Entry = { load: () => import("./commands/pause.ts") };
 const port: Entry = { load: () => import("./commands/port.ts") };
 const ps: Entry = { load: () => import("./commands/ps.ts") };
 const rename: Entry = { load: () => import("./commands/rename.ts") };
-const pull: Entry = { load: () => import("./commands/pull.ts") };
+const pull: Entry = { load: () => import("./commands/pull.ts"), isBusy: true };
 const push: Entry = { load: () => import("./commands/push.ts") };
 const restart: Entry = { load: () => import("./commands/restart.ts") };
 const rm: Entry = { load: () => import("./commands/rm.ts") };
