@@ -42,6 +42,18 @@ long ctr_poll(void *fds, uint64_t count, int timeout_ms)
   RETRY(syscall(SYS_ppoll, fds, count, timeout_ms < 0 ? NULL : &left, NULL, 0));
 }
 
+/*
+ * ctr_poll, but first the pages of these address ranges are let go of: nothing but this function and the wait needs any
+ * of the program between the two, so that what is mapped meanwhile is next to nothing.
+ */
+long ctr_poll_without(const uint64_t *ranges, uint64_t range_count, void *fds, uint64_t count, int timeout_ms)
+{
+  for (uint64_t i = 0; i < range_count; i++)
+    if (syscall(SYS_madvise, ranges[2 * i], ranges[2 * i + 1], 4 /* MADV_DONTNEED */) < 0)
+      return -errno;
+  return ctr_poll(fds, count, timeout_ms);
+}
+
 /* Reading and writing */
 long ctr_read(int fd, void *buffer, uint64_t size) { RETRY(syscall(SYS_read, fd, buffer, size)); }
 long ctr_write(int fd, const void *buffer, uint64_t size) { RETRY(syscall(SYS_write, fd, buffer, size)); }

@@ -6,6 +6,7 @@
  */
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, openat, POLLIN } from "./fd.ts";
 import { getdents64, readlinkat } from "./file.ts";
+import { filePages, type Mapping } from "./file-pages.ts";
 import { pollAny } from "./watch.ts";
 
 /** How long nothing has to happen before the loop is left. */
@@ -33,14 +34,14 @@ export function dozeWhenIdle({ untilNextTimer, descriptors, heartbeat }: Watched
   const epoll = findEventLoop();
   const beating = createHeartbeat(heartbeat);
   /** Until something happens, a timer is due, or the time is up; true if something did. */
-  const wait = (limitMs: number): boolean => {
+  const wait = (limitMs: number, mappings: readonly Mapping[] = []): boolean => {
     const fds = [...(epoll === undefined ? [] : [epoll]), ...descriptors.keys()];
     const wanted = fds.map((fd) => ({ fd, events: POLLIN }));
     const timerMs = untilNextTimer();
     const until = performance.now() + (timerMs === undefined ? limitMs : Math.min(limitMs, timerMs));
-    let events = beating.poll(wanted, epoll === undefined ? 0 : until);
+    let events = beating.poll(wanted, epoll === undefined ? 0 : until, mappings);
     while (epoll !== undefined && events.every((event) => event === 0) && performance.now() < until)
-      events = beating.poll(wanted, until);
+      events = beating.poll(wanted, until, mappings);
     for (const [at, fd] of fds.entries()) {
       const react = descriptors.get(fd);
       if (react === undefined || events[at] === 0) continue;
@@ -52,7 +53,7 @@ export function dozeWhenIdle({ untilNextTimer, descriptors, heartbeat }: Watched
   const doze = () => {
     if (!wait(CLEAN_MS) && (untilNextTimer() ?? FOR_EVER) > CLEAN_MS) {
       Bun.gc(true);
-      wait(FOR_EVER);
+      wait(FOR_EVER, filePages());
     }
     rest();
   };
@@ -65,16 +66,18 @@ export function dozeWhenIdle({ untilNextTimer, descriptors, heartbeat }: Watched
 type Wanted = Parameters<typeof pollAny>[0];
 
 /** poll(2) until a time of `performance.now`, or until the heart has to beat, which it does first if it is late. */
-function createHeartbeat(heartbeat: Watched["heartbeat"]): { poll(wanted: Wanted, until: number): readonly number[] } {
+function createHeartbeat(heartbeat: Watched["heartbeat"]): {
+  poll(wanted: Wanted, until: number, mappings: readonly Mapping[]): readonly number[];
+} {
   let due = heartbeat === undefined ? FOR_EVER : performance.now() + heartbeat.everyMs;
   return {
-    poll: (wanted, until) => {
+    poll: (wanted, until, mappings) => {
       if (heartbeat !== undefined && performance.now() >= due) {
         due = performance.now() + heartbeat.everyMs;
         heartbeat.beat();
       }
       const end = Math.min(until, due);
-      return pollAny(wanted, end === FOR_EVER ? -1 : Math.max(0, Math.ceil(end - performance.now())));
+      return pollAny(wanted, end === FOR_EVER ? -1 : Math.max(0, Math.ceil(end - performance.now())), mappings);
     },
   };
 }

@@ -108,6 +108,7 @@ const RARE = {
   ctr_send_fd: { args: ["i32", "i32", "ptr", "u64"], returns },
   ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
+  ctr_poll_without: { args: ["ptr", "u64", "ptr", "u64", "i32"], returns },
   ctr_inotify_init1: { args: ["i32"], returns },
   ctr_tree_writer_start: { args: ["ptr"], returns },
   ctr_tree_writer_submit: { args: ["ptr", "ptr", "ptr", "u32"], returns },

@@ -1,6 +1,8 @@
 /** Waiting for what happens: a changed file (inotify(7)), any of several descriptors (poll(2)). */
+
 import { EAGAIN, isErrno } from "../errors/error.ts";
 import { Fd, read } from "./fd.ts";
+import type { Mapping } from "./file-pages.ts";
 import { check, cstr, lib, type PathBytes } from "./lib.ts";
 
 export const IN_MODIFY = 2;
@@ -30,16 +32,41 @@ export function inotifyDrain(fd: number): void {
   }
 }
 
-/** poll(2) of several descriptors: what happened to each, all 0 after `timeoutMs` (-1 waits for ever). */
+/** What to wait for: poll(2). */
+export interface Pollable {
+  readonly fd: number;
+  readonly events: number;
+}
+
+/**
+ * poll(2) of several descriptors: what happened to each, all 0 after `timeoutMs` (-1 waits for ever). The pages of
+ * `without` are let go of (MADV_DONTNEED) at the last moment before the wait.
+ */
 export function pollAny(
-  wanted: readonly { readonly fd: number; readonly events: number }[],
+  wanted: readonly Pollable[],
   timeoutMs: number,
+  without: readonly Mapping[] = [],
 ): readonly number[] {
+  const pollfds = packPollfds(wanted);
+  if (without.length === 0) check("poll", lib.ctr_poll(pollfds, wanted.length, timeoutMs));
+  else {
+    const ranges = new BigUint64Array(without.flatMap(({ start, size }) => [BigInt(start), BigInt(size)]));
+    check("poll", lib.ctr_poll_without(ranges, without.length, pollfds, wanted.length, timeoutMs));
+  }
+  return happened(pollfds);
+}
+
+/** `struct pollfd[]` */
+function packPollfds(wanted: readonly Pollable[]): Uint8Array {
   const pollfds = new DataView(new ArrayBuffer(8 * wanted.length));
   for (const [at, { fd, events }] of wanted.entries()) {
     pollfds.setInt32(8 * at, fd, true);
     pollfds.setInt16(8 * at + 4, events, true);
   }
-  check("poll", lib.ctr_poll(new Uint8Array(pollfds.buffer), wanted.length, timeoutMs));
-  return wanted.map((_, at) => pollfds.getInt16(8 * at + 6, true));
+  return new Uint8Array(pollfds.buffer);
+}
+
+function happened(pollfds: Uint8Array): number[] {
+  const view = new DataView(pollfds.buffer);
+  return Array.from({ length: pollfds.length / 8 }, (_, at) => view.getInt16(8 * at + 6, true));
 }
