@@ -165,8 +165,9 @@ function clientOver(
   let connection = first;
   let previous: Promise<unknown> = Promise.resolve();
 
-  const converse = async (message: ToNetd): Promise<FromNetd> => {
+  const converse = async (message: ToNetd, ifGone?: FromNetd): Promise<FromNetd> => {
     let answer = await askOver(connection, message);
+    const isFirst = answer !== undefined;
     for (let lost = 1; answer === undefined && lost < ATTEMPTS; lost++) {
       // netd was killed, or restarted. What it did of this request the next one finds and replaces.
       const next = await reopen();
@@ -181,14 +182,17 @@ function clientOver(
         words === undefined || words === "" ? "netd has ended" : `netd has ended: ${words}`,
       );
     }
+    // It was there: a netd took it away that could not say so any more.
+    if (!isFirst && ifGone !== undefined && answer.type === "failed" && answer.kind === "not-found") return ifGone;
     if (answer.type === "failed") throw new CtrError(answer.kind, answer.message);
     return answer;
   };
   const ask = async <Type extends FromNetd["type"]>(
     message: ToNetd,
     type: Type,
+    ifGone?: FromNetd,
   ): Promise<FromNetd & { type: Type }> => {
-    const turn = previous.then(() => converse(message));
+    const turn = previous.then(() => converse(message, ifGone));
     previous = turn.catch(() => undefined); // its own caller hears of it; the next request goes ahead
     const answer = await turn;
     if (!isType(answer, type)) throw new CtrError("internal", `netd answered ${answer.type} to ${message.type}`);
@@ -199,8 +203,17 @@ function clientOver(
     detach: async (containerId) => void (await ask({ type: "detach", containerId }, "detached")),
     disconnect: async (containerId, network, ports) =>
       void (await ask({ type: "detach", containerId, network, isLive: true, ports }, "detached")),
-    createNetwork: async (request) => (await ask({ type: "createNetwork", ...request }, "networkCreated")).network,
-    removeNetwork: async (network) => (await ask({ type: "removeNetwork", network }, "networkRemoved")).network,
+    createNetwork: async (request) => {
+      const id = crypto.getRandomValues(new Uint8Array(32)).toHex();
+      return (await ask({ type: "createNetwork", id, ...request }, "networkCreated")).network;
+    },
+    removeNetwork: async (network) => {
+      const { networks } = await ask({ type: "networks" }, "networks");
+      const meant = networks.filter(({ id, name }) => name === network || id.startsWith(network));
+      const [one] = meant.filter(({ id, name }) => name === network || id === network || meant.length === 1);
+      const ifGone = one === undefined ? undefined : ({ type: "networkRemoved", network: one } as const);
+      return (await ask({ type: "removeNetwork", network }, "networkRemoved", ifGone)).network;
+    },
     check: async (fix) => (await ask({ type: "check", fix }, "checked")).differences,
     reload: async () => (await ask({ type: "reload" }, "checked")).differences,
     rename: async (containerId, name) => void (await ask({ type: "rename", containerId, name }, "renamed")),

@@ -157,6 +157,8 @@ export interface IpamPool {
 
 /** A network that is to be made. Without a pool of a kind that is wanted, one is chosen. */
 export interface NetworkRequest {
+  /** Of the asker's choice, 64 digits: asked for again, after a lost connection, it is the same network. */
+  readonly id?: string;
   readonly name: string;
   readonly driver: string;
   readonly isInternal: boolean;
@@ -456,14 +458,16 @@ function texts(fields: Fields, name: string): Texts {
 
 function networkRequest(fields: Fields): NetworkRequest {
   const name = identifier(fields, "name");
+  const id = optionalText(fields, "id");
+  if (id !== undefined && !/^[0-9a-f]{64}$/.test(id)) throw new ProtocolError("id must be 64 hexadecimal digits");
   const { driver, pools, ...rest } = networkFields(fields);
   if (pools.length > MAX_POOLS) throw new ProtocolError(`pools must be at most ${MAX_POOLS}`);
-  return { name, driver, pools, ...rest };
+  return { name, driver, pools, ...rest, ...optional("id", id) };
 }
 
 const MAX_POOLS = 64;
 
-function networkFields(fields: Fields): Omit<NetworkRequest, "name"> {
+function networkFields(fields: Fields): Omit<NetworkRequest, "id" | "name"> {
   return {
     driver: text(fields, "driver"),
     isInternal: boolean(fields, "isInternal"),

@@ -29,6 +29,11 @@ export async function restoreRules(rules: string, family: Family = 4, watch?: Co
   await (watch === undefined ? ended : Promise.race([ended, watch.done(child.pid, tables)]));
 }
 
+/** False on a host that has no such packet filter. */
+export function isInstalled(family: Family): boolean {
+  return Bun.which(family === 6 ? "ip6tables-save" : "iptables-save", { PATH: SEARCH_PATH }) !== null;
+}
+
 /** Which iptables the host has: `iptables v1.8.9 (nf_tables)`; "" where it has none. */
 export async function backEnd(): Promise<string> {
   if (Bun.which("iptables", { PATH: SEARCH_PATH }) === null) return "";

@@ -225,6 +225,9 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
       }
     }
     await Promise.all(collect([...leftovers, ...gone()]));
+    const { device } = findNetwork(store, "bridge") ?? {};
+    // Killed while it removed a network, an earlier netd may not have come to the network's rules.
+    if (typeof device === "string") await filter.tidy();
     note("start", [...before, ...(await filter.found())]);
   };
 
@@ -297,6 +300,12 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
       }),
     createNetwork: (request) =>
       inTurn(NETWORKS, async () => {
+        const made = request.id === undefined ? undefined : findNetwork(store, request.id);
+        if (made !== undefined && made.id === request.id && made.name === request.name) {
+          // By a netd that was killed before it said so, and perhaps before all of it was there.
+          await driverOf(drivers, made.driver).create(made);
+          return describeNetwork(networkAsked(made.id));
+        }
         // First what every engine has: it has the first subnet then, and names the chains.
         const usual = findNetwork(store, "bridge");
         if (usual?.device === null) await driverOf(drivers, usual.driver).create(usual);

@@ -1,7 +1,7 @@
 /** Keeps the packet filter as the store says: whole chains are written from it, one change at a time. */
 
 import { CtrError } from "../errors/error.ts";
-import { type Family, restoreRules, saveRules } from "../iptables/restore.ts";
+import { type Family, isInstalled, restoreRules, saveRules } from "../iptables/restore.ts";
 import {
   compareRules,
   type FilteredBridge,
@@ -29,6 +29,8 @@ export interface Filter {
   unpublish(endpoint: EndpointRecord): Promise<void>;
   /** Brings everything to what the store says, whatever is there; then switches the host's forwarding on. */
   establish(): Promise<void>;
+  /** For a start at which nothing needs rules: writes them if those of a network are left that is not there any more. */
+  tidy(): Promise<void>;
   /** What the last `establish` found otherwise; resolves when the changes asked for so far are done. */
   found(): Promise<readonly string[]>;
   /** What the kernel's rules have otherwise than the store says. */
@@ -93,6 +95,15 @@ export function createFilter(store: Store): Filter {
     unpublish: (endpoint) => change("removed", endpoint),
     establish,
     differences,
+    tidy: () =>
+      inTurn(async () => {
+        for (const family of [4, 6] as const) {
+          if (!isInstalled(family)) continue;
+          const lines = compareWith(filterState(store, false, family), await saveRules(family), true);
+          if (lines.some((line) => line.includes(" has ")))
+            found = [...found, ...(await establishOne(store, family, present))];
+        }
+      }),
     found: () => last.then(() => found),
     guard,
   };

@@ -60,7 +60,7 @@ export function planNetwork(request: NetworkRequest, around: Surroundings): Netw
   checkOptions(driver, options, around);
   const { four, six } = planPools(request, around);
   const subnet = parseCidr(four.subnet);
-  const id = randomId();
+  const { id = randomId() } = request;
   return {
     id,
     name,

@@ -3,7 +3,7 @@
     service-manager.py NOTIFY_NAME LISTEN_PATH PROGRAM...
 
 NOTIFY_NAME may begin with @. Commands on standard input, one per line: `start`, `signal N`, `restart N` (a signal, and
-another life as soon as this one is over). Tells on standard output, one JSON object per line: {"told": [...]},
+another life as soon as this one is over), `keep` (as that, after each life). Tells on standard output, one JSON object per line: {"told": [...]},
 {"kept": [names]}, {"exited": status}, {"pid": pid}.
 """
 import array, json, os, select, signal, socket, sys
@@ -18,6 +18,7 @@ listener.listen(256)
 kept = []  # (name, descriptor)
 child = None
 again = False
+keep = False
 woken_read, woken_write = os.pipe()
 os.set_blocking(woken_write, False)
 signal.set_wakeup_fd(woken_write)
@@ -82,7 +83,7 @@ while True:
         if pid == child and pid:
             child = None
             tell(exited=os.waitstatus_to_exitcode(status))
-            if again:
+            if again or keep:
                 again = False
                 start()
     if 0 in ready:
@@ -97,6 +98,8 @@ while True:
             word, *operand = command.decode().split()
             if word == "start":
                 start()
+            elif word == "keep":
+                keep = True
             elif child:
                 again = word == "restart"
                 os.kill(child, int(operand[0]))

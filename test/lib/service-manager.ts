@@ -19,6 +19,9 @@ export interface Managed {
   pid(): number;
   exits(): readonly number[];
   signal(number: number): void;
+  /** From now on each end is followed by a new start. */
+  keep(): void;
+  starts(): number;
   /** Ends it with a signal; resolves when the next one has told that it is ready. */
   restart(number: number): Promise<void>;
 }
@@ -77,6 +80,8 @@ export async function startManaged(
     kept: () => kept,
     pid: () => pid,
     exits: () => exits,
+    keep: () => command("keep"),
+    starts,
     signal: (number) => command(`signal ${number}`),
     restart: async (number) => {
       const before = starts();
