@@ -54,7 +54,7 @@ async function everything(client: NetdClient, [web, db]: readonly [TestSandbox, 
   await client.attach({ ...shared, containerId: "db", name: "db", sandbox: { pid: db.pid }, ports: [] });
   await client.rename("db", "data");
   expect((await client.endpoints("db"))[0]?.name).toBe("data");
-  await client.disconnect("db", "back");
+  await client.disconnect("db", "back", []);
   await client.detach("web");
   expect((await client.removeNetwork("back")).id).toBe(network.id);
 }
