@@ -353,7 +353,7 @@ static int start_program(struct ctr_spawn *spawn, struct failure *failure)
     return -1;
   /* What the filter needed must not be visible there until execve takes it away. */
   if (needs_admin(process) && set_capabilities(process->effective, process->permitted, process->inheritable) < 0)
-    return fail(failure, STEP_CAPABILITIES);
+    return fail(failure, STEP_CLONE);
   /* Not clone3: filters refuse it. The exit signal is the caller's (clone(2), CLONE_PARENT). */
   long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_VFORK), 0, 0, 0, 0);
   if (pid < 0)

@@ -33,7 +33,7 @@ import {
 import { type SeccompFilter, seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, dup3, type Fd } from "../../internal/sys/fd.ts";
-import { fstat, readlinkat } from "../../internal/sys/file.ts";
+import { exists, fstat, readlinkat } from "../../internal/sys/file.ts";
 import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
@@ -87,7 +87,7 @@ async function main(): Promise<void> {
   const hasOwnDev = mountAll(root.number, rootMount === undefined ? mounts : mounts.slice(1), prepared);
   const devices = [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])];
   // A directory of somebody else's on /dev is as it is (runc's needsSetupDev): no node of ours appears in it.
-  if (hasOwnDev) run("devices", () => makeDevices(root.number, devices, DEVICE_LINKS));
+  if (hasOwnDev) run("devices", () => makeDevices(root.number, devices, deviceLinks()));
   run("secrets", () => mountSecrets(root.number, spec.secrets ?? [], spec.linux?.mountLabel));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
@@ -168,6 +168,13 @@ function placePreserved(count: number, hasListener: boolean): void {
   moveControl(from + count);
   for (let at = 0; at < count; at++) dup3(from + at, FIRST_PRESERVED_FD + at);
 }
+
+/** The links of /dev; a kernel without kcore has none to it, as with runc. */
+function deviceLinks(): typeof DEVICE_LINKS {
+  return exists(AT_FDCWD, KCORE) ? DEVICE_LINKS : DEVICE_LINKS.filter(([, target]) => target !== KCORE);
+}
+
+const KCORE = "/proc/kcore";
 
 /** Makes the mounts. False if one covers /dev that is not the container's own, by whatever name it came there. */
 function mountAll(root: number, mounts: readonly Mount[], prepared: PreparedMounts): boolean {

@@ -64,7 +64,7 @@ export function mountCgroups(target: number, shown: string, isReadonly: boolean,
     return;
   }
   using fs = fsopen("tmpfs");
-  fsconfigSet(fs.number, "mode", "755");
+  fsconfigSet(fs.number, "mode", "555");
   fsconfigCreate(fs.number, "tmpfs");
   using directory = fsmount(fs.number, SAFE);
   attachMount(directory.number, target, shown);

@@ -21,6 +21,7 @@ import { test as kernelTest } from "../lib/test.ts";
 
 const test = kernelTest.if(needs("ctr") && process.arch === "x64");
 const RACES = Number(process.env["CTR_RACES"] ?? 1);
+const LIMIT_MS = 30_000 * RACES;
 
 /** A root file system of directories, on a mount of its own, with a procfs and a file of the host's that nobody may reach. */
 requirePrivateHost();
@@ -79,96 +80,116 @@ describe("what is exchanged meanwhile", () => {
   const tmpfs = { type: "tmpfs", source: "tmpfs", options: ["size=4k"] };
   afterAll(() => place.close());
 
-  test("a mount's place and a link to the host (CVE-2021-30465): nothing is mounted or made outside", () => {
-    symlinkSync(canary, `${root}/vol/host`);
-    const { succeeded } = race("/vol/target", "/vol/host", 1500, () => {
-      try {
-        mountInRoot(place.number, { destination: "/vol/target/x", ...tmpfs }, prepared);
-      } finally {
-        for (const point of newMounts()) expect(point).toStartWith(`${root}/`);
-      }
-    });
-    expect(succeeded).toBeGreaterThan(100);
-    expect(readdirSync(canary)).toEqual(["secret"]);
-  });
+  test(
+    "a mount's place and a link to the host (CVE-2021-30465): nothing is mounted or made outside",
+    () => {
+      symlinkSync(canary, `${root}/vol/host`);
+      const { succeeded } = race("/vol/target", "/vol/host", 1500, () => {
+        try {
+          mountInRoot(place.number, { destination: "/vol/target/x", ...tmpfs }, prepared);
+        } finally {
+          for (const point of newMounts()) expect(point).toStartWith(`${root}/`);
+        }
+      });
+      expect(succeeded).toBeGreaterThan(100);
+      expect(readdirSync(canary)).toEqual(["secret"]);
+    },
+    LIMIT_MS,
+  );
 
-  test("a mount's place and a link into procfs (CVE-2019-19921): nothing is mounted there", () => {
-    symlinkSync("/proc/sys", `${root}/vol/proc`);
-    mkdirSync(`${root}/vol/plain/net`, { recursive: true });
-    const bind = { type: "bind", source: canary, options: ["bind"] };
-    const { succeeded, failed } = race("/vol/plain", "/vol/proc", 1500, () => {
-      try {
-        mountInRoot(place.number, { destination: "/vol/plain/net", ...bind }, prepared);
-      } finally {
-        for (const point of newMounts()) expect(point).not.toStartWith(`${root}/proc`);
-      }
-    });
-    expect(succeeded).toBeGreaterThan(100);
-    expect(failed).toBeGreaterThan(100);
-  });
+  test(
+    "a mount's place and a link into procfs (CVE-2019-19921): nothing is mounted there",
+    () => {
+      symlinkSync("/proc/sys", `${root}/vol/proc`);
+      mkdirSync(`${root}/vol/plain/net`, { recursive: true });
+      const bind = { type: "bind", source: canary, options: ["bind"] };
+      const { succeeded, failed } = race("/vol/plain", "/vol/proc", 1500, () => {
+        try {
+          mountInRoot(place.number, { destination: "/vol/plain/net", ...bind }, prepared);
+        } finally {
+          for (const point of newMounts()) expect(point).not.toStartWith(`${root}/proc`);
+        }
+      });
+      expect(succeeded).toBeGreaterThan(100);
+      expect(failed).toBeGreaterThan(100);
+    },
+    LIMIT_MS,
+  );
 
-  test("the null device (CVE-2025-31133): a mask is the null device, or there is no start", () => {
-    host("mknod", `${root}/dev/null`, "c", "1", "3");
-    symlinkSync("/proc/sys/kernel/domainname", `${root}/dev/fake`);
-    writeFileSync(`${root}/masked/file`, "SECRET");
-    const { succeeded, failed } = race("/dev/null", "/dev/fake", 1500, () => {
-      using device = openNullDevice(place.number);
-      try {
-        maskPaths(place.number, ["/masked/file", "/masked/none"], device.number);
-        const { rdevMajor, rdevMinor } = statx(-100, `${root}/masked/file`);
-        expect([rdevMajor, rdevMinor]).toEqual([1, 3]);
-      } finally {
-        newMounts();
-      }
-    });
-    expect(succeeded).toBeGreaterThan(100);
-    expect(failed).toBeGreaterThan(100);
-  });
+  test(
+    "the null device (CVE-2025-31133): a mask is the null device, or there is no start",
+    () => {
+      host("mknod", `${root}/dev/null`, "c", "1", "3");
+      symlinkSync("/proc/sys/kernel/domainname", `${root}/dev/fake`);
+      writeFileSync(`${root}/masked/file`, "SECRET");
+      const { succeeded, failed } = race("/dev/null", "/dev/fake", 1500, () => {
+        using device = openNullDevice(place.number);
+        try {
+          maskPaths(place.number, ["/masked/file", "/masked/none"], device.number);
+          const { rdevMajor, rdevMinor } = statx(-100, `${root}/masked/file`);
+          expect([rdevMajor, rdevMinor]).toEqual([1, 3]);
+        } finally {
+          newMounts();
+        }
+      });
+      expect(succeeded).toBeGreaterThan(100);
+      expect(failed).toBeGreaterThan(100);
+    },
+    LIMIT_MS,
+  );
 
-  test("masked and read-only places: what they cover is covered, or there is no start", () => {
-    mkdirSync(`${root}/masked/a`);
-    mkdirSync(`${root}/masked/b`);
-    host("mknod", `${root}/dev/zero`, "c", "1", "3");
-    using device = open(`${root}/dev/zero`, O_PATH);
-    const { succeeded } = race("/masked/a", "/masked/b", 1000, () => {
-      try {
-        maskPaths(place.number, ["/masked/a"], device.number);
-        makeReadonly(place.number, ["/masked/b"]);
-      } finally {
-        for (const point of newMounts()) expect(point).toStartWith(`${root}/masked/`);
-      }
-    });
-    expect(succeeded).toBeGreaterThan(100);
-  });
+  test(
+    "masked and read-only places: what they cover is covered, or there is no start",
+    () => {
+      mkdirSync(`${root}/masked/a`);
+      mkdirSync(`${root}/masked/b`);
+      host("mknod", `${root}/dev/zero`, "c", "1", "3");
+      using device = open(`${root}/dev/zero`, O_PATH);
+      const { succeeded } = race("/masked/a", "/masked/b", 1000, () => {
+        try {
+          maskPaths(place.number, ["/masked/a"], device.number);
+          makeReadonly(place.number, ["/masked/b"]);
+        } finally {
+          for (const point of newMounts()) expect(point).toStartWith(`${root}/masked/`);
+        }
+      });
+      expect(succeeded).toBeGreaterThan(100);
+    },
+    LIMIT_MS,
+  );
 
-  test("the terminal and /dev/console (CVE-2025-52565): both are of the container's devpts, nothing else is opened or covered", () => {
-    symlinkSync("real", `${root}/dev/pts`);
-    symlinkSync("evil", `${root}/dev/pts2`);
-    writeFileSync(`${root}/dev/evil/ptmx`, "");
-    const open = race("/dev/pts", "/dev/pts2", 800, () => {
+  test(
+    "the terminal and /dev/console (CVE-2025-52565): both are of the container's devpts, nothing else is opened or covered",
+    () => {
+      symlinkSync("real", `${root}/dev/pts`);
+      symlinkSync("evil", `${root}/dev/pts2`);
+      writeFileSync(`${root}/dev/evil/ptmx`, "");
+      const open = race("/dev/pts", "/dev/pts2", 800, () => {
+        const { master, slave } = openTerminal(place.number);
+        expect(fstatfsType(master.number)).toBe(0x1cd1);
+        expect(fstatfsType(slave.number)).toBe(0x1cd1);
+        master.close();
+        slave.close();
+      });
+      expect(open.succeeded).toBeGreaterThan(100);
+      expect(open.failed).toBeGreaterThan(50);
+      writeFileSync(`${root}/dev/console`, "");
+      symlinkSync("/proc/sys/kernel/domainname", `${root}/dev/console2`);
+      host("ln", "-sfn", "real", `${root}/dev/pts`);
       const { master, slave } = openTerminal(place.number);
-      expect(fstatfsType(master.number)).toBe(0x1cd1);
-      expect(fstatfsType(slave.number)).toBe(0x1cd1);
+      const bound = race("/dev/console", "/dev/console2", 800, () => {
+        try {
+          bindConsole(place.number, slave.number);
+        } finally {
+          for (const point of newMounts()) expect(point).toMatch(/\/dev\/console2?$/);
+        }
+      });
       master.close();
       slave.close();
-    });
-    expect(open.succeeded).toBeGreaterThan(100);
-    expect(open.failed).toBeGreaterThan(50);
-    writeFileSync(`${root}/dev/console`, "");
-    symlinkSync("/proc/sys/kernel/domainname", `${root}/dev/console2`);
-    host("ln", "-sfn", "real", `${root}/dev/pts`);
-    const { master, slave } = openTerminal(place.number);
-    const bound = race("/dev/console", "/dev/console2", 800, () => {
-      try {
-        bindConsole(place.number, slave.number);
-      } finally {
-        for (const point of newMounts()) expect(point).toMatch(/\/dev\/console2?$/);
-      }
-    });
-    master.close();
-    slave.close();
-    expect(bound.succeeded).toBeGreaterThan(100);
-  });
+      expect(bound.succeeded).toBeGreaterThan(100);
+    },
+    LIMIT_MS,
+  );
 
   test("sysctls (CVE-2025-52881): whatever covers a file of procfs, or stands for it, is not written to", () => {
     const write = () => {
