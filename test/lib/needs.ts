@@ -18,6 +18,7 @@ const NEEDS = {
   skopeo: () => Bun.which("skopeo") !== null || "no skopeo",
   dockerd: () =>
     (Bun.which("dockerd") !== null && Bun.which("containerd") !== null && Bun.which("docker") !== null) || "no dockerd",
+  podman: () => (Bun.which("podman") !== null && Bun.which("conmon") !== null) || "no podman",
   umoci: () => Bun.which("umoci") !== null || "no umoci",
   bash: () => Bun.which("bash") !== null || "no bash",
   zsh: () => Bun.which("zsh") !== null || "no zsh",
