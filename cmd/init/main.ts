@@ -204,12 +204,6 @@ function mountOne(root: number, mount: Mount, prepared: PreparedMounts): void {
   run(`mount ${mount.destination}`, () => mountInRoot(root, mount, prepared));
 }
 
-/** Without the one to a file that not every kernel has (CONFIG_PROC_KCORE). */
-function deviceLinks(): typeof DEVICE_LINKS {
-  const kernelCore = "/proc/kcore";
-  return DEVICE_LINKS.filter(([, target]) => target !== kernelCore || exists(AT_FDCWD, kernelCore));
-}
-
 function hasNew(spec: Spec, type: NamespaceType): boolean {
   return spec.linux?.namespaces?.some((namespace) => namespace.type === type && namespace.path === undefined) ?? false;
 }
