@@ -68,13 +68,16 @@ struct ctr_spawn {
   /* for the C side only */
   uint64_t report; /* struct failure * that a program which shares no memory writes to, 0 for one that is the child itself */
   int64_t program_pid;
+  /* later additions */
+  int64_t user_namespace_fd; /* or -1: the process is root of this one, and what it is born in belongs to it */
+  int64_t joined_pid;        /* for the C side only: 0 before that, -1 in the process that has joined */
 };
 
 /* In fds: the pidfd of the process that `first` has started. */
 #define FIRST_PIDFD (-2)
 
 /* The steps a failure is told by; internal/sys/spawn.ts has their names in this order. */
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS, STEP_SCHEDULER, STEP_PERSONALITY, STEP_AGENT };
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS, STEP_SCHEDULER, STEP_PERSONALITY, STEP_AGENT, STEP_USER_NAMESPACE };
 
 struct failure {
   int64_t step, error;
@@ -401,6 +404,19 @@ static int place_descriptors(const int32_t *fds, int64_t count, int first_pidfd)
   return 0;
 }
 
+/* In a user namespace nobody may raise a limit: before one is joined they are made high enough to be set in the last step. */
+static void permit_limits(const struct ctr_process *process)
+{
+  const struct limit *limits = pointer(process->rlimits);
+  for (int64_t i = 0; i < process->rlimit_count; i++) {
+    uint64_t both[2];
+    if (syscall(SYS_prlimit64, 0, (int)limits[i].resource, NULL, both) < 0 || both[1] >= limits[i].hard)
+      continue;
+    both[1] = limits[i].hard;
+    syscall(SYS_prlimit64, 0, (int)limits[i].resource, both, NULL);
+  }
+}
+
 /* The process that was started before its parent could become what it was to be must not be left behind. */
 static void end_first(int pidfd)
 {
@@ -411,6 +427,7 @@ static void end_first(int pidfd)
 }
 
 long ctr_spawn(struct ctr_spawn *spawn);
+static void join_user_namespace(struct ctr_spawn *spawn, struct failure *failure);
 
 __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
 {
@@ -418,6 +435,8 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
   int first_pidfd = -1;
   const int32_t *joins = pointer(spawn->joins);
   const struct ctr_process *process = pointer(spawn->process);
+  if (spawn->joined_pid < 0)
+    goto inside;
   /* config.md#linux-process, execCPUAffinity: even before the cgroup. */
   if (process && process->initial_cpus && syscall(SYS_sched_setaffinity, 0, CPU_MASK_BYTES, pointer(process->initial_cpus)) < 0) {
     fail(&failure, STEP_SCHEDULER);
@@ -434,6 +453,11 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
       fail(&failure, STEP_CGROUP);
       goto out;
     }
+  if (spawn->user_namespace_fd >= 0) {
+    join_user_namespace(spawn, &failure);
+    goto out;
+  }
+inside:
   /* Not by clone3: its root would be the parent's cgroup (cgroup_namespaces(7)). */
   if (spawn->clone_flags & CLONE_NEWCGROUP && syscall(SYS_unshare, CLONE_NEWCGROUP) < 0) {
     fail(&failure, STEP_CGROUP);
@@ -442,6 +466,8 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
   /* Before any mount namespace is joined: what is at /proc in there is the container's affair. */
   if (spawn->process && set_labels(pointer(spawn->process), &failure) < 0)
     goto out;
+  if (process)
+    permit_limits(process);
   for (int64_t i = 0; i < spawn->join_count; i++)
     if (syscall(SYS_setns, joins[2 * i], joins[2 * i + 1]) < 0) {
       fail(&failure, STEP_JOIN);
@@ -509,6 +535,9 @@ struct clone3_args {
   uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
 
+/* In every clone here: the child shares the memory and the parent waits; no handler of the parent's is the child's. */
+#define CLONE_USUAL (CLONE_VM | CLONE_VFORK | 0x100000000ULL /* CLONE_CLEAR_SIGHAND, kernel 5.5 */)
+
 /*
  * clone3(2) whose child stays on this stack, below this frame. It must be inline: a function that made the call and
  * returned in the child would have its return address overwritten before the parent wakes up.
@@ -530,6 +559,34 @@ __attribute__((noinline)) static long clone_into(struct clone3_args *args, struc
   if (result == 0)
     child(spawn);
   return result;
+}
+
+/*
+ * What is born in a user namespace belongs to the one it is made from, so a process in between joins that first: its
+ * child is made a child of its own parent (CLONE_PARENT), and it is gone when that has made its execve. Joining resets
+ * all capabilities to those of that namespace, where this process has no ids yet: it becomes root there, or the execve
+ * would take them away again (user_namespaces(7)).
+ */
+static void join_user_namespace(struct ctr_spawn *spawn, struct failure *failure)
+{
+  if (syscall(SYS_setns, (int)spawn->user_namespace_fd, CLONE_NEWUSER) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+      syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0) {
+    fail(failure, STEP_USER_NAMESPACE);
+    return;
+  }
+  /* Takes effect on the child only, and is asked for here so that this process's own numbers stay its parent's. */
+  if (spawn->pid_namespace_fd >= 0 && syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
+    fail(failure, STEP_JOIN);
+    return;
+  }
+  struct clone3_args args = {.flags = (spawn->clone_flags & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_USUAL | CLONE_PARENT};
+  spawn->joined_pid = -1;
+  long pid = clone_into(&args, spawn);
+  spawn->joined_pid = pid < 0 ? 0 : pid;
+  if (pid < 0)
+    *failure = (struct failure){STEP_CLONE, -pid};
+  else
+    *failure = (struct failure){spawn->failed_step, spawn->failed_errno};
 }
 
 static long spawn_child(struct ctr_spawn *spawn);
@@ -586,7 +643,8 @@ static long spawn_program(struct ctr_spawn *spawn)
  * execve, the pid is reaped here and the result is its error.
  *
  * Order: the pid namespace is joined by the caller before the clone, because it takes effect on children only
- * (setns(2)), and left right after; everything else is joined in the child, whose file system context is its own.
+ * (setns(2)), and left right after, with a user namespace by the process in between; everything else is joined in the
+ * child, whose file system context is its own.
  */
 long ctr_spawn(struct ctr_spawn *spawn)
 {
@@ -604,7 +662,9 @@ static long spawn_child(struct ctr_spawn *spawn)
   spawn->failed_step = STEP_NONE;
   spawn->failed_errno = 0;
   spawn->pidfd = -1;
-  if (spawn->pid_namespace_fd >= 0 && !spawn->report) {
+  spawn->joined_pid = 0;
+  int joins_user = spawn->user_namespace_fd >= 0;
+  if (spawn->pid_namespace_fd >= 0 && !spawn->report && !joins_user) {
     own_pid_namespace = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0 || syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
       spawn->failed_step = STEP_JOIN;
@@ -613,14 +673,13 @@ static long spawn_child(struct ctr_spawn *spawn)
       goto out;
     }
   }
-  /* CLONE_CLEAR_SIGHAND is kernel 5.5, CLONE_INTO_CGROUP 5.7. */
   struct clone3_args args = {
-      .flags = (spawn->clone_flags & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_VM | CLONE_VFORK | 0x1000 /* CLONE_PIDFD */ | 0x100000000ULL /* CLONE_CLEAR_SIGHAND */,
+      .flags = (joins_user ? 0 : spawn->clone_flags & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_USUAL | 0x1000 /* CLONE_PIDFD */,
       .pidfd = (uint64_t)(uintptr_t)&pidfd,
       .exit_signal = SIGCHLD,
   };
   if (spawn->cgroup_fd >= 0) {
-    args.flags |= 0x200000000ULL; /* CLONE_INTO_CGROUP */
+    args.flags |= 0x200000000ULL; /* CLONE_INTO_CGROUP, kernel 5.7 */
     args.cgroup = (uint64_t)spawn->cgroup_fd;
   }
   /* No handler of this process may run in the child, which shares its memory. */
@@ -633,7 +692,23 @@ static long spawn_child(struct ctr_spawn *spawn)
   } else if (spawn->failed_errno != 0) {
     syscall(SYS_wait4, (int)pid, NULL, 0, NULL);
     syscall(SYS_close, pidfd);
+    if (spawn->joined_pid > 0)
+      syscall(SYS_wait4, (int)spawn->joined_pid, NULL, 0, NULL);
     pid = -spawn->failed_errno;
+  } else if (joins_user) {
+    /* The one in between has ended. */
+    syscall(SYS_wait4, (int)pid, NULL, 0, NULL);
+    syscall(SYS_close, pidfd);
+    pid = spawn->joined_pid;
+    /* Not reaped yet, so it has this number still. */
+    spawn->pidfd = syscall(SYS_pidfd_open, (int)pid, 0);
+    if (spawn->pidfd < 0) {
+      spawn->failed_step = STEP_CLONE;
+      spawn->failed_errno = errno;
+      syscall(SYS_kill, (int)pid, SIGKILL);
+      syscall(SYS_wait4, (int)pid, NULL, 0, NULL);
+      pid = -spawn->failed_errno;
+    }
   } else {
     spawn->pidfd = pidfd;
   }
@@ -643,4 +718,80 @@ out:
   if (own_pid_namespace >= 0)
     syscall(SYS_close, own_pid_namespace);
   return pid;
+}
+
+/* A process of a new user namespace, for as long as nobody has ended the other end of its pipe. */
+static char keeper_stack[16384] __attribute__((aligned(16)));
+
+__attribute__((noreturn)) static int keep_namespace(void *pipe_ends)
+{
+  char byte;
+  syscall(SYS_close, ((int *)pipe_ends)[1]);
+  while (syscall(SYS_read, ((int *)pipe_ends)[0], &byte, 1) < 0 && errno == EINTR)
+    ;
+  for (;;)
+    syscall(SYS_exit, 0);
+}
+
+/* Opens a file of a process's; the name has at most 16 characters. */
+static int open_of_process(int pid, const char *name, int flags)
+{
+  char path[48] = "/proc/";
+  char digits[12];
+  char *digit = digits + sizeof digits;
+  *--digit = 0;
+  do
+    *--digit = (char)('0' + pid % 10);
+  while ((pid /= 10) > 0);
+  strcat(strcat(strcat(path, digit), "/"), name);
+  int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+static int write_map(int pid, const char *name, const char *map)
+{
+  int fd = open_of_process(pid, name, O_WRONLY);
+  if (fd < 0)
+    return fd;
+  /* All lines at once, or not at all (user_namespaces(7)). */
+  size_t size = strlen(map);
+  long written = syscall(SYS_write, fd, map, size);
+  int error = written < 0 ? -errno : (size_t)written == size ? 0 : -EIO;
+  syscall(SYS_close, fd);
+  return error;
+}
+
+/*
+ * A new user namespace with these maps, as a descriptor. Whoever is in it cannot write maps that go beyond its own id,
+ * so a process that only waits is put in it; should the caller die, its end of the pipe goes, and the process with it.
+ */
+long ctr_user_namespace(const char *uid_map, const char *gid_map)
+{
+  uint64_t all = ~0ULL;
+  uint64_t before;
+  int pipe_ends[2];
+  if (syscall(SYS_pipe2, pipe_ends, O_CLOEXEC) < 0)
+    return -errno;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  /* Without a signal at its end: nobody but this function is to hear of it. */
+  long result = clone(keep_namespace, keeper_stack + sizeof keeper_stack, CLONE_VM | CLONE_NEWUSER, pipe_ends);
+  int error = errno;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+  if (result < 0) {
+    syscall(SYS_close, pipe_ends[0]);
+    syscall(SYS_close, pipe_ends[1]);
+    return -error;
+  }
+  int pid = (int)result;
+  result = write_map(pid, "uid_map", uid_map);
+  if (result == 0)
+    result = write_map(pid, "gid_map", gid_map);
+  if (result == 0)
+    result = open_of_process(pid, "ns/user", O_RDONLY);
+  /* Its end is waited for: it is on a stack that the next call uses, and reads what lies on this one. */
+  syscall(SYS_close, pipe_ends[0]);
+  syscall(SYS_close, pipe_ends[1]);
+  while (syscall(SYS_wait4, pid, NULL, 0x40000000 /* __WALL */, NULL) < 0 && errno == EINTR)
+    ;
+  return result;
 }

@@ -123,6 +123,23 @@ long ctr_chroot(const char *path) { RETRY(syscall(SYS_chroot, path)); }
 long ctr_getcwd(void *buffer, uint64_t size) { ONCE(syscall(SYS_getcwd, buffer, size)); }
 long ctr_sethostname(const char *name, uint64_t size) { ONCE(syscall(SYS_sethostname, name, size)); }
 long ctr_setdomainname(const char *name, uint64_t size) { ONCE(syscall(SYS_setdomainname, name, size)); }
+/* Of the calling thread alone: what it makes from now on is this user's. Its capabilities over files stay (capabilities(7)). */
+long ctr_set_fs_ids(unsigned uid, unsigned gid)
+{
+  struct {
+    uint32_t version;
+    int pid;
+  } header = {.version = 0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, .pid = 0};
+  uint32_t data[6];
+  if (syscall(SYS_capget, &header, data) < 0)
+    return -errno;
+  syscall(SYS_setfsgid, gid);
+  syscall(SYS_setfsuid, uid);
+  /* They answer with the old id, failed or not. */
+  if ((unsigned)syscall(SYS_setfsgid, -1) != gid || (unsigned)syscall(SYS_setfsuid, -1) != uid)
+    return -EPERM;
+  ONCE(syscall(SYS_capset, &header, data));
+}
 long ctr_waitid(int kind, int id, void *info, int options)
 {
   RETRY(syscall(SYS_waitid, kind, id, info, options, NULL));

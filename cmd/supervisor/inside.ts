@@ -1,4 +1,5 @@
 /** A further program in the container, with streams of its own: what `ctr exec` and health checks have in common. */
+import { idMapsOf } from "../../internal/container/id-ranges.ts";
 import { generateId } from "../../internal/container/names.ts";
 import { containerCapabilities, execProcess } from "../../internal/container/spec.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
@@ -42,7 +43,7 @@ export async function startInside(
   const isWatched = await supervision.isWatched();
   const { streams, ends } = request.terminal ? openProgramTerminal(root.number, size) : makePipes(hasInput);
   const spawned = await startIn(supervision, pid, streams, ends, () =>
-    join(pidfd, cgroup, process, user, filter, ends.fds, [], isWatched),
+    join(pidfd, cgroup, process, user, filter, ends.fds, [], isWatched, {}, idMapsOf(record.hostConfig)),
   );
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
   const execID = generateId();

@@ -116,6 +116,10 @@ export async function releaseRun(engine: Engine, record: ContainerRecord, run: R
 
 /** For a start that no client has made the spec of: loaded when there is one. */
 async function specOf(engine: Engine, record: ContainerRecord, size: TerminalSize | undefined): Promise<Spec> {
+  if (record.hostConfig.IDMappings !== undefined) {
+    const { fillBeforeStart } = await import("../../internal/container/fill-volumes.ts");
+    await fillBeforeStart(engine, record);
+  }
   const { startSpec } = await import("../../internal/container/spec.ts");
   return await startSpec(engine, record, size === undefined ? {} : { consoleSize: size });
 }

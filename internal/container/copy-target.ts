@@ -37,7 +37,9 @@ import {
   unlinkat,
   utimensat,
 } from "../sys/file.ts";
+import { outside } from "../sys/user-namespace.ts";
 import { type CopyEntry, HOLE, shrunk } from "./copy-source.ts";
+import type { IdMaps } from "./userns-mode.ts";
 
 /** Finds the directory of a path inside the copy's directory, as names; it is the caller's to close. */
 export interface PlaceFinder {
@@ -53,6 +55,8 @@ export type Ownership = "kept" | "own" | { readonly uid: number; readonly gid: n
 export interface WriteOptions {
   readonly place: PlaceFinder;
   readonly ownership: Ownership;
+  /** What the owners' ids are where the files are made, if they are others there. */
+  readonly ids?: IdMaps | undefined;
   /** The directory as the user knows it, for messages. */
   readonly shown: string;
 }
@@ -197,7 +201,8 @@ class TreeWriter implements Disposable {
     const { ownership } = this.#options;
     if (ownership === "own") return;
     const { uid, gid } = ownership === "kept" ? entry : ownership;
-    fchownat(dirfd, name, uid, gid, flags);
+    const owner = this.#options.ids === undefined ? { uid, gid } : mapped(this.#options.ids, uid, gid, entry.name);
+    fchownat(dirfd, name, owner.uid, owner.gid, flags);
   }
 
   /** The directory of these names; it stays this writer's. */
@@ -217,6 +222,18 @@ class TreeWriter implements Disposable {
     this.#open.set(key, fd);
     return fd;
   }
+}
+
+function mapped(
+  { uids, gids }: IdMaps,
+  uid: number,
+  gid: number,
+  name: Uint8Array,
+): { readonly uid: number; readonly gid: number } {
+  const owner = { uid: outside(uids, uid), gid: outside(gids, gid) };
+  if (owner.uid !== undefined && owner.gid !== undefined) return { uid: owner.uid, gid: owner.gid };
+  const message = `${shownBytes(name)}: its owner ${uid}:${gid} is nobody in the container's user namespace`;
+  throw new CtrError("invalid", message);
 }
 
 /** Attributes that the file system does not keep, or does not let us set, are left out, as Docker leaves them out. */

@@ -5,7 +5,8 @@
  */
 import type { Engine } from "../db/engine.ts";
 import { CtrError, EAGAIN, EEXIST, ENOENT, ESRCH, isErrno } from "../errors/error.ts";
-import { isolateMounts, mountInRoot, mountRoot, PreparedMounts } from "../rootfs/mounts.ts";
+import { mountInRoot, mountRoot, PreparedMounts } from "../rootfs/mounts.ts";
+import { ownMounts } from "../rootfs/own-mounts.ts";
 import { AT_FDCWD, Fd, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, open, POLLIN, poll } from "../sys/fd.ts";
 import {
   fchmodat,
@@ -26,21 +27,24 @@ import {
 } from "../sys/file.ts";
 import type { PathBytes } from "../sys/lib.ts";
 import { mount as mountFileSystem } from "../sys/mount.ts";
-import { fchdir, isRunning, joinMounts, pidfdOpen, processStartTime, unshare } from "../sys/process.ts";
-import { CLONE_NEWNS } from "../sys/spawn.ts";
+import { isRunning, pidfdOpen, processStartTime } from "../sys/process.ts";
 import { currentContainer } from "./control.ts";
 import { endsInDot } from "./copy-path.ts";
 import type { LeaveOut } from "./copy-source.ts";
 import type { PlaceFinder } from "./copy-target.ts";
 import { makeFlatRoot } from "./flat-root.ts";
+import { idMapsOf } from "./id-ranges.ts";
 import type { ContainerRecord } from "./record.ts";
 import { restingMounts, withServers } from "./spec.ts";
 import { containerById, hasKeeper, NOBODY, patchRuntime } from "./store.ts";
+import type { IdMaps } from "./userns-mode.ts";
 
 export interface ContainerView extends Disposable {
   readonly root: Fd;
   /** Its first process runs: tmpfs are there too. */
   readonly isLive: boolean;
+  /** With a user namespace files of one that runs have the owners that these ids make of the container's. */
+  readonly ids?: IdMaps | undefined;
   readonly record: ContainerRecord;
 }
 
@@ -49,7 +53,8 @@ export async function openView(engine: Engine, nameOrId: string, isWritable: boo
   let record = currentContainer(engine, nameOrId);
   if (record.state === "running" || record.state === "paused") {
     const root = openLiveRoot(record);
-    if (root !== undefined) return { root, isLive: true, record, [Symbol.dispose]: () => root.close() };
+    const ids = idMapsOf(record.hostConfig);
+    if (root !== undefined) return { root, isLive: true, ids, record, [Symbol.dispose]: () => root.close() };
     // It came to its end just now.
     record = currentContainer(engine, record.id);
   }
@@ -100,26 +105,6 @@ async function openResting(engine: Engine, record: ContainerRecord, isWritable: 
   for (const mount of mounts) mountInRoot(root.number, mount, prepared);
   const owned = stack.move();
   return { root, isLive: false, record, [Symbol.dispose]: () => owned.dispose() };
-}
-
-/**
- * A mount namespace for this thread, which is the one that makes the system calls; left again when disposed, and the mounts
- * end with it, as they do with the process.
- */
-function ownMounts(): Disposable {
-  const before = open("/proc/self/ns/mnt", O_RDONLY);
-  const directory = open(".", O_PATH | O_DIRECTORY);
-  unshare(CLONE_NEWNS);
-  isolateMounts(undefined);
-  return {
-    [Symbol.dispose]: () => {
-      using namespace = before;
-      using here = directory;
-      joinMounts(namespace.number);
-      // setns(2) leaves the thread in the namespace's root.
-      fchdir(here.number);
-    },
-  };
 }
 
 /** How often, for a second each, another command that works on the container is waited for. */

@@ -19,6 +19,7 @@ import {
   statx,
 } from "../sys/file.ts";
 import { prlimit, umask } from "../sys/process.ts";
+import { asOwner, inside, outside } from "../sys/user-namespace.ts";
 import {
   absoluteKeepingEnd,
   assertsDirectory,
@@ -169,9 +170,9 @@ async function extract(
   entries: AsyncIterable<CopyEntry>,
 ): Promise<void> {
   const place = canonical(view.root, directory);
-  const inside = new InsideContainer(view.root, place);
+  const tree = new InsideContainer(view.root, place);
   try {
-    inside.open([]).close();
+    tree.open([]).close();
   } catch (error) {
     if (isErrno(error, ENOTDIR)) throw new CtrError("invalid", "extraction point is not a directory", { cause: error });
     if (isErrno(error, ENOENT)) throw notFound(directory, container, error);
@@ -179,7 +180,10 @@ async function extract(
   }
   checkWritable(view, place);
   prepareProcess();
-  await writeTree(entries, { place: inside, ownership: archive ? ownerOf(view) : "kept", shown: directory });
+  const { ids } = view;
+  const ownership = archive ? ownerOf(view) : "kept";
+  using _ = ids === undefined ? undefined : asOwner(outside(ids.uids, 0) ?? 0, outside(ids.gids, 0) ?? 0);
+  await writeTree(entries, { place: tree, ownership, ids, shown: directory });
 }
 
 /** `-a`: the container's own user, if it is not root anyway. */
@@ -232,11 +236,26 @@ function locate(view: ContainerView, { container, path, follow }: CopyFromOption
       name: rename ?? ownName,
       ownName,
       isDirectory: isTree,
-      read: (shown) => readInside(view, wanted, isTree, shown),
+      read: (shown) => withIds(view, readInside(view, wanted, isTree, shown)),
     };
   } catch (error) {
     if (isErrno(error, ENOENT, ENOTDIR, ELOOP)) throw notFound(path, container, error);
     throw error;
+  }
+}
+
+/** user_namespaces(7), "overflowuid": what ids look like that the container does not have. */
+const NOBODY_INSIDE = 65534;
+
+/** The owners as the container sees them. */
+function* withIds({ ids }: ContainerView, entries: Iterable<CopyEntry>): Generator<CopyEntry, void, undefined> {
+  for (const entry of entries) {
+    if (ids === undefined) yield entry;
+    else {
+      const uid = inside(ids.uids, entry.uid) ?? NOBODY_INSIDE;
+      const gid = inside(ids.gids, entry.gid) ?? NOBODY_INSIDE;
+      yield { ...entry, uid, gid };
+    }
   }
 }
 

@@ -18,6 +18,7 @@ import { inheritMounts, reserveMounts } from "../volume/store.ts";
 import { nowRfc3339 } from "./clock.ts";
 import { mergeEnv } from "./env.ts";
 import { mergeHealthcheck } from "./health.ts";
+import { reserveIds } from "./id-ranges.ts";
 import { apparmorProfile, containerLabels } from "./labels.ts";
 import { resolveLinks } from "./links.ts";
 import { generateId, parseName } from "./names.ts";
@@ -89,6 +90,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   const record = transaction(engine.db, () => {
     // In the transaction: from here on a removal of the image leaves its layers to this container.
     lowerDirectories(engine, image.layers);
+    const ids = reserveIds(engine, id, flags.userNamespace, hostConfig, wanted);
     return insertContainer(engine, {
       id,
       ...(flags.name === undefined ? {} : { name: flags.name }),
@@ -96,7 +98,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
       image: options.image,
       createdAt: nowRfc3339(),
       config,
-      hostConfig,
+      hostConfig: { ...hostConfig, ...ids },
       layers: image.layers,
       runtime: { ...NEVER_RAN, ...keeperFields(options.keeper), mounts: mountPoints(engine, id, wanted, inherited) },
     });

@@ -25,6 +25,15 @@ export async function fillVolumes(engine: Engine, record: ContainerRecord): Prom
   }
 }
 
+/**
+ * The same for a container with a user namespace, by its supervisor: there the image and the volumes have other owners than
+ * on the disk, and init may not leave the mark of a copy that was cut off.
+ */
+export async function fillBeforeStart(engine: Engine, { id, runtime }: ContainerRecord): Promise<void> {
+  if (runtime.startedAt !== undefined || !runtime.mounts.some(({ copiesUp }) => copiesUp === true)) return;
+  (await openView(engine, id, false))[Symbol.dispose]();
+}
+
 /** Undefined when somebody has started or removed it already: then init fills the volumes, or nobody needs them. */
 function tryKeep(engine: Engine, record: ContainerRecord): DisposableStack | undefined {
   try {

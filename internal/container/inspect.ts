@@ -150,6 +150,7 @@ function hostConfigOf(config: HostConfig, engine: Engine, record: ContainerRecor
     ...(config.Tmpfs === undefined ? {} : { Tmpfs: config.Tmpfs }),
     UTSMode: config.UTSMode ?? "",
     UsernsMode: config.UsernsMode ?? "",
+    ...(config.IDMappings === undefined ? {} : { IDMappings: config.IDMappings }),
     ...(config.Sysctls === undefined ? {} : { Sysctls: config.Sysctls }),
     ...(config.Annotations === undefined ? {} : { Annotations: config.Annotations }),
     ShmSize: config.ShmSize,

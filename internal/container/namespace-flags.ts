@@ -15,21 +15,12 @@ export interface NamespaceFlags {
   readonly runtime: string | undefined;
   readonly "storage-opt": readonly string[];
   readonly sysctl: readonly string[];
-  readonly userns: string | undefined;
   readonly uts: string | undefined;
 }
 
 type NamespaceConfig = Pick<
   HostConfig,
-  | "Annotations"
-  | "CgroupnsMode"
-  | "IpcMode"
-  | "OomScoreAdj"
-  | "PidMode"
-  | "Runtime"
-  | "Sysctls"
-  | "UTSMode"
-  | "UsernsMode"
+  "Annotations" | "CgroupnsMode" | "IpcMode" | "OomScoreAdj" | "PidMode" | "Runtime" | "Sysctls" | "UTSMode"
 >;
 
 /** Reads them; only what was said. Throws OptionError, or `invalid` for what the engine refuses. */
@@ -37,7 +28,6 @@ export function readNamespaces(flags: NamespaceFlags, network: string): Namespac
   const ipc = mode(flags.ipc, "ipc", "IPC", ["none", "private", "shareable", "host"], true);
   const pid = mode(flags.pid, "pid", "PID", ["host"], true);
   const uts = mode(flags.uts, "uts", "UTS", ["host"], false);
-  const userns = mode(flags.userns, "userns", "USER", ["host"], false);
   const cgroupns = mode(flags.cgroupns, "cgroupns", "CGROUP", ["host", "private"], false);
   if (uts === "host" && ((flags.hostname ?? "") !== "" || (flags.domainname ?? "") !== "")) {
     throw new CtrError("invalid", "conflicting options: hostname and the UTS mode");
@@ -57,7 +47,6 @@ export function readNamespaces(flags: NamespaceFlags, network: string): Namespac
       ? {}
       : { Sysctls: Object.fromEntries(flags.sysctl.map((text) => sysctl(text, network, ipc))) }),
     ...(uts === "host" ? { UTSMode: uts } : {}),
-    ...(userns === "host" ? { UsernsMode: userns } : {}),
   };
 }
 

@@ -176,7 +176,10 @@ export interface HostConfig extends ResourceConfig {
   /** `host`, `container:<id>`. */
   readonly PidMode?: string;
   readonly UTSMode?: "host";
-  readonly UsernsMode?: "host";
+  /** As `--userns` had it; see userns-mode.ts. */
+  readonly UsernsMode?: string;
+  /** Its user namespace, as Podman shows it (`inside:outside:size`); absent for the host's. Not Docker's. */
+  readonly IDMappings?: { readonly UidMap: readonly string[]; readonly GidMap: readonly string[] };
   readonly Sysctls?: { readonly [name: string]: string };
   readonly OomScoreAdj?: number;
   readonly Annotations?: { readonly [name: string]: string };

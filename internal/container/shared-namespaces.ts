@@ -3,7 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { Mount, Namespace, NamespaceType } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { exists } from "../sys/file.ts";
+import { exists, readlinkat } from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 import { hasOwnCgroupNamespace } from "./resources.ts";
@@ -14,6 +14,8 @@ export interface Donors {
   readonly network?: ContainerRecord | undefined;
   readonly pid?: ContainerRecord | undefined;
   readonly ipc?: ContainerRecord | undefined;
+  /** Whose user namespace it is in: root of another one may not join what belongs to it. */
+  readonly user?: ContainerRecord | undefined;
 }
 
 /** `container:<name>` with the id: the name may change. Throws `not-found`. */
@@ -30,11 +32,23 @@ export function donorsOf(engine: Engine, { hostConfig }: ContainerRecord): Donor
       `container ${ipc.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
     );
   }
-  return {
-    network: donor(engine, hostConfig.NetworkMode, "network"),
-    pid: donor(engine, hostConfig.PidMode ?? "", "PID namespace"),
-    ipc,
-  };
+  const network = donor(engine, hostConfig.NetworkMode, "network");
+  const pid = donor(engine, hostConfig.PidMode ?? "", "PID namespace");
+  if (hostConfig.IDMappings === undefined) return { network, pid, ipc };
+  const user = donor(engine, hostConfig.UsernsMode ?? "", "user namespace");
+  return { network, pid, ipc, user: sameUserNamespace([user, network, pid, ipc]) };
+}
+
+/** The first of those there are. Throws when one of them is in another user namespace, though its ids may be the same. */
+function sameUserNamespace(donors: readonly (ContainerRecord | undefined)[]): ContainerRecord | undefined {
+  const present = donors.filter((record) => record !== undefined);
+  const [first] = present;
+  const namespace = ({ runtime }: ContainerRecord) =>
+    new TextDecoder().decode(readlinkat(AT_FDCWD, `/proc/${runtime.pid}/ns/user`));
+  const other = present.find((record) => first !== undefined && namespace(record) !== namespace(first));
+  if (first === undefined || other === undefined) return first;
+  const message = `containers ${first.name} and ${other.name} are in different user namespaces: cannot join both`;
+  throw new CtrError("conflict", message);
 }
 
 function donor(engine: Engine, mode: string, what: string): ContainerRecord | undefined {
@@ -52,6 +66,7 @@ function donor(engine: Engine, mode: string, what: string): ContainerRecord | un
 export function namespacesOf({ hostConfig }: ContainerRecord, donors: Donors): readonly Namespace[] {
   const { NetworkMode, PidMode, IpcMode, UTSMode } = hostConfig;
   return [
+    ...(hostConfig.IDMappings === undefined ? [] : namespace("user", undefined, donors.user)),
     { type: "mount" },
     ...namespace("uts", UTSMode, undefined),
     ...namespace("ipc", IpcMode, donors.ipc),

@@ -22,6 +22,7 @@ import { type ResourceFlags, readResources } from "./resource-flags.ts";
 import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
 import { type GivenSecret, secretsFromFlags } from "./secrets.ts";
 import { parseDuration, parseInteger, parseSize } from "./units.ts";
+import { type UserNamespaceRequest, userNamespaceRequest } from "./userns-mode.ts";
 
 /** The flags' values, by their long names. */
 export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFlags {
@@ -72,6 +73,7 @@ export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFl
   readonly tty: boolean;
   readonly ulimit: readonly string[];
   readonly user: string | undefined;
+  readonly userns: string | undefined;
   readonly volume: readonly string[];
   readonly "volume-driver": string | undefined;
   readonly "volumes-from": readonly string[];
@@ -116,6 +118,7 @@ export interface FlagSpec {
   readonly hostConfig: HostConfig;
   readonly mounts: readonly WantedMount[];
   readonly secrets: readonly GivenSecret[];
+  readonly userNamespace: UserNamespaceRequest;
 }
 
 const DEFAULT_SHM_SIZE = 64 << 20;
@@ -131,10 +134,11 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
   const mounts = [...binds, ...requests.map(wantedMount)];
   // One that nobody named gives way to any other, as an image's does.
   checkDestinations([...mounts.filter((mount) => !isAnonymous(mount)), ...tmpfs].map((mount) => mount.destination));
+  const userNamespace = userNamespaceRequest(flags.userns, caller.variables);
   const config: UserConfig = {
     hostname: checkHostname(flags.hostname),
     domainname: flags.domainname ?? "",
-    user: flags.user === "" ? undefined : flags.user,
+    user: flags.user || (userNamespace.kind === "maps" ? userNamespace.user : undefined),
     streams: attachedStreams(flags, caller.isDetached),
     isTty: flags.tty,
     isStdinOpen: flags.interactive,
@@ -188,7 +192,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
   checkNetworkConflicts(hostConfig, config, flags);
-  return { name: flags.name, config, hostConfig, mounts, secrets };
+  return { name: flags.name, config, hostConfig, mounts, secrets, userNamespace };
 }
 
 function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {

@@ -16,7 +16,7 @@ import {
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
 import { makeWritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
-import type { Capabilities, Linux, Mount, Process, Rlimit, Spec } from "../spec/runtime.ts";
+import type { Capabilities, IdMapping, Linux, Mount, Process, Rlimit, Spec } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists, readText } from "../sys/file.ts";
 import { isRunning } from "../sys/process.ts";
@@ -29,6 +29,7 @@ import { annotationsOf } from "./confinement.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
+import { idMapsOf } from "./id-ranges.ts";
 import { apparmorProfile, containerLabels, prepareLabels } from "./labels.ts";
 import { linkEnvironment } from "./links.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
@@ -50,6 +51,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
   const donor = donors.network;
   const hostname = donor?.config.Hostname ?? config.Hostname;
   const { place, root } = rootOf(engine, record, true);
+  const isMapped = hostConfig.IDMappings !== undefined;
   if (donor === undefined) writeEtcFiles(engine.root, record, hostname);
   makeSources(engine, record.runtime.mounts);
   checkPropagation(record.runtime.mounts);
@@ -59,7 +61,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
     root: { path: place, readonly: hostConfig.ReadonlyRootfs },
     ...(hostConfig.UTSMode === "host" ? {} : { hostname }),
     ...(config.Domainname === "" ? {} : { domainname: config.Domainname }),
-    mounts: [...(root === undefined ? [] : [root]), ...mountsOf(engine, record, donors)],
+    mounts: [...mappedRoot(place, root, isMapped), ...mountsOf(engine, record, donors)],
     annotations: annotationsOf(record),
     linux: linuxOf(record, donors),
   };
@@ -96,6 +98,16 @@ function rootOf(engine: Engine, record: ContainerRecord, isWritable: boolean): R
   return { place: upper, root: rootMount([upper, ...layers], writable), scratch: work };
 }
 
+/** The root's mount as the container is to see it. */
+function mappedRoot(place: string, root: Mount | undefined, isMapped: boolean): Mount[] {
+  if (root === undefined)
+    return isMapped ? [{ destination: "/", type: "bind", source: place, options: ["bind", IDMAP] }] : [];
+  return [isMapped ? { ...root, options: [...(root.options ?? []), IDMAP] } : root];
+}
+
+/** What belongs to the host's root belongs to the container's (runtime-spec config.md#mounts). */
+const IDMAP = "idmap";
+
 export interface RootPlace {
   readonly place: string;
   readonly root: Mount | undefined;
@@ -129,7 +141,7 @@ export function restingMounts(engine: Engine, record: ContainerRecord, isWritabl
     .map((mount) => userMount({ ...mount, Propagation: "" }, startedAt === undefined && !isBeingStarted))
     .toSorted((a, b) => depth(a) - depth(b));
   const taken = new Set(users.map((mount) => mount.destination));
-  const etc = etcMounts(engine, record, undefined).filter(
+  const etc = etcMounts(engine, record, undefined, false).filter(
     ({ destination, source }) => !taken.has(destination) && source !== undefined && exists(AT_FDCWD, source),
   );
   return { ...rootOf(engine, record, isWritable), mounts: [...etc, ...users] };
@@ -281,8 +293,12 @@ export function execProcess(record: ContainerRecord, exec: ExecProcess): Process
 function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Mount[] {
   const ipc = ipcMounts(record.hostConfig, donors);
   const { hostConfig, runtime } = record;
+  const isMapped = hostConfig.IDMappings !== undefined;
   const users: Mount[] = [
-    ...runtime.mounts.map((mount) => userMount(mount, runtime.startedAt === undefined, sharers(engine, record, mount))),
+    ...runtime.mounts.map((mount) =>
+      // With a user namespace they are filled already: fill-volumes.ts.
+      userMount(mount, runtime.startedAt === undefined && !isMapped, sharers(engine, record, mount), isMapped),
+    ),
     ...Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => tmpfsMount(destination, options)),
   ];
   const taken = new Set(users.map((mount) => mount.destination));
@@ -295,7 +311,7 @@ function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Moun
       isNetworkShared: false,
     }),
     ...(ipc ?? []),
-    ...etcMounts(engine, record, donors.network),
+    ...etcMounts(engine, record, donors.network, isMapped),
   ].filter((mount) => !taken.has(mount.destination));
   const depth = (mount: Mount) => mount.destination.split("/").length;
   return [...engines, ...users.toSorted((a, b) => depth(a) - depth(b))];
@@ -305,7 +321,12 @@ function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Moun
  * A recorded mount. `X-mount.subdir` is mount(8)'s word for a directory inside what is mounted, `X-ctr.copy-up` ours for
  * an empty volume that takes the image's content, once, before the first start.
  */
-function userMount(mount: MountPoint, isFirstStart: boolean, sharedWith: readonly string[] = []): Mount {
+function userMount(
+  mount: MountPoint,
+  isFirstStart: boolean,
+  sharedWith: readonly string[] = [],
+  isMapped = false,
+): Mount {
   if (mount.Type === "tmpfs") return tmpfsMount(mount.Destination, (mount.tmpfs ?? []).join(","));
   const { Destination: destination, Source, options: local } = mount;
   const { type, source, options } =
@@ -314,6 +335,8 @@ function userMount(mount: MountPoint, isFirstStart: boolean, sharedWith: readonl
       : localMount(local);
   const propagation = type !== "bind" || mount.Propagation === "" ? [] : [mount.Propagation];
   const own = [
+    // A bind keeps the host's owners, as Docker's does, unless it is asked for otherwise.
+    ...(isMapped && (mount.Type === "volume" || mount.idmap === true) ? [IDMAP] : []),
     ...(mount.subpath === undefined ? [] : [`X-mount.subdir=${mount.subpath}`]),
     // What a new file system in memory takes in is lost with the container, so Docker shows none of it either.
     ...(isFirstStart && mount.copiesUp === true && type !== "tmpfs" ? [`X-ctr.copy-up=${Source}.filling`] : []),
@@ -344,14 +367,20 @@ function accessOf({ RW, recursion }: MountPoint): readonly string[] {
   return recursion === "writable" || recursion === "disabled" ? ["ro"] : ["ro", "rro"];
 }
 
-function etcMounts(engine: Engine, record: ContainerRecord, donor: ContainerRecord | undefined): Mount[] {
+function etcMounts(
+  engine: Engine,
+  record: ContainerRecord,
+  donor: ContainerRecord | undefined,
+  isMapped: boolean,
+): Mount[] {
   const paths = etcPaths(engine.root, donor?.id ?? record.id);
   const access = record.hostConfig.ReadonlyRootfs ? "ro" : "rw";
+  const owners = isMapped ? [IDMAP] : [];
   const bind = (destination: string, source: string): Mount => ({
     destination,
     type: "bind",
     source,
-    options: ["rbind", access, "rprivate"],
+    options: ["rbind", access, "rprivate", ...owners],
   });
   return [
     bind("/etc/resolv.conf", paths.resolvConf),
@@ -381,11 +410,13 @@ function linuxOf(record: ContainerRecord, donors: Donors): Linux {
   const { hostConfig } = record;
   const hasOwnNetwork = donors.network === undefined && hostConfig.NetworkMode !== "host";
   const isHidden = hostConfig.AreSystemPathsHidden;
+  const maps = idMapsOf(hostConfig);
   return {
     namespaces: namespacesOf(record, donors),
+    ...(maps === undefined ? {} : { uidMappings: maps.uids, gidMappings: maps.gids }),
     cgroupsPath: specCgroupsPath(record),
     resources: resourcesOf(hostConfig),
-    sysctl: { ...(hasOwnNetwork ? DEFAULT_SYSCTLS : {}), ...hostConfig.Sysctls },
+    sysctl: { ...(hasOwnNetwork ? networkSysctls(maps?.gids) : {}), ...hostConfig.Sysctls },
     ...(isHidden ? { maskedPaths: [...MASKED_PATHS, ...thermalPaths()], readonlyPaths: READONLY_PATHS } : {}),
     ...devicesOf(hostConfig),
     ...mountLabelOf(record),
@@ -395,6 +426,13 @@ function linuxOf(record: ContainerRecord, donors: Donors): Linux {
 function mountLabelOf(record: ContainerRecord): Pick<Linux, "mountLabel"> {
   const labels = containerLabels(record);
   return labels === undefined ? {} : { mountLabel: labels.file };
+}
+
+/** Groups that are not mapped cannot be named: of several runs the first is let send pings. */
+function networkSysctls(gids: readonly IdMapping[] | undefined): { readonly [name: string]: string } {
+  const first = gids?.find(({ containerID }) => containerID === 0);
+  if (first === undefined) return DEFAULT_SYSCTLS;
+  return { ...DEFAULT_SYSCTLS, "net.ipv4.ping_group_range": `0 ${first.size - 1}` };
 }
 
 function devicesOf({ Privileged, Devices = [] }: HostConfig): Pick<Linux, "devices"> {

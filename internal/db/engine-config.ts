@@ -8,6 +8,8 @@
  *   storage-driver = "overlay"
  *   max-concurrent-downloads = 3
  *   max-concurrent-uploads = 5
+ *   userns-remap = "default"
+ *   userns-auto-user = "containers"
  *   [log-opts]
  *   max-size = "10m"
  *   [layer-limits]
@@ -31,6 +33,10 @@ export interface EngineConfig {
   /** Layers that are pulled, and pushed, at a time. */
   readonly maxDownloads?: number;
   readonly maxUploads?: number;
+  /** Containers are remapped unless they say otherwise: `user[:group]` or `default`; see container/userns-mode.ts. */
+  readonly usernsRemap?: string;
+  /** Whose subordinate ids `--userns=auto` takes. */
+  readonly usernsAutoUser?: string;
   /** What a layer may hold at most. */
   readonly layerLimits?: LayerLimits;
 }
@@ -75,6 +81,10 @@ export function parseEngineConfig(text: string, path: string): EngineConfig {
     } else if (key === "storage-driver") {
       if (typeof value !== "string") throw wrong(key, "is not a string");
       config.storageDriver = value;
+    } else if (key === "userns-remap" || key === "userns-auto-user") {
+      if (typeof value !== "string") throw wrong(key, "is not a string");
+      // Docker's way to say none.
+      if (value !== "") config[key === "userns-remap" ? "usernsRemap" : "usernsAutoUser"] = value;
     } else if (key === "cgroup-parent") {
       if (typeof value !== "string") throw wrong(key, "is not a string");
       config.cgroupParent = value;

@@ -142,4 +142,17 @@ export const MIGRATIONS: readonly string[] = [
   INSERT INTO storage SELECT 'overlay' WHERE EXISTS (SELECT 1 FROM layer);
   ALTER TABLE container ADD COLUMN driver TEXT NOT NULL DEFAULT 'overlay';
   `,
+  `
+  -- The host's ids that containers with a user namespace have; they are free again when the container is gone.
+  CREATE TABLE id_range (
+    container TEXT NOT NULL,
+    kind TEXT NOT NULL,              -- uid gid
+    start INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (container, kind, start)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER id_range_end AFTER DELETE ON container BEGIN
+    DELETE FROM id_range WHERE container = OLD.id;
+  END;
+  `,
 ];

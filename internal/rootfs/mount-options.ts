@@ -45,6 +45,10 @@ export interface MountOptions {
   readonly isCopiedUp?: true;
   /** Processes that have the file system mounted already, each with its start time and place (`X-ctr.shared-with=`). */
   readonly sharedWith?: readonly SharedPlace[];
+  /** Files are shown with the owners that a user namespace gives them (`idmap`, with the mounts below `ridmap`). */
+  readonly idMap: "no" | "one" | "recursive";
+  /** The descriptor of the mount, made already by who started this process (`X-ctr.tree=`). */
+  readonly tree?: number;
   /** What is left is the file system's own: `size=64m`. */
   readonly data: readonly string[];
 }
@@ -95,6 +99,12 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
 const SUBDIRECTORY = "X-mount.subdir=";
 const COPY_UP = "X-ctr.copy-up=";
 const SHARED_WITH = "X-ctr.shared-with=";
+const TREE = "X-ctr.tree=";
+
+/** The option that says which descriptor the mount is. */
+export function treeOption(fd: number): string {
+  return `${TREE}${fd}`;
+}
 
 /** `pid:start time:destination` */
 function sharedPlace(text: string): SharedPlace {
@@ -105,10 +115,17 @@ function sharedPlace(text: string): SharedPlace {
 /** Sorts the words; a later one wins over an earlier one, as in mount(8). */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   let bind: MountOptions["bind"] = "no";
+  let idMap: MountOptions["idMap"] = "no";
   let [set, clear, recursiveSet, recursiveClear, propagation] = [0, 0, 0, 0, 0];
   let isPropagationRecursive = false;
   const data: string[] = [];
-  const own: { subdirectory?: string; copyUpMark?: string; sharedWith?: SharedPlace[]; isCopiedUp?: true } = {};
+  const own: {
+    subdirectory?: string;
+    copyUpMark?: string;
+    sharedWith?: SharedPlace[];
+    isCopiedUp?: true;
+    tree?: number;
+  } = {};
   for (const word of options) {
     const attribute = ATTRIBUTES[word];
     const recursive = word.startsWith("r") ? word.slice(1) : "";
@@ -117,9 +134,12 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     else if (word.startsWith(COPY_UP)) own.copyUpMark = word.slice(COPY_UP.length);
     else if (word.startsWith(SHARED_WITH)) {
       own.sharedWith = [...(own.sharedWith ?? []), sharedPlace(word.slice(SHARED_WITH.length))];
-    } else if (word === "bind") bind = "one";
+    } else if (word.startsWith(TREE)) own.tree = Number(word.slice(TREE.length));
+    else if (word === "bind") bind = "one";
     else if (word === "rbind") bind = "recursive";
     else if (word === "tmpcopyup") own.isCopiedUp = true;
+    else if (word === "idmap") idMap = "one";
+    else if (word === "ridmap") idMap = "recursive";
     else if (PASSED_OVER.has(word)) continue;
     else if (attribute !== undefined) {
       set = (set & ~attribute[1]) | attribute[0];
@@ -135,7 +155,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       isPropagationRecursive = true;
     } else data.push(word);
   }
-  return { bind, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data, ...own };
+  return { bind, idMap, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data, ...own };
 }
 
 /** Flags of a file system, not of its mount, that every file system takes, and what is passed over. */
@@ -149,6 +169,8 @@ export function mountOptionWords(): readonly string[] {
     "rbind",
     "defaults",
     "tmpcopyup",
+    "idmap",
+    "ridmap",
     ...SUPERBLOCK,
     ...IGNORED,
     ...Object.keys(PROPAGATION),

@@ -47,6 +47,7 @@ import { attachInRoot, insideProc, refuseProcfs } from "./attach.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { copyInto, copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
+import { idMapAsAsked } from "./id-map.ts";
 import { quotedForString } from "./mount-label.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
@@ -70,6 +71,13 @@ export function isolateMounts(propagation: string | undefined): void {
  * for "/", otherwise `path` itself as a mount of its own (pivot_root(2) needs one).
  */
 export function mountRoot(path: string, first: Mount | undefined): Fd {
+  const { tree: given } = parseMountOptions(first?.options ?? []);
+  if (given !== undefined) {
+    // On top of the root that this process has and looks for paths in: the place itself may be closed to it.
+    using root = open("/", O_PATH | O_DIRECTORY);
+    attachMount(given, root.number, path);
+    return new Fd(given);
+  }
   if (first?.type === "overlay") return mountOverlay(path, first);
   using place = open(path, O_PATH | O_DIRECTORY);
   const tree =
@@ -84,7 +92,7 @@ export function mountRoot(path: string, first: Mount | undefined): Fd {
  * overlayfs takes any number of layers one by one since kernel 6.5 (`lowerdir+`). Before, all of them must fit in the
  * one page that mount(2) passes on (fsconfig(2) takes no more than 256 bytes), see overlay-mount.ts.
  */
-function mountOverlay(path: string, spec: Mount): Fd {
+export function mountOverlay(path: string, spec: Mount): Fd {
   const options = parseMountOptions(spec.options ?? []);
   using fs = fsopen("overlay");
   try {
@@ -135,21 +143,19 @@ export class PreparedMounts {
   /**
    * Clones what must be cloned before the namespace is cut off from the host's: the sources of binds that stay connected to
    * the host's mounts (`rshared`, `rslave`; a clone is in the group of what it is cloned from), and file systems that
-   * another container has mounted.
+   * another container has mounted. What this process was started with is there already.
    */
   openSources(mounts: readonly Mount[]): void {
     for (const mount of mounts) {
       const options = parseMountOptions(mount.options ?? []);
-      for (const { pid, startTime, destination } of options.sharedWith ?? []) {
-        const clone = cloneFromProcess(pid, startTime, destination);
-        if (clone === undefined) continue;
-        // The other may have it read-only.
-        mountSetattr(clone.number, "", AT_EMPTY_PATH, { set: options.set, clear: MOUNT_ATTR_RDONLY & ~options.set });
-        this.#sources.set(mount, clone);
-        break;
+      if (options.tree !== undefined) {
+        if (mount.destination !== "/") this.#sources.set(mount, new Fd(options.tree));
+        continue;
       }
+      const shared = cloneShared(options);
+      if (shared !== undefined) this.#sources.set(mount, shared);
       if (options.bind === "no" || (options.propagation !== MS_SHARED && options.propagation !== MS_SLAVE)) continue;
-      this.#sources.set(mount, openSource(mount, options));
+      this.#sources.set(mount, openMappedSource(mount, options, undefined));
     }
   }
 
@@ -162,6 +168,18 @@ export class PreparedMounts {
     this.#cgroups = undefined;
     return cgroups;
   }
+}
+
+/** What another container has mounted already, if one still has. */
+export function cloneShared({ sharedWith, set }: MountOptions): Fd | undefined {
+  for (const { pid, startTime, destination } of sharedWith ?? []) {
+    const clone = cloneFromProcess(pid, startTime, destination);
+    if (clone === undefined) continue;
+    // The other may have it read-only.
+    mountSetattr(clone.number, "", AT_EMPTY_PATH, { set, clear: MOUNT_ATTR_RDONLY & ~set });
+    return clone;
+  }
+  return undefined;
 }
 
 function keyOf({ type, source, options }: Mount): string {
@@ -223,7 +241,7 @@ function refuseBelowProc(spec: Mount, options: MountOptions): void {
 }
 
 /** A new, detached file system with the mount attributes and the data of its options. */
-function makeFileSystem(type: string, source: string, words: readonly string[]): Fd {
+export function makeFileSystem(type: string, source: string, words: readonly string[]): Fd {
   return OF_THE_NETWORK.test(type)
     ? inSupervisorsNetwork(() => makeFileSystemHere(type, source, words))
     : makeFileSystemHere(type, source, words);
@@ -261,7 +279,7 @@ function keyValue(word: string): readonly [key: string, value: string | undefine
 
 /** A bind mount: a detached clone of the source, its attributes changed while nobody sees it, then attached. */
 function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: PreparedMounts): void {
-  using tree = prepared.takeSource(spec) ?? openSource(spec, options);
+  using tree = prepared.takeSource(spec) ?? openMappedSource(spec, options, undefined);
   const isDirectory = (fstat(tree.number).mode & S_IFMT) === S_IFDIR;
   if (options.copyUpMark !== undefined && isDirectory) copyUp(root, spec.destination, tree, options.copyUpMark);
   const { set, clear, recursiveSet, recursiveClear } = options;
@@ -298,6 +316,18 @@ function setPropagation(tree: Fd, options: MountOptions): void {
   const propagation = wanted === 0 ? MS_PRIVATE : wanted;
   const isRecursive = isPropagationRecursive || propagation === MS_PRIVATE || propagation === MS_SLAVE;
   mountSetattr(tree.number, "", AT_EMPTY_PATH | (isRecursive ? AT_RECURSIVE : 0), { propagation });
+}
+
+/** A detached clone of a bind's source, with the owners that are asked for; `user` is the container's user namespace. */
+export function openMappedSource(spec: Mount, options: MountOptions, user: number | undefined): Fd {
+  const tree = openSource(spec, options);
+  try {
+    idMapAsAsked(tree, spec, user);
+    return tree;
+  } catch (error) {
+    tree.close();
+    throw error;
+  }
 }
 
 function openSource(spec: Mount, { bind, subdirectory }: MountOptions): Fd {

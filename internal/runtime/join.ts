@@ -1,6 +1,7 @@
 /** A further process in a running container, as `ctr exec` starts it. */
 import type { Cgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
+import { giveStreams } from "../rootfs/standard-streams.ts";
 import { type ResolvedUser, resolveUser } from "../rootfs/users.ts";
 import { labelFailure, processImage, programFailure } from "../security/process-image.ts";
 import type { SeccompFilter } from "../security/seccomp.ts";
@@ -11,12 +12,14 @@ import {
   CLONE_NEWIPC,
   CLONE_NEWNET,
   CLONE_NEWNS,
+  CLONE_NEWUSER,
   CLONE_NEWUTS,
   type ProcessImage,
   SpawnError,
   type Spawned,
   spawnProcess,
 } from "../sys/spawn.ts";
+import { type IdRuns, outside } from "../sys/user-namespace.ts";
 import type { StandardFds } from "./waiting-init.ts";
 
 /** The root file system of a running container, as a descriptor to resolve names below. */
@@ -34,7 +37,8 @@ export function userInContainer(root: number, user: string, groupAdd: readonly s
 
 /**
  * Starts `process` in the namespaces and the cgroup of the container whose PID 1 is behind `pidfd` (setns(2) with a pidfd,
- * kernel 5.8). `rare` is what few programs ask for (security/scheduling.ts). `isWatched`: a process in its pid namespace may trace. Throws with exit status 126 or 127 when the program
+ * kernel 5.8). `rare` is what few programs ask for (security/scheduling.ts), `ids` are those of a container with a user
+ * namespace. `isWatched`: a process in its pid namespace may trace. Throws with exit status 126 or 127 when the program
  * cannot be run.
  */
 export function join(
@@ -47,14 +51,18 @@ export function join(
   preserved: readonly number[] = [],
   isWatched = false,
   rare: Partial<ProcessImage> = {},
+  ids?: IdRuns,
 ): Spawned {
   using entrance = cgroup.entrance();
   const kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+  const owner = outside(ids?.uids, user.uid);
+  if (owner !== undefined) giveStreams(stdio, owner);
   try {
     const firstClosedFd = stdio.length + preserved.length;
     const image = { ...processImage(process, user, seccomp), ...rare, firstClosedFd };
     return spawnProcess(image, {
-      joins: [{ fd: pidfd, kind: kinds }],
+      // The user namespace last: with it goes every right over the others that comes from outside.
+      joins: [{ fd: pidfd, kind: kinds }, ...(ids === undefined ? [] : [{ fd: pidfd, kind: CLONE_NEWUSER }])],
       pidNamespaceFd: pidfd,
       isWatched,
       ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),

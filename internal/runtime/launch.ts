@@ -53,33 +53,48 @@ export interface LaunchExtras extends InitExtras {
 
 /** Starts init in the spec's namespaces and cgroup and hands it the spec. Throws when that much cannot be had. */
 export async function launch(spec: Spec, stdio: StandardFds, extras: LaunchExtras = {}): Promise<Launch> {
+  const namespaces = spec.linux?.namespaces ?? [];
+  const start = (given: InitExtras) => (cgroup: Cgroup) => spawnInit(namespaces, cgroup, stdio, given);
+  if (!namespaces.some(({ type }) => type === "user"))
+    return await converse(await startIn(spec, start(extras)), spec, spec, extras);
+  const { enterUserNamespace } = await import("./user-namespace.ts");
+  using user = enterUserNamespace(spec, stdio, extras);
+  const waiting = await startIn(spec, start({ ...extras, user: user.start }));
+  try {
+    user.limit(waiting.pid);
+  } catch (error) {
+    waiting.abandon();
+    throw error;
+  }
+  return await converse(waiting, spec, user.spec, extras);
+}
+
+/** Init, started by `start` in the spec's cgroup with its limits. */
+async function startIn(spec: Spec, start: (cgroup: Cgroup) => WaitingInit): Promise<WaitingInit> {
   const path = spec.linux?.cgroupsPath;
   if (path === undefined) throw new CtrError("invalid", "the container has no cgroup path");
   const scope = parseSystemdPath(path);
-  if (scope !== undefined) return await converse(await startInScope(scope, spec, stdio, extras), spec, spec, extras);
+  if (scope !== undefined) return await startInScope(scope, spec, start);
   const cgroup = createCgroup(path, beforeStart(spec));
-  let waiting: WaitingInit;
   try {
-    waiting = spawnInit(spec.linux?.namespaces ?? [], cgroup, stdio, extras);
+    return start(cgroup);
   } catch (error) {
     cgroup.destroy();
     throw error;
   }
-  return await converse(waiting, spec, spec, extras);
 }
 
-/** Init in a scope of systemd's, with its limits. */
+/** The same in a scope of systemd's. */
 async function startInScope(
   place: ScopePlace,
   spec: Spec,
-  stdio: StandardFds,
-  extras: InitExtras,
+  start: (cgroup: Cgroup) => WaitingInit,
 ): Promise<WaitingInit> {
   const { createScope, limitScope } = await import("../cgroups/systemd/scope.ts");
   const scope = createScope(place);
   let waiting: WaitingInit;
   try {
-    waiting = spawnInit(spec.linux?.namespaces ?? [], scope.cgroup, stdio, extras);
+    waiting = start(scope.cgroup);
   } finally {
     // Without a process in it the scope ends by itself.
     scope.leave();

@@ -35,6 +35,7 @@ export interface InitExtras {
   readonly listener?: number;
   /** Descriptors for the program. */
   readonly preserved?: readonly number[];
+  readonly user?: UserNamespaceStart;
 }
 
 /** An init to be started; its descriptors live until it is disposed. */
@@ -44,12 +45,26 @@ export interface InitStart extends Disposable {
   readonly control: Fd;
 }
 
+/** A user namespace for init to be root in, and the mounts it is given, as descriptors from `firstTree` on. */
+export interface UserNamespaceStart {
+  readonly fd: number;
+  readonly trees: readonly number[];
+}
+
+/** Its streams and its socket (INIT_CONTROL_FD of ipc/init.ts, which is not for this path to load). */
+const OWN_DESCRIPTORS = 4;
+
+/** Behind all others, and one that its socket may be moved to. */
+export function firstTree({ listener, preserved = [] }: InitExtras): number {
+  return OWN_DESCRIPTORS + (listener === undefined ? 0 : 1) + preserved.length + 1;
+}
+
 /** How init is started in new and joined namespaces, in the cgroup of `entrance` from its first instruction on. */
 export function initStart(
   namespaces: readonly Namespace[],
   entrance: Entrance,
   stdio: StandardFds,
-  { listener, preserved = [] }: InitExtras = {},
+  { listener, preserved = [], user }: InitExtras = {},
 ): InitStart {
   using opened = new DisposableStack();
   let made = 0;
@@ -57,7 +72,8 @@ export function initStart(
   const joins: { fd: number; kind: number }[] = [];
   for (const { type, flag } of NAMESPACES) {
     const wanted = namespaces.find((namespace) => namespace.type === type);
-    if (wanted === undefined) continue;
+    // The user namespace init is born in, by what was opened of it.
+    if (wanted === undefined || type === "user") continue;
     if (type === "time") {
       if (wanted.path !== undefined) throw new CtrError("unsupported", "a time namespace cannot be joined by its path");
       // Init enters it itself, when its offsets are known.
@@ -79,7 +95,14 @@ export function initStart(
     ...(pidNamespaceFd === undefined ? {} : { pidNamespaceFd }),
     ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
     taskFds: entrance.taskFds,
-    fds: [...stdio, theirs.number, ...(listener === undefined ? [] : [listener]), ...preserved],
+    ...(user === undefined ? {} : { userNamespaceFd: user.fd }),
+    fds: [
+      ...stdio,
+      theirs.number,
+      ...(listener === undefined ? [] : [listener]),
+      ...preserved,
+      ...(user === undefined ? [] : [stdio[0], ...user.trees]),
+    ],
     newSession: true,
   };
   const args = (made & CLONE_NEWNET) === 0 ? [] : ["own-network"];

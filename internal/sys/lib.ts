@@ -107,6 +107,8 @@ const RARE = {
   ctr_fchown: { args: ["i32", "u32", "u32"], returns },
   ctr_send_fd: { args: ["i32", "i32", "ptr", "u64"], returns },
   ctr_pidfd_getfd: { args: ["i32", "i32"], returns },
+  ctr_user_namespace: { args: ["ptr", "ptr"], returns },
+  ctr_set_fs_ids: { args: ["u32", "u32"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
   ctr_poll_without: { args: ["ptr", "u64", "ptr", "u64", "i32"], returns },
   ctr_inotify_init1: { args: ["i32"], returns },

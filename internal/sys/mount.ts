@@ -29,6 +29,8 @@ export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR__ATIME = 0x70;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
+/** Kernel 5.12, with the descriptor of a user namespace. */
+export const MOUNT_ATTR_IDMAP = 0x100000;
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
 /** mount(2). Throws SyscallError with the target as path. */
@@ -85,18 +87,23 @@ export function fsmount(fs: number, attributes: number): Fd {
   return new Fd(check("fsmount", lib.ctr_fsmount(fs, FSMOUNT_CLOEXEC, attributes)));
 }
 
-/** mount_setattr(2), kernel 5.12; `propagation` is one of MS_PRIVATE and its like, or 0. */
+/** mount_setattr(2), kernel 5.12; `propagation` is one of MS_PRIVATE and its like, or 0; `userNamespace` goes with MOUNT_ATTR_IDMAP. */
 export function mountSetattr(
   dirfd: number,
   path: PathBytes,
   flags: number,
-  attributes: { readonly set?: number; readonly clear?: number; readonly propagation?: number },
+  attributes: {
+    readonly set?: number;
+    readonly clear?: number;
+    readonly propagation?: number;
+    readonly userNamespace?: number;
+  },
 ): void {
   const mount_attr = new BigUint64Array([
     BigInt(attributes.set ?? 0),
     BigInt(attributes.clear ?? 0),
     BigInt(attributes.propagation ?? 0),
-    0n,
+    BigInt(attributes.userNamespace ?? 0),
   ]);
   check("mount_setattr", lib.ctr_mount_setattr(dirfd, cstr(path), flags, mount_attr, 32), path);
 }

@@ -117,6 +117,7 @@ const STEPS = [
   "scheduler",
   "personality",
   "seccomp agent",
+  "user-namespace",
 ] as const;
 export type SpawnStep = (typeof STEPS)[number];
 
@@ -239,6 +240,8 @@ export interface SpawnOptions {
   readonly pidNamespaceFd?: number;
   /** Somebody in there may trace (CAP_SYS_PTRACE): nothing of this process is to be had of the program before its execve. */
   readonly isWatched?: boolean;
+  /** The child is root of this user namespace, and `namespaces` belong to it. */
+  readonly userNamespaceFd?: number;
   /** A cgroup v2 directory to be born in. */
   readonly cgroupFd?: number;
   /** `tasks` files of cgroup v1 directories: the child puts itself in before anything else. */
@@ -309,6 +312,8 @@ function packSpawn(packer: Packer, options: SpawnOptions, executable: Executable
     options.isWatched === true ? 1n : 0n,
     // For the C side.
     0n,
+    0n,
+    BigInt(options.userNamespaceFd ?? -1),
     0n,
   ]);
 }

@@ -19,6 +19,8 @@ export interface MountRequest {
   readonly Target: string;
   readonly ReadOnly?: true;
   readonly Consistency?: string;
+  /** Not Docker's. */
+  readonly IdMap?: true;
   readonly BindOptions?: BindOptions;
   readonly VolumeOptions?: VolumeOptions;
   readonly TmpfsOptions?: TmpfsOptions;
@@ -48,7 +50,7 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 type Bag = { [name: string]: string };
 
 /** Keys that may stand alone. */
-const BARE = ["readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src"];
+const BARE = ["readonly", "ro", "idmap", "volume-nocopy", "bind-nonrecursive", "bind-create-src"];
 
 /** The fields of one `--mount`. Throws `invalid` with only the reason: the command line names flag and value. */
 export function parseMountFlag(text: string, directory: string): MountRequest {
@@ -86,6 +88,9 @@ export function parseMountFlag(text: string, directory: string): MountRequest {
       case "readonly":
       case "ro":
         setFlag(mount, "ReadOnly", boolean(key, value));
+        break;
+      case "idmap":
+        setFlag(mount, "IdMap", boolean(key, value));
         break;
       case "consistency":
         mount.Consistency = value.toLowerCase();
@@ -142,6 +147,7 @@ function checkTogether(mount: MountRequest): void {
   const { ReadOnlyNonRecursive, ReadOnlyForceRecursive, Propagation } = mount.BindOptions ?? {};
   const needs = (what: string, other: string) =>
     wrong(`option 'bind-recursive=${what}' requires '${other}' to be specified in conjunction`);
+  if (mount.IdMap && mount.Type === "tmpfs") throw wrong("cannot mix 'idmap' with mount type 'tmpfs'");
   if (ReadOnlyNonRecursive && !mount.ReadOnly) throw needs("writable", "readonly");
   if (ReadOnlyForceRecursive && !mount.ReadOnly) throw needs("readonly", "readonly");
   if (ReadOnlyForceRecursive && Propagation !== "rprivate") throw needs("readonly", "bind-propagation=rprivate");
@@ -259,7 +265,7 @@ export function wantedMount(request: MountRequest): WantedMount {
     if (CreateMountpoint !== true && !exists(AT_FDCWD, source)) {
       throw wrong(`bind source path does not exist: ${source}`);
     }
-    const extras = bindExtras(request.BindOptions ?? {});
+    const extras = { ...bindExtras(request.BindOptions ?? {}), ...(request.IdMap ? ({ idmap: true } as const) : {}) };
     return { ...common, type, source: cleanPath(source), propagation, copiesUp: false, extras };
   }
   if (type === "tmpfs") {

@@ -6,6 +6,8 @@ export interface MountExtras {
   readonly recursion?: "disabled" | "writable" | "readonly";
   /** Of a bind whose missing source is an error (`--mount` without `bind-create-src`). */
   readonly needsSource?: true;
+  /** Of a bind: with a user namespace its files are shown with that one's owners. */
+  readonly idmap?: true;
   /** Of a volume: the directory inside it that is mounted. */
   readonly subpath?: string;
   /** Of a tmpfs: the words of its options. */

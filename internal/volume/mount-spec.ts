@@ -25,6 +25,8 @@ export interface WantedMount {
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const READ_WRITE = ["ro", "rw"];
+/** Podman's. */
+const IDMAP = "idmap";
 const LABELS = ["z", "Z"];
 export const PROPAGATION: readonly string[] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 const CONSISTENCY = ["consistent", "cached", "delegated"];
@@ -48,7 +50,8 @@ export function parseBind(spec: string, directory: string): WantedMount {
     if (words.includes("nocopy")) throw notSpecified(spec, type, "VolumeOptions");
     const source = cleanPath(first.startsWith("/") ? first : `${directory}/${first}`);
     const propagation = words.find((word) => PROPAGATION.includes(word)) ?? "rprivate";
-    return { ...common, source, propagation, copiesUp: false };
+    const extras = words.includes(IDMAP) ? { extras: { idmap: true } as const } : {};
+    return { ...common, source, propagation, copiesUp: false, ...extras };
   }
   if (words.some((word) => PROPAGATION.includes(word))) {
     throw notSpecified(spec, type, "BindOptions");
@@ -71,15 +74,14 @@ function isMode(mode: string): boolean {
   if (mode === "") return true;
   const seen = new Set<readonly string[]>();
   for (const word of mode.split(",")) {
-    const kind = [READ_WRITE, LABELS, PROPAGATION, CONSISTENCY, ["nocopy"]].findIndex((words) => words.includes(word));
-    const key = [READ_WRITE, LABELS, PROPAGATION, CONSISTENCY, NOCOPY][kind];
+    const key = KINDS.find((words) => words.includes(word));
     if (key === undefined || seen.has(key)) return false;
     seen.add(key);
   }
   return true;
 }
 
-const NOCOPY: readonly string[] = ["nocopy"];
+const KINDS: readonly (readonly string[])[] = [READ_WRITE, LABELS, PROPAGATION, CONSISTENCY, ["nocopy"], [IDMAP]];
 
 /** Volumes are named by this pattern. Throws `invalid`. */
 export function checkVolumeName(name: string): string {

@@ -52,13 +52,15 @@ struct ctr_spawn {
   int64_t is_watched;
   uint64_t report;
   int64_t program_pid;
+  int64_t user_namespace_fd, joined_pid;
 };
 
 #define FIRST_PIDFD (-2)
 
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX };
+enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS, STEP_SCHEDULER, STEP_PERSONALITY, STEP_AGENT, STEP_USER_NAMESPACE };
 
 long ctr_spawn(struct ctr_spawn *spawn);
+long ctr_user_namespace(const char *uid_map, const char *gid_map);
 long ctr_exec(const struct ctr_process *process, int64_t *failed_step);
 long ctr_openat(int dirfd, const char *path, int flags, unsigned mode);
 long ctr_openat2(int dirfd, const char *path, const void *how, uint64_t size);
@@ -165,6 +167,7 @@ static struct ctr_spawn spawn_of(const struct ctr_process *process, const int32_
       .pid_namespace_fd = -1,
       .process = address(process),
       .pidfd = -1,
+      .user_namespace_fd = -1,
   };
 }
 
@@ -312,6 +315,9 @@ static void spawn_tells_what_failed(void)
   spawn.task_fd_count = 1;
   spawn_fails(spawn, STEP_CGROUP, EBADF, __LINE__);
   spawn = spawn_of(&process, fds, 3);
+  spawn.user_namespace_fd = null;
+  spawn_fails(spawn, STEP_USER_NAMESPACE, EINVAL, __LINE__);
+  spawn = spawn_of(&process, fds, 3);
   spawn.cgroup_fd = null;
   spawn_fails(spawn, STEP_CLONE, EBADF, __LINE__);
   spawn = spawn_of(&process, fds, 3);
@@ -337,6 +343,46 @@ static void shell(char *command, const int32_t *fds, int64_t count, int first_fd
   long got = ctr_read(reader, output, size - 1);
   output[got < 0 ? 0 : got] = 0;
   IS(ctr_close((int)spawn.pidfd), 0);
+}
+
+/* Its root is the first of the map, and it is our child though another process has made it. */
+static void user_namespace(void)
+{
+  int pair[2];
+  char output[256];
+  int before = descriptors();
+  IS(ctr_user_namespace("0 100000 1", "0 100000 1\n1 100000 1"), -EINVAL);
+  IS(ctr_user_namespace("nonsense", "0 100000 1"), -EINVAL);
+  int space = (int)ctr_user_namespace("0 100000 10\n10 200000 5", "0 300000 10");
+  HOLDS(space >= 0);
+  IS(ctr_pipe2(pair, O_CLOEXEC), 0);
+  int32_t fds[] = {0, pair[1], 2};
+  char *argv[] = {"sh", "-c", "cat /proc/self/uid_map /proc/self/gid_map | tr -s ' \n' ' '; id -u; id -G; echo $$", NULL};
+  char *candidates[] = {"/bin/sh", NULL};
+  struct ctr_process process = process_of(candidates, argv);
+  struct ctr_spawn spawn = spawn_of(&process, fds, 3);
+  spawn.user_namespace_fd = space;
+  spawn.clone_flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS;
+  long pid = start(&spawn);
+  HOLDS(pid > 0);
+  if (pid > 0) {
+    IS(status_of(pid), 0);
+    long got = ctr_read(pair[0], output, sizeof output - 1);
+    output[got < 0 ? 0 : got] = 0;
+    IS(strcmp(output, " 0 100000 10 10 200000 5 0 300000 10 0\n0\n1\n"), 0);
+    IS(ctr_close((int)spawn.pidfd), 0);
+  }
+  /* What fails in the one that is made there is told, and nobody is left. */
+  char *missing[] = {"/missing", NULL};
+  process = process_of(missing, argv);
+  spawn = spawn_of(&process, fds, 3);
+  spawn.user_namespace_fd = space;
+  spawn_fails(spawn, STEP_EXEC, ENOENT, __LINE__);
+  IS(ctr_close(space), 0);
+  IS(ctr_close(pair[0]), 0);
+  IS(ctr_close(pair[1]), 0);
+  IS(descriptors(), before);
+  HOLDS(is_childless());
 }
 
 /* The child's own child runs beside it, and is known to it by a descriptor. */
@@ -664,6 +710,7 @@ int main(void)
   wrappers_do_their_call();
   spawn_runs_a_program();
   spawn_tells_what_failed();
+  user_namespace();
   first_is_a_grandchild();
   first_does_not_outlive_a_failure();
   descriptors_may_overlap();

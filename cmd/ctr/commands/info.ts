@@ -6,6 +6,7 @@ import { cgroupDriver } from "../../../internal/container/cgroup-place.ts";
 import { collect } from "../../../internal/container/collect.ts";
 import { DEFAULT_LOG_CONFIG } from "../../../internal/container/log/default.ts";
 import { listContainers } from "../../../internal/container/store.ts";
+import { remapsByDefault } from "../../../internal/container/userns-mode.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { loadEngineConfig } from "../../../internal/db/engine-config.ts";
 import { recordedDriver, shownDriver } from "../../../internal/db/storage-driver.ts";
@@ -119,6 +120,7 @@ function gather(directories: Directories) {
       ...(hasDefaultProfile() ? ["name=apparmor"] : []),
       "name=seccomp,profile=builtin",
       ...(hasSelinux() && containerContexts() !== undefined ? ["name=selinux"] : []),
+      ...(remapsByDefault(process.env) ? ["name=userns"] : []),
       ...(mode === "v2" ? ["name=cgroupns"] : []),
     ],
     Warnings: [

@@ -35,7 +35,7 @@ const ENGINE_CONFIG = "/etc/ctr/engine.toml";
 const SHARED_NETWORK = /^(host$|container:|.*=)/;
 
 /** The cgroup or the namespaces are others than usual. */
-const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems", "ipc", "pid", "uts"] as const;
+const NOT_EARLY = ["cgroupns", "cpuset-cpus", "cpuset-mems", "ipc", "pid", "userns", "uts"] as const;
 
 /** What the supervisor may begin with; undefined where only the whole specification says what is needed. */
 async function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): Promise<EarlyContainer | undefined> {
@@ -53,11 +53,13 @@ async function earlyContainer(id: string, flags: Flags<typeof RUN_FLAGS>): Promi
   };
 }
 
-/** Where its cgroup can be made at once; undefined if systemd makes it. The rules are loaded only where there are any. */
+/** Where its cgroup can be made at once; undefined if systemd makes it, or it gets a user namespace. The rules are loaded only where there are any. */
 async function earlyParent(flag: string | undefined): Promise<string | undefined> {
   const { CTR_CGROUP_DRIVER, CTR_CGROUP_PARENT = "", CTR_CONFIG } = process.env;
   const hasSettings = CTR_CGROUP_DRIVER !== undefined || CTR_CONFIG !== undefined || exists(AT_FDCWD, ENGINE_CONFIG);
   if (!hasSettings) return flag === undefined || flag === "" ? CTR_CGROUP_PARENT : flag;
+  const { remapsByDefault } = await import("../../../internal/container/userns-mode.ts");
+  if (remapsByDefault(process.env)) return undefined;
   const { newCgroupPlace } = await import("../../../internal/container/cgroup-place.ts");
   const { CgroupDriver, CgroupParent } = newCgroupPlace(flag, process.env);
   return CgroupDriver === undefined ? CgroupParent : undefined;

@@ -60,7 +60,7 @@ const FIXED: { readonly [flag: string]: readonly string[] } = {
     "sigpending=",
     "stack=",
   ],
-  userns: ["host"],
+  userns: ["auto", "host", "keep-id", "private", "remap"],
   uts: ["host"],
 };
 
