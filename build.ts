@@ -19,27 +19,18 @@ async function run(...command: string[]): Promise<string> {
   return output.trim();
 }
 
-/** Compiles the helper and the reaper and writes them as base64, which Bun embeds as text. */
+/** Compiles the helper and the two static programs and writes them as base64, which Bun embeds as text. */
 async function compileHelper(): Promise<void> {
   mkdirSync(`${root}/build`, { recursive: true });
   const cc = process.env["CC"] ?? "cc";
   const sources = ["csrc/syscalls.c", "csrc/spawn.c", "csrc/tree-writer.c"];
   await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
-  await run(
-    cc,
-    ...CFLAGS,
-    "-static",
-    "-nostdlib",
-    "-ffreestanding",
-    "-fno-stack-protector",
-    "-s",
-    "-o",
-    "build/reaper",
-    "csrc/reaper.c",
-  );
+  const alone = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-s"];
+  for (const name of ["reaper", "opener"]) await run(cc, ...CFLAGS, ...alone, "-o", `build/${name}`, `csrc/${name}.c`);
   for (const [file, target] of [
     ["build/helper.so", "build/helper.b64"],
     ["build/reaper", "build/reaper.b64"],
+    ["build/opener", "build/opener.b64"],
   ] as const) {
     await Bun.write(`${root}/${target}`, (await Bun.file(`${root}/${file}`).bytes()).toBase64());
   }

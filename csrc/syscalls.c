@@ -113,6 +113,9 @@ long ctr_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { ONC
 long ctr_prlimit64(int pid, int resource, const void *new_limit, void *old_limit) { ONCE(syscall(SYS_prlimit64, pid, resource, new_limit, old_limit)); }
 long ctr_setpriority(int which, int who, int nice) { ONCE(syscall(SYS_setpriority, which, who, nice)); }
 long ctr_seccomp(unsigned operation, unsigned flags, const void *program) { ONCE(syscall(SYS_seccomp, operation, flags, program)); }
+long ctr_landlock_create_ruleset(const void *attributes, uint64_t size, unsigned flags) { ONCE(syscall(SYS_landlock_create_ruleset, attributes, size, flags)); }
+long ctr_landlock_add_rule(int set, int type, const void *rule, unsigned flags) { ONCE(syscall(SYS_landlock_add_rule, set, type, rule, flags)); }
+long ctr_landlock_restrict_self(int set, unsigned flags) { ONCE(syscall(SYS_landlock_restrict_self, set, flags)); }
 long ctr_setsid(void) { ONCE(syscall(SYS_setsid)); }
 long ctr_execve(const char *path, uint64_t argv, uint64_t envp) { ONCE(syscall(SYS_execve, path, argv, envp)); }
 long ctr_exit_group(int status) { ONCE(syscall(SYS_exit_group, status)); }
@@ -170,6 +173,26 @@ long ctr_send_fd(int fd, int passed, const void *data, uint64_t size)
   control.header.cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
   RETRY(syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+/* The descriptor that came with the data, or -1. */
+long ctr_recv_fd(int fd, void *data, uint64_t size, int *received)
+{
+  struct iovec part = {data, size};
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  long result;
+  *received = -1;
+  do
+    result = syscall(SYS_recvmsg, fd, &message, MSG_CMSG_CLOEXEC);
+  while (result < 0 && errno == EINTR);
+  if (result < 0)
+    return -errno;
+  if (message.msg_controllen >= CMSG_LEN(sizeof(int)) && control.header.cmsg_level == SOL_SOCKET && control.header.cmsg_type == SCM_RIGHTS)
+    memcpy(received, CMSG_DATA(&control.header), sizeof *received);
+  return result;
 }
 long ctr_pidfd_getfd(int pidfd, int fd) { ONCE(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }
 

@@ -1,9 +1,10 @@
 /** A container's network namespace: opening it, and asking the kernel whether it is still there. */
-import { CtrError, ENOENT, ENOTDIR, ESRCH, isErrno } from "../errors/error.ts";
+import { CtrError, EINVAL, ENOENT, ENOTDIR, ESRCH, isErrno } from "../errors/error.ts";
 import type { Sandbox } from "../ipc/netd.ts";
 import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
 import { fstat, fstatfsType, readText } from "../sys/file.ts";
 import { isRunning, processStartTime, setns } from "../sys/process.ts";
+import { openNamespaceFile } from "./opener.ts";
 
 /** What is remembered of a sandbox: enough to know it again, and to know that it is gone. */
 export interface SandboxRecord {
@@ -82,15 +83,21 @@ export function inNamespace<T>(namespace: number, action: () => T): T {
 function openNamespace(path: string): Fd {
   let namespace: Fd;
   try {
-    namespace = open(path, O_RDONLY);
+    namespace = openNamespaceFile(path);
   } catch (error) {
     if (isErrno(error, ENOENT, ENOTDIR, ESRCH))
       throw new CtrError("not-found", `no network namespace at ${path}`, { cause: error });
+    // What the opener says to anything else.
+    if (isErrno(error, EINVAL)) throw notOne(path);
     throw error;
   }
   if (fstatfsType(namespace.number) === NSFS_MAGIC) return namespace;
   namespace.close();
-  throw new CtrError("invalid", `${path} is not a network namespace`);
+  throw notOne(path);
+}
+
+function notOne(path: string): CtrError {
+  return new CtrError("invalid", `${path} is not a network namespace`);
 }
 
 function inodeOf(namespace: Fd): string {

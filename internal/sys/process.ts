@@ -8,6 +8,7 @@ export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NAME = 15;
 export const PR_SET_CHILD_SUBREAPER = 36;
+export const PR_SET_NO_NEW_PRIVS = 38;
 
 /** prctl(2). */
 export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {

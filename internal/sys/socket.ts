@@ -9,6 +9,7 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const SOCK_STREAM = 1;
+export const SOCK_SEQPACKET = 5;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0o4000;
@@ -92,6 +93,14 @@ export function recvfrom(fd: number, buffer: Uint8Array, flags = 0): { size: num
 /** sendmsg(2) of a descriptor (`SCM_RIGHTS` of unix(7)), with `data` beside it or nothing; never waits. */
 export function sendFd(fd: number, passed: number, data = new Uint8Array(0)): void {
   check("sendmsg", lib.ctr_send_fd(fd, passed, data.length === 0 ? null : data, data.length));
+}
+
+/** recvmsg(2): the number of bytes, 0 at the end, and the descriptor that came with them, which is close-on-exec. */
+export function recvFd(fd: number, data: Uint8Array): { readonly size: number; readonly fd: number | undefined } {
+  const received = new Int32Array([-1]);
+  const size = check("recvmsg", lib.ctr_recv_fd(fd, data, data.length, received));
+  const [passed = -1] = received;
+  return { size, fd: passed < 0 ? undefined : passed };
 }
 
 /** struct sockaddr_un of unix(7). */

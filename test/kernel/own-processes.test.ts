@@ -1,6 +1,7 @@
 /** What ctr's own long-lived processes may do: less than root may. */
 import { expect } from "bun:test";
-import { readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { landlockVersion } from "../../internal/sys/landlock.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { kernelFile, processes } from "../lib/host.ts";
 import { isDocker } from "../lib/needs.ts";
@@ -8,6 +9,7 @@ import { test as kernelTest } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
 const test = kernelTest.if(!isDocker());
+const withLandlock = kernelTest.if(!isDocker() && landlockVersion() >= 2);
 const engine = tempEngine();
 const image = await engine.image("minimal");
 
@@ -39,6 +41,57 @@ test("netd and the supervisor of a default container have a filter on every thre
   expect(await engine.ok("exec", "web", "cat", "/etc/hostname")).not.toBe("");
   await engine.ok("rm", "-f", "web");
   await waitFor("the supervisor's end", () => pidOf("supervisor") === 0);
+});
+
+withLandlock(
+  "netd's Landlock domain: its own directories and network settings may be written, nothing else, and no process seen",
+  async () => {
+    const [root, state] = [`${engine.scratch}/root`, `${engine.scratch}/state`];
+    for (const directory of [root, state]) mkdirSync(directory);
+    const outside = Bun.spawn(["unshare", "--net", "sleep", "1000"]);
+    try {
+      await waitFor(
+        "its namespace",
+        () => readlinkSync(`/proc/${outside.pid}/ns/net`) !== readlinkSync("/proc/self/ns/net"),
+      );
+      const probe = `${import.meta.dir}/../lib/domain-probe.ts`;
+      const ran = Bun.spawnSync([process.execPath, probe, probe, root, state, String(outside.pid)]);
+      expect(ran.stderr.toString()).toBe("");
+      const { version, signal, ...answers } = JSON.parse(ran.stdout.toString());
+      expect(answers).toEqual({
+        ...{ root: "ok", state: "ok", sysctl: "ok", null: "ok" },
+        ...{
+          etc: "errno 13",
+          tmp: "errno 13",
+          corePattern: "errno 13",
+          sysrq: expect.stringMatching(/^errno (2|13)$/),
+        },
+        ...{ memory: "errno 13", mount: "errno 1", child: "refused", namespace: "errno 13" },
+        ...{ opened: "ok", openedFile: "errno 22", openedOther: "errno 22", openedNone: "errno 2" },
+      });
+      if (version >= 6) expect(signal).toBe("errno 1");
+      expect(existsSync("/tmp/made-in-the-domain")).toBe(false);
+    } finally {
+      outside.kill("SIGKILL");
+      await outside.exited;
+    }
+  },
+  30_000,
+);
+
+withLandlock("netd is in its domain, and what opens namespaces for it ends with it", async () => {
+  await engine.ok("run", "--rm", image, "true");
+  const netd = pidOf("netd");
+  const openers = () => processes().filter(({ command, state }) => command === "ctr-opener" && state !== "Z");
+  expect(openers().map(({ parent }) => parent)).toEqual([netd]);
+  expect(kernelFile(`/proc/${netd}/environ`)).toContain("\0CTR_OPENER_FD=");
+  // Its environment is what is left of its birth, its memory none of its business; and nobody else holds its socket.
+  expect(kernelFile(`/proc/${openers()[0]?.pid}/environ`)).toBe("");
+  expect(readdirSync(`/proc/${openers()[0]?.pid}/fd`)).toEqual(["0"]);
+  process.kill(netd, "SIGKILL");
+  await waitFor("the opener's end", () => openers().length === 0);
+  await engine.ok("run", "--rm", image, "true");
+  expect(pidOf("netd")).not.toBe(netd);
 });
 
 test("the supervisor of a container that may do more refuses its programs nothing", async () => {

@@ -20,6 +20,11 @@ export function snapshot(): Snapshot {
   };
 }
 
+/** True for what opens namespaces for netd: it lives as long as that. */
+function isOpener(process: { readonly command: string }): boolean {
+  return process.command === "ctr-opener";
+}
+
 /** True for netd: it stays for the next command, as the bridge does. */
 export function isNetd(process: { readonly command: string }): boolean {
   return /\bnetd\b/.test(process.command);
@@ -44,7 +49,8 @@ export function leaksSince(
           !before.processes.has(found.pid) &&
           found.parent !== process.pid &&
           found.pid !== process.pid &&
-          !isNetd(found),
+          !isNetd(found) &&
+          !isOpener(found),
       )
       .filter((found) => found.state !== "Z") // ended; PID 1 of the pretend host has not reaped it yet
       .map((found) => `process ${found.pid} ${found.command}`),
