@@ -216,12 +216,24 @@ export function addHostsLines(root: string, { id, config }: ContainerRecord, add
   const choices = { hostname: config.Hostname, domainname: config.Domainname };
   const path = etcPaths(root, id).hosts;
   const lines = addresses.map((address) => `${address}\t${ownNames(choices)}\n`);
-  writeInPlace(path, withNewline(readText(path)) + lines.join(""));
+  const text = ownHosts(path);
+  if (text !== undefined) writeInPlace(path, withNewline(text) + lines.join(""));
+}
+
+const MAX_HOSTS = 1 << 20;
+
+/** What is in a hosts file that a container may write; undefined for one so large that nobody of ours changes it. */
+function ownHosts(path: string): string | undefined {
+  using file = open(path, O_RDONLY | O_NOFOLLOW);
+  const bytes = new Uint8Array(MAX_HOSTS + 1);
+  const length = read(file.number, bytes);
+  return length > MAX_HOSTS ? undefined : new TextDecoder().decode(bytes.subarray(0, length));
 }
 
 /** Takes the lines of these addresses away again. */
 export function removeHostsLines(root: string, { id }: ContainerRecord, addresses: readonly string[]): void {
   const path = etcPaths(root, id).hosts;
-  const lines = readText(path).split("\n");
+  const lines = ownHosts(path)?.split("\n");
+  if (lines === undefined) return;
   writeInPlace(path, lines.filter((line) => !addresses.includes(line.trim().split(/\s+/)[0] ?? "")).join("\n"));
 }

@@ -184,3 +184,26 @@ test("events: the network's driver, and the container, for every way onto a netw
   expect(sorted(told)).toEqual(sorted(expected));
   host("ip", "link", "delete", "dummy0");
 });
+
+test("nginx behind a published port: 1,000 requests, 50 at a time, each answered", async () => {
+  const nginx = await engine.image("nginx");
+  await engine.ok("run", "-d", "--name", "nginx", "-p", "18334:80", nginx, "nginx", "-g", "daemon off;");
+  const get = async () => {
+    const answer = await fetch(`http://${neighbour.hostAddress}:18334/`, { keepalive: false });
+    return answer.status === 200 && (await answer.text()).includes("Welcome to nginx!");
+  };
+  await waitFor("nginx", () => get().catch(() => false));
+  let left = 1000;
+  const asker = async (): Promise<boolean[]> => {
+    const answers: boolean[] = [];
+    while (left-- > 0) answers.push(await get());
+    return answers;
+  };
+  const answers = (await Promise.all(Array.from({ length: 50 }, asker))).flat();
+  expect(answers.length).toBe(1000);
+  expect(answers.every((isRight) => isRight)).toBe(true);
+  expect((await engine.ok("logs", "nginx")).split("\n").filter((line) => line.includes('"GET / HTTP')).length).toBe(
+    1001,
+  );
+  await engine.ok("rm", "-f", "nginx");
+}, 60_000);
