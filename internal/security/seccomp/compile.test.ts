@@ -2,8 +2,12 @@ import { expect, test } from "bun:test";
 import { runFilter } from "../../../test/lib/bpf.ts";
 import { plainReader, randomArguments, randomFilter, randomNumbers } from "../../../test/lib/seccomp-random.ts";
 import type { Seccomp } from "../../spec/runtime.ts";
+import { CAPABILITIES } from "../capabilities.ts";
+import { seccompFilter } from "../seccomp.ts";
+import { DEFAULT, SECCOMP_ANNOTATION } from "../seccomp-annotation.ts";
 import { compileSeccomp } from "./compile.ts";
 import { ABIS, type Abi, X32_BIT } from "./numbers.ts";
+import { compileHere, defaultSeccomp } from "./on-demand.ts";
 import { defaultProfile } from "./profile.ts";
 import { resolveProfile } from "./resolve.ts";
 
@@ -241,4 +245,18 @@ test("the program of the default profile is the size it was", () => {
     compileSeccomp(resolveProfile(defaultProfile(), { native, ...context }), native).length / 8;
   expect(size("x64")).toBeLessThan(450);
   expect(size("arm64")).toBeLessThan(300);
+});
+
+test.each([
+  [[]],
+  [["CAP_SYS_CHROOT"]],
+  [["CAP_KILL", "CAP_SYS_CHROOT", "CAP_SYS_ADMIN"]],
+  [["CAP_SYS_PTRACE", "CAP_SYS_CHROOT"]],
+  [["CAP_SYS_NICE", "CAP_SYS_CHROOT", "CAP_NET_ADMIN"]],
+  [[...CAPABILITIES]],
+])("what was compiled when ctr was built for %p is what would be compiled now", async (bounding) => {
+  const process = { user: { uid: 0, gid: 0 }, args: [], cwd: "/", capabilities: { bounding } };
+  const filter = await seccompFilter({ annotations: { [SECCOMP_ANNOTATION]: DEFAULT }, process });
+  const now = compileHere(defaultSeccomp(bounding));
+  expect(filter?.program.toBase64()).toBe(now.toBase64());
 });
