@@ -183,8 +183,9 @@ function concatAligned(offset: number, parts: readonly Uint8Array[]): Uint8Array
   return bytes;
 }
 
+/** Not by `& ~3`: a length above 2^31 would turn negative. */
 function align(length: number): number {
-  return (length + 3) & ~3;
+  return Math.ceil(length / 4) * 4;
 }
 
 export function viewOf(bytes: Uint8Array): DataView {
