@@ -2,7 +2,7 @@
 import type { Endpoint, NetworkRecord } from "../../internal/ipc/netd.ts";
 import type { Inspected } from "./inspect-each.ts";
 
-/** The object; with `isVerbose` also what netd knows of each endpoint: names, ports, interface. */
+/** The object; with `isVerbose` also what netd knows of each endpoint: leases, names, ports, interface. */
 export function inspectNetwork(network: NetworkRecord, all: readonly Endpoint[], isVerbose: boolean): Inspected {
   const endpoints = all.filter(({ networkId }) => networkId === network.id);
   return {
@@ -47,20 +47,35 @@ function containerFields({ name, id, macAddress, interface: setup }: Endpoint): 
 }
 
 function endpointFields(endpoint: Endpoint): object {
-  const { containerId, name, aliases = [], hostInterface, interface: setup, gateway, gwPriority = 0 } = endpoint;
+  const { id, containerId, name, hostInterface, macAddress, interface: setup, gateway, gwPriority = 0 } = endpoint;
   return {
     Container: containerId,
+    Name: name,
+    EndpointID: id,
     Interface: setup.name,
     HostInterface: hostInterface,
+    MacAddress: macAddress,
+    Leases: leasesOf(endpoint),
     Gateway: gateway,
     GwPriority: gwPriority,
-    DNSNames: [name, ...aliases, containerId.slice(0, 12)],
+    DNSNames: dnsNames(endpoint),
     Ports: endpoint.ports.map(({ hostIp, hostPort, containerPort, protocol }) => ({
       HostIp: hostIp,
       HostPort: String(hostPort),
       ContainerPort: `${containerPort}/${protocol}`,
     })),
   };
+}
+
+function leasesOf({ interface: { address, address6 } }: Endpoint): readonly string[] {
+  return [...(address === "" ? [] : [address]), ...(address6 === undefined ? [] : [address6])];
+}
+
+/** What container DNS answers to; the default bridge has no names. Each is also there with the network's name behind it. */
+function dnsNames({ network, name, hostname = "", aliases = [], containerId }: Endpoint): readonly string[] {
+  if (network === "bridge") return [];
+  const names = [...new Set([name, hostname, ...aliases, containerId.slice(0, 12)])].filter((one) => one !== "");
+  return names.flatMap((one) => [one, `${one}.${network}`]);
 }
 
 function defaultOptions({ device = "", mtu = 1500 }: NetworkRecord): object {

@@ -48,7 +48,7 @@ async function main(log: Log): Promise<void> {
   const listener = inheritance.listener ?? listenAt(netdSocket(state));
   const opened = Promise.withResolvers<Controller>();
   const names = createNames(opened.promise, inheritance.kept, log);
-  const controller = await openController(root, log, names.changed);
+  const controller = await openController(root, log, names);
   opened.resolve(controller);
   const startedAtMs = Date.now();
   const status = async (): Promise<NetdStatus> => ({

@@ -2,12 +2,13 @@
 import type { Controller } from "../../internal/network/controller.ts";
 import type { DnsCounters, KeptSockets, NameServer } from "../../internal/network/dns/name-server.ts";
 import type { Log } from "../../internal/network/log.ts";
+import type { Dns } from "../../internal/network/names.ts";
 import { readBootId } from "../../internal/network/sandbox.ts";
 
 const NO_QUESTIONS: DnsCounters = { containers: 0, questions: 0, answered: 0, forwarded: 0, failed: 0, waiting: 0 };
 
-export interface Names {
-  changed(): Promise<void>;
+export interface Names extends Dns {
+  readonly changed: () => Promise<void>;
   untilNextTimer(): number | undefined;
   counters(): DnsCounters;
   /** Resolves when no question waits for another server. */
@@ -24,6 +25,8 @@ export function createNames(controller: Promise<Controller>, kept: KeptSockets, 
   };
   return {
     changed: async () => await (server ?? (await start())).changed(),
+    // At a start it is not there yet, nor are they missed.
+    missing: () => server?.missing() ?? [],
     untilNextTimer: () => server?.untilNextTimer(),
     counters: () => ({ ...(server?.counters ?? NO_QUESTIONS) }),
     idle: async () => await server?.idle(),

@@ -138,6 +138,7 @@ export interface Endpoint {
   readonly gateway6?: string;
   readonly gwPriority?: number;
   readonly aliases?: readonly string[];
+  readonly hostname?: string;
   readonly mtu: number;
   readonly ports: readonly PortBinding[];
 }
@@ -557,6 +558,7 @@ export function decodeEndpoint(value: unknown): Endpoint {
     ...optional("gateway6", optionalText(fields, "gateway6")),
     ...optional("gwPriority", optionalInteger(fields, "gwPriority")),
     ...optional("aliases", optionalTexts(fields, "aliases")),
+    ...optional("hostname", optionalText(fields, "hostname")),
     mtu: integer(fields, "mtu", 0),
     ports: list(fields, "ports", decodePortBinding),
   };

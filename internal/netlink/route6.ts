@@ -17,6 +17,7 @@ import {
 
 // linux/rtnetlink.h, linux/if_addr.h
 const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
@@ -66,6 +67,21 @@ export function deleteDefaultRoute6(index: number): Request {
     bytes: encodeMessage(RTM_DELROUTE, 0, rtmsg(), [attribute(RTA_OIF, index)]),
     mayFailWith: [ESRCH],
   };
+}
+
+/** Asks for all IPv6 addresses: for `dump`. */
+export function listAddresses6(): Request {
+  const head = new Uint8Array(8);
+  head[0] = AF_INET6;
+  return { what: "list IPv6 addresses", bytes: encodeMessage(RTM_GETADDR, NLM_F_DUMP, head, []) };
+}
+
+/** The address of an `RTM_NEWADDR`; undefined for other messages. */
+export function decodeAddress6({ type, payload }: Message): { index: number; address: bigint } | undefined {
+  if (type !== RTM_NEWADDR || payload.length < 8 || payload[0] !== AF_INET6) return undefined;
+  const address = decodeAttributes(payload, 8).get(IFA_ADDRESS);
+  if (address?.length !== 16) return undefined;
+  return { index: viewOf(payload).getUint32(4, true), address: ipv6FromBytes(address) };
 }
 
 /** Asks for all IPv6 routes: for `dump`. */

@@ -26,7 +26,7 @@ import { randomId } from "./id.ts";
 import { configureLive } from "./live.ts";
 import { type PortPlace, settlePorts } from "./live-ports.ts";
 import type { Log } from "./log.ts";
-import { type DnsChanged, type NamedEndpoint, readNames } from "./names.ts";
+import { type Dns, type NamedEndpoint, NO_DNS, readNames } from "./names.ts";
 import { planNetwork, type Surroundings } from "./plan.ts";
 import { noPorts } from "./ports.ts";
 import { isAlive, openSandbox, readBootId, type SandboxRecord } from "./sandbox.ts";
@@ -96,7 +96,8 @@ export interface Controller extends Disposable {
  * Opens the store, and brings store and kernel together: endpoints whose sandbox is gone are released, those that are
  * alive keep their address, their ports and their rules. From then on it follows the kernel's own news of links.
  */
-export async function openController(root: string, log: Log, dnsChanged: DnsChanged = () => {}): Promise<Controller> {
+export async function openController(root: string, log: Log, dns: Dns = NO_DNS): Promise<Controller> {
+  const dnsChanged = dns.changed;
   let config = readConfig(root);
   using undo = new DisposableStack();
   const store = undo.use(openStore(root));
@@ -188,6 +189,7 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
       .map(({ name }) => `the endpoint of ${name} was never finished`),
     ...gone().map(({ name }) => `${name} has ended, its endpoint is there still`),
     ...listNetworks(store).flatMap((network) => driverOf(drivers, network.driver).check(network)),
+    ...dns.missing().map(({ containerName }) => `container DNS of ${containerName} is not there`),
   ];
   let reconciled: Reconciled = { atMs: Date.now(), cause: "start", differences: [] };
   const note = (cause: Reconciled["cause"], differences: readonly string[]): void => {
@@ -205,6 +207,7 @@ export async function openController(root: string, log: Log, dnsChanged: DnsChan
       await Promise.all(collect([...listEndpoints(store).filter(({ state }) => state === "reserved"), ...gone()]));
       for (const network of listNetworks(store)) await driverOf(drivers, network.driver).repair(network);
       await filter.establish();
+      if (dns.missing().length > 0) await dnsChanged();
       note(cause, differences);
       return differences;
     });

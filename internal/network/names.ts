@@ -34,6 +34,15 @@ export type NamesOnNetworks = () => readonly NamedEndpoint[];
  */
 export type DnsChanged = () => void | Promise<void>;
 
+/** What the controller knows of the name server. */
+export interface Dns {
+  readonly changed: DnsChanged;
+  /** Containers that should be served and are not. */
+  readonly missing: () => readonly NamedEndpoint[];
+}
+
+export const NO_DNS: Dns = { changed: () => {}, missing: () => [] };
+
 interface NamedRow {
   readonly id: string;
   readonly container_id: string;

@@ -21,7 +21,7 @@ const CALLS = [
   ...["listen", "setsockopt", "setns", "close", "write", "vfork", "clone", "clone3", "connect", "sendmmsg"],
 ] as const;
 type Call = (typeof CALLS)[number];
-const MAX_STEPS = 40;
+const MAX_STEPS = 24;
 
 const home = mkdtempSync("/tmp/ctr-t-");
 const directories = { root: `${home}/root`, state: `${home}/state` };

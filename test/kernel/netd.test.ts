@@ -1,7 +1,7 @@
 /** netd's life: killed, started again, started by two at once, asked nonsense; and what it leaves behind (nothing). */
 import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { NETD_VERSION, netdSocket } from "../../internal/ipc/netd.ts";
 import { connectNetd } from "../../internal/ipc/netd-client.ts";
@@ -9,7 +9,17 @@ import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../../i
 import { links, processes, requirePrivateHost, rules } from "../lib/host.ts";
 import { leases } from "../lib/leaks.ts";
 import { binary } from "../lib/needs.ts";
-import { attach, call, host, makeSandbox, type RunningNetd, serve, startNetd } from "../lib/sandbox.ts";
+import {
+  attach,
+  call,
+  host,
+  inNamespace,
+  makeNeighbour,
+  makeSandbox,
+  type RunningNetd,
+  serve,
+  startNetd,
+} from "../lib/sandbox.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -256,6 +266,223 @@ test("garbage ends its own connection only", async () => {
   for (const attack of attacks) await throwAt(attack);
   expect((await netd.client.status()).pid).toBe(netd.process.pid);
   expect(await netd.client.endpoints()).toEqual([]);
+});
+
+const BACK = {
+  name: "back",
+  driver: "bridge",
+  isInternal: false,
+  isAttachable: false,
+  hasIpv6: true,
+  labels: {},
+  options: { "com.docker.network.bridge.name": "br-back" },
+  ipamOptions: {},
+  pools: [{ subnet: "10.77.0.0/24" }, { subnet: "fd77::/64" }],
+};
+
+/** The command beside the daemon. */
+const ctr = (...words: string[]) => {
+  const { stdout, exitCode } = Bun.spawnSync(
+    [binary(), "--root", directories.root, "--state", directories.state, ...words],
+    { stderr: "inherit" },
+  );
+  return { status: exitCode, lines: stdout.toString().trimEnd().split("\n") };
+};
+
+test("check and reconcile: each difference is told, and put right", async () => {
+  await restartNetd();
+  await netd.client.createNetwork(BACK);
+  const sandbox = await makeSandbox();
+  const ports = [{ containerPort: 80, protocol: "tcp" as const, hostPort: 18080 }];
+  const { hostInterface } = await attach(netd.client, sandbox, { containerId: "web", network: "back", ports });
+  const on = `${hostInterface} (container web)`;
+  expect(await netd.client.check(false)).toEqual([]);
+  for (const [tampering, difference] of [
+    ["ip link set br-back down", "br-back is down"],
+    ["ip address delete 10.77.0.1/24 dev br-back", "br-back lacks its address 10.77.0.1/24"],
+    ["ip address add 10.78.0.1/24 dev br-back", "br-back has the address 10.78.0.1/24"],
+    ["ip address delete fd77::1/64 dev br-back", "br-back lacks its address fd77::1"],
+    ["sysctl -qw net.ipv4.conf.br-back.route_localnet=0", "br-back does not route 127.0.0.0/8 to published ports"],
+    ["sysctl -qw net.ipv4.ip_forward=0", "/proc/sys/net/ipv4/ip_forward is not 1"],
+    [`ip link set ${hostInterface} down`, `${on} is down`],
+    [`ip link set ${hostInterface} nomaster`, `${on} is not on br-back`],
+    [
+      "ip link add vethabcdef0 type veth peer name stray && ip link set vethabcdef0 master br-back",
+      "vethabcdef0 on br-back is no container's",
+    ],
+    [
+      "iptables -t nat -F CTR",
+      "iptables: nat CTR lacks --dport 18080 --to-destination 10.77.0.2:80 -A CTR -j DNAT -p tcp",
+    ],
+    [
+      "iptables -A CTR-FORWARD -s 192.0.2.1 -j ACCEPT",
+      "iptables: filter CTR-FORWARD has -A CTR-FORWARD -j ACCEPT -s 192.0.2.1",
+    ],
+    ["iptables -D FORWARD -j CTR-FORWARD", "iptables: filter FORWARD does not jump to CTR-FORWARD"],
+    ["ip6tables -F CTR-FORWARD", "ip6tables: filter CTR-FORWARD lacks -A CTR-FORWARD -i br-back -j ACCEPT"],
+  ] as const) {
+    host("sh", "-c", tampering);
+    const found = ctr("netd", "check");
+    expect([tampering, found.status]).toEqual([tampering, 1]);
+    expect(found.lines.join("\n").replaceAll("/32", "")).toContain(difference);
+    const fixed = ctr("netd", ...(tampering.startsWith("ip ") ? ["check", "--fix"] : ["reconcile"]));
+    expect([tampering, fixed.status, ...fixed.lines]).toEqual([
+      tampering,
+      0,
+      ...found.lines.map((line) => `repaired: ${line}`),
+    ]);
+    expect([tampering, ...ctr("netd", "check").lines]).toEqual([tampering, ""]);
+  }
+  // The one that netd cannot put right at once: its port is another program's now.
+  await killNetd();
+  using other = Bun.listen({ hostname: "0.0.0.0", port: 18080, socket: { data() {} } });
+  netd = await startNetd(directories);
+  const line = "port 18080/tcp of 0.0.0.0 (container web) is not held";
+  expect(ctr("netd", "check")).toEqual({ status: 1, lines: [line] });
+  expect(ctr("netd", "reconcile")).toEqual({ status: 1, lines: [`repaired: ${line}`, `still: ${line}`] });
+  other.stop(true);
+  expect(ctr("netd", "reconcile")).toEqual({ status: 0, lines: [`repaired: ${line}`] });
+  expect((await netd.client.status()).details?.reconciled).toMatchObject({ cause: "request", differences: [line] });
+  await sandbox.end();
+  await nothingLeft();
+  await netd.client.removeNetwork("back");
+});
+
+test("network inspect -v: endpoints with their leases, ports and names", async () => {
+  await netd.client.createNetwork(BACK);
+  const sandbox = await makeSandbox();
+  const ports = [{ containerPort: 80, protocol: "tcp" as const, hostIp: "127.0.0.1", hostPort: 18080 }];
+  const request = {
+    containerId: "0123456789abcdef",
+    name: "web",
+    network: "back",
+    ports,
+    aliases: ["www"],
+    hostname: "one",
+  };
+  const endpoint = await attach(netd.client, sandbox, request);
+  const { status, lines } = ctr("network", "inspect", "-v", "back");
+  expect(status).toBe(0);
+  expect(JSON.parse(lines.join("\n"))).toMatchObject([
+    {
+      Name: "back",
+      Containers: { "0123456789abcdef": { Name: "web", IPv4Address: "10.77.0.2/24", IPv6Address: "fd77::2/64" } },
+      Endpoints: [
+        {
+          Container: "0123456789abcdef",
+          Name: "web",
+          EndpointID: endpoint.id,
+          Interface: "eth0",
+          HostInterface: endpoint.hostInterface,
+          MacAddress: endpoint.macAddress,
+          Leases: ["10.77.0.2", "fd77::2"],
+          Gateway: "10.77.0.1",
+          DNSNames: [
+            ...["web", "web.back", "one", "one.back", "www", "www.back"],
+            ...["0123456789ab", "0123456789ab.back"],
+          ],
+          Ports: [{ HostIp: "127.0.0.1", HostPort: "18080", ContainerPort: "80/tcp" }],
+        },
+      ],
+    },
+  ]);
+  await sandbox.end();
+  await nothingLeft();
+  await netd.client.removeNetwork("back");
+});
+
+const ECHO = `
+Bun.listen({ hostname: "0.0.0.0", port: 7, socket: { data: (socket, chunk) => void socket.write(chunk) } });
+console.log("ready");
+`;
+
+test("one connection lives over netd's end, flushed rules and a bridge that was deleted", async () => {
+  const sandbox = await makeSandbox();
+  const ports = [{ containerPort: 7, protocol: "tcp" as const, hostPort: 18007 }];
+  await attach(netd.client, sandbox, { containerId: "echo", ports });
+  const server = Bun.spawn(["nsenter", "--net", "-t", String(sandbox.pid), "--", process.execPath, "-e", ECHO], {
+    stdout: "pipe",
+  });
+  for await (const _ of server.stdout) break;
+  const neighbour = await makeNeighbour();
+  const caller = inNamespace(neighbour.pid, () =>
+    Bun.connect({
+      hostname: neighbour.hostAddress,
+      port: 18007,
+      socket: { data: (_socket, chunk) => void heard.push(chunk.toString()), close: () => void heard.push("closed") },
+    }),
+  );
+  const heard: string[] = [];
+  const socket = await caller;
+  const say = async (word: string) => {
+    socket.write(word);
+    await waitFor(`the echo of ${word}`, () => heard.at(-1) === word, 20_000);
+  };
+  await say("at first");
+  await killNetd();
+  await say("without netd");
+  netd = await startNetd(directories);
+  await say("with the next");
+  host("iptables", "-F");
+  host("iptables", "-t", "nat", "-F");
+  // Nothing is handed on now; what is sent is sent again, until it is.
+  socket.write("flushed");
+  expect(ctr("netd", "reconcile").status).toBe(0);
+  await waitFor("the echo of what was sent between", () => heard.at(-1) === "flushed", 20_000);
+  host("ip", "link", "delete", "ctr0");
+  await say("on another bridge");
+  expect(heard).toEqual(["at first", "without netd", "with the next", "flushed", "on another bridge"]);
+  socket.end();
+  server.kill("SIGKILL");
+  await sandbox.end();
+  host("ip", "link", "delete", "wire");
+  await nothingLeft();
+}, 60_000);
+
+test("clients have limits: connections, requests that wait, answers that nobody reads", async () => {
+  const descriptors = () => readdirSync(`/proc/${netd.process.pid}/fd`).length;
+  const memory = () =>
+    Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${netd.process.pid}/status`, "utf8"))?.[1]);
+  const before = { descriptors: descriptors(), memory: memory() };
+  const hello = encodeFrame({ type: "hello", conversation: "netd", version: NETD_VERSION });
+  const silent: Bun.Socket[] = [];
+  for (let count = 0; count < 600; count++)
+    silent.push(
+      await Bun.connect({
+        unix: netdSocket(directories.state),
+        socket: { open: (it) => void it.write(hello), data() {} },
+      }),
+    );
+  // Whoever has something to ask is heard all the same.
+  using asker = await connectNetd(directories);
+  expect((await asker?.status())?.pid).toBe(netd.process.pid);
+  expect(descriptors() - before.descriptors).toBeLessThanOrEqual(260);
+  for (const socket of silent) socket.terminate();
+  // A hundred thousand requests, and not one answer read.
+  const request = encodeFrame({ type: "networks" });
+  const flood = Buffer.concat([hello, ...Array.from({ length: 100_000 }, () => request)]);
+  let sent = 0;
+  const push = (socket: Bun.Socket) => {
+    sent += Math.max(0, socket.write(flood.subarray(sent)));
+  };
+  const flooder = await Bun.connect({
+    unix: netdSocket(directories.state),
+    socket: { drain: push, data() {} },
+  });
+  flooder.pause();
+  push(flooder);
+  let still = -1;
+  await waitFor("netd to read no more", async () => {
+    const [last, now] = [still, sent];
+    still = now;
+    await Bun.sleep(200);
+    return last === now;
+  });
+  expect(sent).toBeLessThan(flood.length);
+  expect(memory() - before.memory).toBeLessThan(32_000);
+  expect((await netd.client.status()).pid).toBe(netd.process.pid);
+  flooder.terminate();
+  await waitFor("their descriptors", () => descriptors() <= before.descriptors + 2);
 });
 
 test("what cannot be attached is refused in words", async () => {

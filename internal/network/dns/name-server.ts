@@ -7,7 +7,7 @@ import { CtrError, withContext } from "../../errors/error.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { randomId } from "../id.ts";
 import type { Log } from "../log.ts";
-import type { NamesOnNetworks } from "../names.ts";
+import type { NamedEndpoint, NamesOnNetworks } from "../names.ts";
 import { isAlive, openSandbox, type SandboxRecord } from "../sandbox.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { type Keeper, type KeptSocket, limitOf, listenInside } from "./listener.ts";
@@ -41,6 +41,8 @@ const OWN_ADDRESS = "127.0.0.11";
 export interface NameServer extends Disposable {
   /** What `names` gives has changed: settled when every container on a network with names can ask. Never rejects. */
   changed(): Promise<void>;
+  /** Those that should be served and are not. */
+  missing(): readonly NamedEndpoint[];
   /** Milliseconds until a timer is due: for `dozeWhenIdle`. */
   untilNextTimer(): number | undefined;
   readonly counters: DnsCounters;
@@ -164,6 +166,7 @@ export function createNameServer(choices: NameServerChoices): NameServer {
 
   return {
     changed: () => changed().catch((error: unknown) => log(withContext("container DNS", error).message)),
+    missing: () => names().filter(({ containerId }) => !clients.has(containerId)),
     untilNextTimer: deadlines.untilNext,
     idle: () => (counters.waiting === 0 ? Promise.resolve() : new Promise((resolve) => atRest.push(resolve))),
     get counters() {

@@ -63,6 +63,7 @@ import {
   setNetworkDevice,
   setPorts,
 } from "../store.ts";
+import { aliasOf, checkBridge, isHeld, VETH_NAME } from "./check-bridge.ts";
 import type { Driver } from "./driver.ts";
 
 /** What the drivers share. */
@@ -81,7 +82,6 @@ export interface DriverContext {
 const INTERFACE = "eth0";
 /** The network that is always there. */
 const DEFAULT_NETWORK = "bridge";
-const VETH_NAME = /^veth[0-9a-f]{7}$/;
 /** How long a container's namespace may take to end and with it the veth, before the veth is removed by hand. */
 const LINGER_MS = 400;
 
@@ -211,7 +211,8 @@ export function createBridgeDriver(context: DriverContext): Driver {
 
     const id = randomId();
     const { address, address6 } = leaseAddresses(bridge.pools, request);
-    undo.defer(() => releaseAddresses(bridge.pools, address, address6));
+    // The pools may be others by then: the bridge may have been made again.
+    undo.defer(() => releaseAddresses(bridges.get(network.id)?.pools ?? bridge.pools, address, address6));
     // Nobody gets into a network without a way out.
     const wanted = network.settings.internal === true ? [] : request.ports;
     const hostIp = network.settings.options?.[OPTION.hostBinding];
@@ -283,6 +284,18 @@ export function createBridgeDriver(context: DriverContext): Driver {
     forgetFlows(endpoint.ports);
   };
 
+  /** The published ports of an endpoint that was there before us. */
+  const holdAll = ({ id, name, ports: bindings }: EndpointRecord): void => {
+    for (const binding of bindings) {
+      try {
+        if (!isHeld(ports, id, binding)) holdBinding(ports, id, binding);
+      } catch (error) {
+        // The rules still lead to the container: say it, and let the traffic flow.
+        log(withContext(`hold a published port of ${name}`, error).message);
+      }
+    }
+  };
+
   return {
     publish,
     unpublish,
@@ -298,6 +311,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
       if (checkBridge(context, network).length === 0) return;
       bridges.delete(network.id);
       await ready(network);
+      for (const endpoint of listEndpoints(store)) if (endpoint.networkId === network.id) holdAll(endpoint);
     },
     remove: async (network) => {
       bridges.delete(network.id);
@@ -318,14 +332,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
         bridges.set(network.id, bridge);
         ready(network).catch((error: unknown) => log(withContext("put back the packet filter", error).message));
       }
-      for (const binding of endpoint.ports) {
-        try {
-          holdBinding(ports, endpoint.id, binding);
-        } catch (error) {
-          // The rules still lead to the container: say it, and let the traffic flow.
-          log(withContext(`hold a published port of ${endpoint.name}`, error).message);
-        }
-      }
+      holdAll(endpoint);
     },
     attach,
     detach,
@@ -384,45 +391,6 @@ function makeBridge(context: DriverContext, network: NetworkRow): Bridge {
   return { network: row, index, device, mtu, isIsolated, pools: createPools(row, endpoints) };
 }
 
-/** What the kernel has otherwise than recorded of a network. A default bridge that nobody is on need not be there. */
-function checkBridge({ netlink, store, root }: DriverContext, network: NetworkRow): string[] {
-  const { device, gateway, prefix_length: prefixLength } = network;
-  const endpoints = listEndpoints(store).filter(
-    ({ networkId, state }) => networkId === network.id && state === "attached",
-  );
-  if (device === null || (network.name === DEFAULT_NETWORK && endpoints.length === 0)) return [];
-  const links = dump(netlink, listLinks()).flatMap((message) => decodeLink(message) ?? []);
-  const bridge = links.find(({ name }) => name === device);
-  if (bridge === undefined) return [`${device} (network ${network.name}) is missing`];
-  const differences: string[] = [];
-  if (bridge.kind !== "bridge" || bridge.alias !== aliasOf(root))
-    differences.push(`${device} is not this engine's bridge`);
-  if (!bridge.isUp) differences.push(`${device} is down`);
-  const held = dump(netlink, listAddresses()).flatMap((message) => decodeAddress(message) ?? []);
-  const own = held.filter(({ index }) => index === bridge.index);
-  if (gateway !== null && !own.some((one) => one.address === gateway && one.prefixLength === prefixLength))
-    differences.push(`${device} lacks its address ${formatIpv4(gateway)}/${prefixLength}`);
-  for (const { address, prefixLength: length } of own)
-    if (address !== gateway) differences.push(`${device} has the address ${formatIpv4(address)}/${length}`);
-  for (const { hostInterface, name } of endpoints) {
-    const link = links.find((candidate) => candidate.name === hostInterface);
-    if (link === undefined) differences.push(`${hostInterface} (container ${name}) is missing`);
-    else if (link.master !== bridge.index) differences.push(`${hostInterface} (container ${name}) is not on ${device}`);
-    else if (!link.isUp) differences.push(`${hostInterface} (container ${name}) is down`);
-  }
-  const known = new Set(listEndpoints(store).map(({ hostInterface }) => hostInterface));
-  for (const { name, kind, master } of links) {
-    if (master === bridge.index && kind === "veth" && VETH_NAME.test(name) && !known.has(name))
-      differences.push(`${name} on ${device} is no container's`);
-  }
-  return differences;
-}
-
-/** Who made a bridge: it is written on it. */
-function aliasOf(root: string): string {
-  return `ctr ${root}`.slice(0, MAX_ALIAS);
-}
-
 /** The device of a user's network. Throws CtrError when its name is another link's. */
 function deviceOf(links: readonly Link[], { device }: NetworkRow, alias: string): string {
   const name = device ?? "";
@@ -467,9 +435,6 @@ export function freeInterface(store: Store, containerId: string): string {
     .map(({ settings }) => settings.interfaceName ?? INTERFACE);
   for (let number = 0; ; number++) if (!taken.includes(`eth${number}`)) return `eth${number}`;
 }
-
-/** `IFALIASZ` of linux/if.h is 256, its NUL included. */
-const MAX_ALIAS = 255;
 
 /** The recorded device if it is ours or free, else the first `ctrN` that is. */
 function chooseDevice(links: readonly Link[], recorded: string | null, alias: string): string {
@@ -579,7 +544,7 @@ function removeLink(netlink: Netlink, name: string): void {
 export function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoint {
   const { gateway, prefix_length: prefixLength, mtu, settings: made } = network;
   const { id, containerId, hostInterface, macAddress, ports, address, interfaceIndex, settings } = endpoint;
-  const { address6, gwPriority, aliases, interfaceName = INTERFACE, linkLocal = [] } = settings;
+  const { address6, gwPriority, aliases, hostname, interfaceName = INTERFACE, linkLocal = [] } = settings;
   const six = address6 === undefined ? undefined : made.pools?.find(({ subnet }) => subnet.includes(":"));
   const isInternal = made.internal === true;
   if (gateway === null || prefixLength === null || mtu === null || address === undefined) {
@@ -611,6 +576,7 @@ export function describe(network: NetworkRow, endpoint: EndpointRecord): Endpoin
     ...(six?.gateway === undefined || isInternal ? {} : { gateway6: six.gateway }),
     ...(gwPriority === undefined ? {} : { gwPriority }),
     ...(aliases === undefined ? {} : { aliases }),
+    ...(hostname === undefined ? {} : { hostname }),
     mtu,
     ports,
   };
