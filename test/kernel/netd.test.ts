@@ -423,9 +423,10 @@ test("one connection lives over netd's end, flushed rules and a bridge that was 
   await say("without netd");
   netd = await startNetd(directories);
   await say("with the next");
+  // It holds the port when it answers: what is not handed on meanwhile comes to nobody, and is sent again until it is.
+  await netd.client.status();
   host("iptables", "-F");
   host("iptables", "-t", "nat", "-F");
-  // Nothing is handed on now; what is sent is sent again, until it is.
   socket.write("flushed");
   expect(ctr("netd", "reconcile").status).toBe(0);
   await waitFor("the echo of what was sent between", () => heard.at(-1) === "flushed", 20_000);
