@@ -73,6 +73,7 @@ async function carryOutput(connection: ToContainer, session: Session, input: Inp
         if (message.error !== undefined && message.error !== "") printError(`ctr: ${message.error}`);
         return { kind: "exited", status: message.status };
       case "failed":
+      case "not-meant":
         throw startFailure(message);
       case "done":
         break;

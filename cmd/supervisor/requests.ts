@@ -61,6 +61,11 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
       return await follow(client, () => supervision.program(), request.streams);
     }
     case "exec": {
+      if (request.meant !== undefined && !supervision.isMeant(request.meant)) {
+        client.send({ type: "not-meant" });
+        client.end();
+        return;
+      }
       // Most containers never see one.
       const { startExec } = await import("./exec.ts");
       return await startExec(supervision, client, request);

@@ -5,9 +5,10 @@ import { hasDefaultFilter } from "../../internal/container/confinement.ts";
 import { healthPlan } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
+import { publishNames, withdrawNames } from "../../internal/container/name-links.ts";
 import type { ContainerRecord } from "../../internal/container/record.ts";
 import { wantsRestart } from "../../internal/container/restart-rule.ts";
-import { claim, containerById } from "../../internal/container/store.ts";
+import { claim, containerById, findContainer } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
@@ -143,6 +144,11 @@ export class Supervision {
     };
   }
 
+  /** True if this is the container that a user calls so, by the store's rules. */
+  isMeant(name: string): boolean {
+    return findContainer(this.#engine, name).id === this.record.id;
+  }
+
   /** What a further program joins. Throws when the container is paused or does not run. */
   running(verb: string): {
     readonly pid: number;
@@ -274,7 +280,11 @@ export class Supervision {
 
   /** Takes over what another process has changed in its record. */
   reread(): void {
+    const before = this.record;
     this.#row.reread();
+    if (before.name === this.record.name) return;
+    withdrawNames(this.#engine.state, before);
+    publishNames(this.#engine.state, this.record);
   }
 
   /** Kills it and removes it, its record too. */
@@ -357,6 +367,7 @@ export class Supervision {
     } finally {
       umask(usual);
     }
+    publishNames(this.#engine.state, this.record);
   }
 
   async #launch(size: TerminalSize | undefined): Promise<Run> {
@@ -508,6 +519,7 @@ export class Supervision {
   }
 
   #finish(): void {
+    attempt(() => withdrawNames(this.#engine.state, this.record), ignore);
     attempt(() => removeSocket(supervisorSocket(this.#engine.state, this.record.id)), ignore);
     // Whatever a client is still owed goes out before the process ends.
     void Promise.all([...this.#clients].map(delivered)).then(() => this.#resolveEnded());

@@ -3,6 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { type Connection, connectUnix } from "../ipc/connection.ts";
 import { type FromSupervisor, SUPERVISOR_CLIENT, supervisorSocket, type ToSupervisor } from "../ipc/supervisor.ts";
+import { linkedContainer } from "./name-links.ts";
 import type { ContainerRecord } from "./record.ts";
 
 /** The client's end of a conversation with a supervisor. */
@@ -18,8 +19,31 @@ export async function whenStarted(connection: ToContainer): Promise<readonly str
 /** What a message that is not `started` means. */
 export function startFailure(message: FromSupervisor | undefined): CtrError {
   if (message === undefined) return new CtrError("unavailable", "the supervisor ended before the container ran");
+  if (message.type === "not-meant") return new NotMeant();
   if (message.type !== "failed") return new CtrError("internal", `the supervisor said ${message.type} to a start`);
   return new CtrError("invalid", message.message, { exitStatus: message.exitStatus });
+}
+
+/** The supervisor that was found by a name looks after another container than the one that is called so. */
+export class NotMeant extends CtrError {
+  constructor() {
+    super("not-found", "the name means another container");
+  }
+}
+
+/**
+ * A conversation with the supervisor that was last known to look after a container of this name or id; undefined if there
+ * is none. Its request says what is `meant`, and `NotMeant` is thrown where its answer is looked at.
+ */
+export async function connectByName(state: string, name: string): Promise<ToContainer | undefined> {
+  const id = linkedContainer(state, name);
+  if (id === undefined) return undefined;
+  try {
+    return await connectUnix<FromSupervisor, ToSupervisor>(supervisorSocket(state, id), SUPERVISOR_CLIENT);
+  } catch (error) {
+    if (error instanceof CtrError && error.kind === "unavailable") return undefined;
+    throw error;
+  }
 }
 
 /** A conversation with the supervisor of a running container. Throws `conflict` when that came to its end meanwhile. */

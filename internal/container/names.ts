@@ -24,6 +24,11 @@ export function isId(text: string): boolean {
   return ID.test(text);
 }
 
+/** True for a name as containers have it, without the slash. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
 /** True for what may be the beginning of an id. */
 export function isIdPrefix(text: string): boolean {
   return ID_PREFIX.test(text);

@@ -12,6 +12,7 @@ import { processStartTime } from "../sys/process.ts";
 import { finishVolumeRemovals, releaseMounts } from "../volume/store.ts";
 import { cgroupPathOf } from "./cgroup-place.ts";
 import { recordContainerEvent, recordMove } from "./event.ts";
+import { withdrawNames } from "./name-links.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeSecrets } from "./secrets.ts";
 import { isLive } from "./states.ts";
@@ -57,6 +58,7 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
     }
   };
   if (options.isKeptWithoutCgroup !== true) attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
+  attempt(() => withdrawNames(engine.state, record));
   attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
   if (record.hostConfig.Secrets !== undefined) attempt(() => removeSecrets(engine, record.id));
   attempt(() => removeSnapshot(`${engine.root}/containers/${record.id}`));

@@ -9,7 +9,7 @@
  *     │ attach {streams} ─────────────▶ │   on a running container
  *     │ ◀── attached                    │
  *     │ exec {process, streams} ──────▶ │
- *     │ ◀── started {pid} | failed      │
+ *     │ ◀── started {pid} | failed | not-meant
  *     │                                 │   after attach, start with attach, exec:
  *     │ stdin {data}… stdin-end ──────▶ │   (credit: the client keeps at most STDIN_WINDOW bytes unacknowledged)
  *     │ ◀── stdin-taken {bytes}         │
@@ -75,7 +75,14 @@ export type ToSupervisor =
       readonly hasSpec: boolean;
     }
   | { readonly type: "attach"; readonly streams: Streams; readonly size?: TerminalSize }
-  | { readonly type: "exec"; readonly process: ExecProcess; readonly streams?: Streams; readonly size?: TerminalSize }
+  /** `meant`: what the user has called the container; the answer is `not-meant` if that is another one. */
+  | {
+      readonly type: "exec";
+      readonly process: ExecProcess;
+      readonly streams?: Streams;
+      readonly size?: TerminalSize;
+      readonly meant?: string;
+    }
   | { readonly type: "stdin"; readonly data: Uint8Array }
   | { readonly type: "stdin-end" }
   | { readonly type: "resize"; readonly rows: number; readonly columns: number }
@@ -106,6 +113,7 @@ export type FromSupervisor =
   | { readonly type: "started"; readonly pid: number; readonly warnings?: readonly string[] }
   | { readonly type: "attached"; readonly terminal: boolean }
   | ({ readonly type: "failed" } & Failure)
+  | { readonly type: "not-meant" }
   | { readonly type: "stdin-taken"; readonly bytes: number }
   | { readonly type: "output"; readonly stream: "stdout" | "stderr"; readonly data: Uint8Array }
   | { readonly type: "exited"; readonly status: number; readonly error?: string }
@@ -153,6 +161,7 @@ export function decodeToSupervisor(value: unknown): ToSupervisor {
         process: execProcess(asFields(fields["process"])),
         ...optionalStreams(fields),
         ...optionalSize(fields),
+        ...(fields["meant"] === undefined ? {} : { meant: text(fields, "meant") }),
       };
     case "stdin":
       return { type, data: bytes(fields, "data") };
@@ -209,6 +218,7 @@ export function decodeFromSupervisor(value: unknown): FromSupervisor {
       return { type, status: integer(fields, "status", 0, 255), ...(error === undefined ? {} : { error }) };
     }
     case "done":
+    case "not-meant":
       return { type };
     default:
       throw new ProtocolError(`unknown message ${type}`);

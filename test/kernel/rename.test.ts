@@ -1,6 +1,7 @@
 /** `rename`: Docker's rules, and who hears of it. */
 import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
+import { readdirSync, readlinkSync, symlinkSync, unlinkSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { isDocker } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
@@ -63,4 +64,34 @@ test("names that are taken, bad, empty or its own are refused, and nothing chang
   expect(await engine.fails(1, "rename", "second")).toContain("requires 2 arguments");
   expect(await nameOf("second")).toBe("/second");
   await engine.ok("rm", "first", "second");
+});
+
+test("exec finds a container by what it is called now, whatever a link says that was left behind", async () => {
+  if (isDocker()) return;
+  const names = `${engine.state}/names`;
+  const id = await engine.ok("run", "-d", ...QUIET, "--name", "one", image, "sleep", "100");
+  const other = await engine.ok("run", "-d", ...QUIET, "--name", "other", image, "sleep", "100");
+  const host = (name: string) => engine.ok("exec", name, "hostname");
+  expect(readlinkSync(`${names}/one`)).toBe(id);
+  for (const word of ["one", id.slice(0, 12), id, id.slice(0, 7)]) expect(await host(word)).toBe(id.slice(0, 12));
+  // Names that change hands, and links that lie.
+  await engine.ok("rename", "one", "was-one");
+  await engine.ok("rename", "other", "one");
+  expect(await host("one")).toBe(other.slice(0, 12));
+  unlinkSync(`${names}/one`);
+  symlinkSync(id, `${names}/one`);
+  expect(await host("one")).toBe(other.slice(0, 12));
+  const echoed = await engine.ctrWith({ stdin: "input\n" }, "exec", "-i", "one", "cat");
+  expect(echoed).toMatchObject({ stdout: "input\n", status: 0 });
+  symlinkSync(id, `${names}/nosuch`);
+  expect(await engine.fails(1, "exec", "nosuch", "true")).toContain("No such container: nosuch");
+  unlinkSync(`${names}/nosuch`);
+  unlinkSync(`${names}/one`);
+  symlinkSync("f".repeat(64), `${names}/one`);
+  expect(await host("one")).toBe(other.slice(0, 12));
+  await engine.ok("pause", "was-one");
+  expect(await engine.fails(1, "exec", "was-one", "true")).toContain("Container was-one is paused");
+  await engine.ok("rm", "-f", "one", "was-one");
+  unlinkSync(`${names}/one`);
+  expect(readdirSync(names)).toEqual([]);
 });

@@ -1,15 +1,11 @@
 /** `ctr exec`: another program in a running container. */
-import { connectRunning, whenStarted } from "../../../internal/container/connect.ts";
+import { connectByName, NotMeant, type ToContainer, whenStarted } from "../../../internal/container/connect.ts";
 import { environmentFromFlags } from "../../../internal/container/env-flags.ts";
-import { currentRecord } from "../../../internal/container/leftovers.ts";
-import type { ContainerRecord } from "../../../internal/container/record.ts";
-import { findContainer } from "../../../internal/container/store.ts";
-import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
 import { defineCommand } from "../command.ts";
 import { chooseDetachKeys } from "../detach-keys.ts";
 import { asUsageError } from "../option-errors.ts";
-import { attachedSession } from "../stream.ts";
+import { attachedSession, type Session } from "../stream.ts";
 import { checkInputTerminal, terminalSize } from "../terminal.ts";
 
 const FLAGS = {
@@ -44,12 +40,10 @@ export const command = defineCommand({
     if (workdir !== undefined && workdir !== "" && !workdir.startsWith("/")) {
       throw new CtrError("invalid", `the working directory '${workdir}' is invalid, it needs to be an absolute path`);
     }
-    using engine = openEngine(directories);
-    const connection = await connectRunning(engine, await findRunning(engine, name));
     const streams = { stdin: flags.interactive, stdout: true, stderr: true };
     const size = tty ? terminalSize() : undefined;
-    connection.send({
-      type: "exec",
+    const request = {
+      type: "exec" as const,
       process: {
         args,
         env,
@@ -60,37 +54,37 @@ export const command = defineCommand({
       },
       ...(detach ? {} : { streams }),
       ...(size === undefined ? {} : { size }),
-    });
-    if (detach) {
-      await startDetached(connection);
-      return 0;
+    };
+    const session = { streams, isTty: tty, proxiesSignals: false, detachKeys };
+    const carry = (connection: ToContainer) => (detach ? startDetached(connection) : attached(connection, session));
+    const quick = await connectByName(directories.state, name);
+    if (quick !== undefined) {
+      quick.send({ ...request, meant: name });
+      try {
+        return await carry(quick);
+      } catch (error) {
+        if (!(error instanceof NotMeant)) throw error;
+      }
     }
-    const ending = await attachedSession(connection, { streams, isTty: tty, proxiesSignals: false, detachKeys });
-    return ending.kind === "exited" ? ending.status : 0;
+    const { connectToRunning } = await import("../../../internal/container/running.ts");
+    const connection = await connectToRunning(directories, name);
+    connection.send(request);
+    return await carry(connection);
   },
 });
 
-/** Detached, whatever goes wrong is status 1: nobody waits for the program's own. */
-async function startDetached(connection: Parameters<typeof whenStarted>[0]): Promise<void> {
-  try {
-    await whenStarted(connection);
-  } catch (error) {
-    if (!(error instanceof CtrError)) throw error;
-    throw new CtrError(error.kind, error.message, { cause: error });
-  }
+async function attached(connection: ToContainer, session: Session): Promise<number> {
+  const ending = await attachedSession(connection, session);
+  return ending.kind === "exited" ? ending.status : 0;
 }
 
-async function findRunning(engine: Engine, name: string): Promise<ContainerRecord> {
-  const record = await currentRecord(engine, findContainer(engine, name));
-  if (record === undefined) throw new CtrError("not-found", `No such container: ${name}`);
-  switch (record.state) {
-    case "running":
-      return record;
-    case "paused":
-      throw new CtrError("conflict", `Container ${name} is paused, unpause the container before exec`);
-    case "restarting":
-      throw new CtrError("conflict", `Container ${name} is restarting, wait until the container is running`);
-    default:
-      throw new CtrError("conflict", `container ${record.id} is not running`);
+/** Detached, whatever goes wrong is status 1: nobody waits for the program's own. */
+async function startDetached(connection: ToContainer): Promise<number> {
+  try {
+    await whenStarted(connection);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof CtrError) || error instanceof NotMeant) throw error;
+    throw new CtrError(error.kind, error.message, { cause: error });
   }
 }
