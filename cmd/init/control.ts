@@ -2,10 +2,10 @@
 import { ProtocolError } from "../../internal/errors/error.ts";
 import { encodeFrame, FrameReader } from "../../internal/ipc/frame.ts";
 import { checkHello, hello } from "../../internal/ipc/hello.ts";
+import { GO } from "../../internal/ipc/hold.ts";
 import {
   decodeToInit,
   type FromInit,
-  GO,
   INIT_CONTROL_FD,
   INIT_CONVERSATION,
   INIT_LISTENER_FD,

@@ -3,7 +3,13 @@
  * else. A column of named steps; the step's name is the one that appears in the error.
  */
 import { CtrError, EPERM, isErrno, SyscallError } from "../../internal/errors/error.ts";
-import { type ContainerName, hasRuntimeHooks, INIT_LISTENER_FD, OWN_NETWORK } from "../../internal/ipc/init.ts";
+import {
+  type ContainerName,
+  hasRuntimeHooks,
+  INIT_LISTENER_FD,
+  OWN_NETWORK,
+  SPEC_COMES,
+} from "../../internal/ipc/init.ts";
 import { configureInterfaces } from "../../internal/netlink/configure.ts";
 import { bindConsole, makeDevices, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
 import { withMountLabel } from "../../internal/rootfs/mount-label.ts";
@@ -73,7 +79,7 @@ async function main(): Promise<void> {
   umask(0);
   // While the supervisor is still finding out what is to run: what nearly every container needs.
   const prepared = new PreparedMounts();
-  for (const mount of USUAL_MOUNTS) prepared.prepare(mount);
+  if (!process.argv.includes(SPEC_COMES)) for (const mount of USUAL_MOUNTS) prepared.prepare(mount);
   if (process.argv.includes(OWN_NETWORK)) run("network", () => configureInterfaces([]));
   run("greet", greet);
   const { spec, container } = run("create", () => expect("create"));

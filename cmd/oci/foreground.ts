@@ -2,8 +2,8 @@
 
 import { ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { Fd } from "../../internal/sys/fd.ts";
-import { pidfdSendSignal, reapChild } from "../../internal/sys/process.ts";
-import { signalNumber } from "../../internal/sys/signals.ts";
+import { pidfdSendSignal, reapChild, waitForwarding } from "../../internal/sys/process.ts";
+import { signalName, signalNumber } from "../../internal/sys/signals.ts";
 
 export interface ForegroundProgram {
   readonly pid: number;
@@ -16,24 +16,25 @@ const FORWARDED = ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "CONT",
 
 /** Resolves with its exit status: its own, or 128 and the signal's number. */
 export async function waitForeground({ pid, pidfd, terminal }: ForegroundProgram): Promise<number> {
+  if (terminal === undefined) return waitForwarding(pidfd.number, numbers()).status;
   const { promise: ended, resolve } = Promise.withResolvers<number>();
   const look = () => {
     const exit = reapChild(pid);
     if (exit !== undefined) resolve(exit.status);
   };
   process.on("SIGCHLD", look);
-  for (const name of FORWARDED) {
-    const number = signalNumber(name) ?? 0;
-    process.on(`SIG${name}`, () => forward(pidfd, number));
-  }
+  for (const number of numbers()) process.on(signalName(number), () => forward(pidfd, number));
   // It may have ended before anybody listened.
   look();
-  if (terminal === undefined) return await ended;
   const { relayTerminal } = await import("./relay-terminal.ts");
   using relay = relayTerminal(terminal);
   const status = await ended;
   await relay.drained;
   return status;
+}
+
+function numbers(): readonly number[] {
+  return FORWARDED.map((name) => signalNumber(name) ?? 0);
 }
 
 function forward(pidfd: Fd, signal: number): void {

@@ -3,7 +3,8 @@
  * loaded: what limits a cgroup, measures and ends it is in cgroup.ts.
  */
 import { CtrError, withContext } from "../errors/error.ts";
-import { type Fd, O_DIRECTORY, O_PATH, O_WRONLY, open } from "../sys/fd.ts";
+import { AT_FDCWD, type Fd, O_DIRECTORY, O_PATH, O_WRONLY, open } from "../sys/fd.ts";
+import { exists } from "../sys/file.ts";
 import { makeDirectory, normalPath, tryRemove } from "./directories.ts";
 import { type ControllerName, cgroupLayout, type Hierarchy, type Layout } from "./layout.ts";
 
@@ -72,6 +73,14 @@ export function makeUsualPlaces(path: string, layout: Layout = cgroupLayout()): 
   }
 }
 
+/** The directories of a cgroup that was made; what of it is missing is left out. */
+export function existingPlaces(path: string, layout: Layout = cgroupLayout()): readonly Place[] {
+  const normal = normalPath(path);
+  return layout.hierarchies
+    .map((hierarchy) => ({ hierarchy, directory: `${hierarchy.mountPoint}${normal}` }))
+    .filter(({ directory }) => exists(AT_FDCWD, directory));
+}
+
 export function v2Hierarchy(layout: Layout): Hierarchy {
   const hierarchy = layout.hierarchies.find(({ version }) => version === 2);
   if (hierarchy === undefined) throw new CtrError("unsupported", "no cgroup v2 hierarchy is mounted");
@@ -104,4 +113,17 @@ export function entranceOf(places: readonly Place[]): Entrance {
     dispose();
     throw error;
   }
+}
+
+/**
+ * The way in for a process that is to be further below: `path` from the cgroup, in the hierarchies with one of these
+ * controllers, or in all. Throws ENOENT where that is not.
+ */
+export function entranceBelow(places: readonly Place[], path: string, controllers?: readonly string[]): Entrance {
+  const below = normalPath(`/${path}`);
+  const isMeant = ({ hierarchy }: Place) =>
+    controllers === undefined || controllers.some((name) => hierarchy.controllers.includes(name));
+  return entranceOf(
+    places.map((place) => (isMeant(place) ? { ...place, directory: `${place.directory}${below}` } : place)),
+  );
 }

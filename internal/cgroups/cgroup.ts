@@ -12,6 +12,7 @@ import {
   DEFAULT_PARENT,
   type Entrance,
   entranceOf,
+  existingPlaces,
   isTracking,
   isUsual,
   type Place,
@@ -66,11 +67,7 @@ export function createCgroup(path: string, resources: Resources, layout: Layout 
 
 /** The cgroup `path` as it is: of a container that runs, or one left behind. What of it is missing is left out. */
 export function openCgroup(path: string, layout: Layout = cgroupLayout()): Cgroup {
-  const normal = normalPath(path);
-  const places = layout.hierarchies
-    .map((hierarchy) => ({ hierarchy, directory: `${hierarchy.mountPoint}${normal}` }))
-    .filter(({ directory }) => exists(AT_FDCWD, directory));
-  return new Cgroup(normal, places, layout);
+  return new Cgroup(normalPath(path), existingPlaces(path, layout), layout);
 }
 
 /** The names below `parent` in any hierarchy: containers' ids, those of dead ones too. */
@@ -126,19 +123,6 @@ export class Cgroup {
   /** The way in for a process that is started now. */
   entrance(): Entrance {
     return entranceOf(this.#places);
-  }
-
-  /**
-   * The way in for a process that is to be further below: `path` from this cgroup, in the hierarchies with one of these
-   * controllers, or in all. Throws ENOENT where that is not.
-   */
-  entranceBelow(path: string, controllers?: readonly string[]): Entrance {
-    const below = normalPath(`/${path}`);
-    const isMeant = ({ hierarchy }: Place) =>
-      controllers === undefined || controllers.some((name) => hierarchy.controllers.includes(name));
-    return entranceOf(
-      this.#places.map((place) => (isMeant(place) ? { ...place, directory: `${place.directory}${below}` } : place)),
-    );
   }
 
   /** Moves a process that runs already. Slower than `entrance`: up to some milliseconds for the first hierarchy. */

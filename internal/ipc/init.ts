@@ -28,19 +28,18 @@ import { parseJson, stringifyJson } from "../spec/json.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
 import type { SecretFile, Spec } from "../spec/runtime.ts";
 import { asFields, bytes, type Fields, integer, list, optionalInteger, text } from "./fields.ts";
-import type { InterfaceSetup } from "./netd.ts";
-import { decodeInterfaceSetup } from "./netd.ts";
+import { decodeInterfaceSetup, type InterfaceSetup } from "./interface-setup.ts";
 
 export const INIT_CONVERSATION = { name: "init", version: 1 } as const;
 
 /** The descriptor of the socketpair in init. */
 export const INIT_CONTROL_FD = 3;
 
+/** Init's argument when its spec comes at once: it need not pass the time with what most containers have. */
+export const SPEC_COMES = "spec-comes";
+
 /** The listening socket of an init that may be told to hold. */
 export const INIT_LISTENER_FD = 4;
-
-/** The one byte that starts an init that holds; a connection that ends without it was somebody who looked, or died. */
-export const GO = 0x67;
 
 /** Init's argument when the network namespace is its own: loopback is brought up at once. */
 export const OWN_NETWORK = "own-network";

@@ -42,6 +42,7 @@ import {
   text,
   textList,
 } from "./fields.ts";
+import { decodeInterfaceSetup, type InterfaceSetup, optional, optionalTexts } from "./interface-setup.ts";
 
 export const NETD_VERSION = 1;
 
@@ -95,29 +96,6 @@ export interface AttachRequest {
   readonly linkLocal?: readonly string[];
   /** The program runs already: netd configures the interface too. */
   readonly isLive?: boolean;
-}
-
-/** A route of an endpoint; without `gateway` the destination is on the link. */
-export interface Route {
-  /** `0.0.0.0/0` is the default route. */
-  readonly destination: string;
-  readonly gateway?: string;
-}
-
-/** What the sandbox's init has to set on the interface it finds. */
-export interface InterfaceSetup {
-  /** `eth0`: the name it was born with. */
-  readonly name: string;
-  /** Its number inside the sandbox. */
-  readonly index: number;
-  readonly address: string;
-  readonly prefixLength: number;
-  readonly routes: readonly Route[];
-  /** On networks with IPv6. */
-  readonly address6?: string;
-  readonly prefixLength6?: number;
-  /** More addresses of the link, of either kind. */
-  readonly linkLocal?: readonly string[];
 }
 
 /** A container's place in a network. */
@@ -419,24 +397,8 @@ function portRequests(fields: Fields): readonly PortRequest[] {
 }
 
 /** How many aliases or name servers one endpoint may have. */
-const MAX_TEXTS = 256;
-const MAX_TEXT = 255;
-
-function optionalTexts(fields: Fields, name: string): readonly string[] | undefined {
-  if (fields[name] === undefined || fields[name] === null) return undefined;
-  const texts = textList(fields, name);
-  if (texts.length > MAX_TEXTS || texts.some((one) => one.length > MAX_TEXT))
-    throw new ProtocolError(`${name} must be at most ${MAX_TEXTS} of at most ${MAX_TEXT} characters`);
-  return texts;
-}
-
 function optionalBoolean(fields: Fields, name: string): boolean | undefined {
   return fields[name] === undefined || fields[name] === null ? undefined : boolean(fields, name);
-}
-
-/** A field that is left out where it has no value. */
-function optional<Name extends string, T>(name: Name, value: T | undefined): { readonly [N in Name]?: T } {
-  return value === undefined ? {} : ({ [name]: value } as { readonly [N in Name]?: T });
 }
 
 function identifierOrNothing(fields: Fields, name: string): string | undefined {
@@ -519,27 +481,6 @@ export function decodePortBinding(value: unknown): PortBinding {
     hostIp: text(fields, "hostIp"),
     hostPort: integer(fields, "hostPort", 1, MAX_PORT),
   };
-}
-
-/** Checks what init is told about its interface, on whichever pipe it comes. Throws ProtocolError. */
-export function decodeInterfaceSetup(value: unknown): InterfaceSetup {
-  const fields = asFields(value);
-  return {
-    name: text(fields, "name"),
-    index: integer(fields, "index", 1, 0x7fffffff),
-    address: text(fields, "address"),
-    prefixLength: integer(fields, "prefixLength", 0, 32),
-    routes: list(fields, "routes", route),
-    ...optional("address6", optionalText(fields, "address6")),
-    ...optional("prefixLength6", optionalInteger(fields, "prefixLength6", 0, 128)),
-    ...optional("linkLocal", optionalTexts(fields, "linkLocal")),
-  };
-}
-
-function route(value: unknown): Route {
-  const fields = asFields(value);
-  const gateway = optionalText(fields, "gateway");
-  return { destination: text(fields, "destination"), ...(gateway === undefined ? {} : { gateway }) };
 }
 
 /** Checks an endpoint. Throws ProtocolError. */

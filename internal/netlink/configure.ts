@@ -1,5 +1,5 @@
 /** What a container's init does with its network: one socket, one send. */
-import type { InterfaceSetup } from "../ipc/netd.ts";
+import type { InterfaceSetup } from "../ipc/interface-setup.ts";
 import { ipv4, networkOf, parseCidr } from "./ipv4.ts";
 import { ipv6 } from "./ipv6.ts";
 import { announceAddresses, LOOPBACK_INDEX, setLinkUp, withoutIpv6Address } from "./link.ts";

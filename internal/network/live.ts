@@ -1,5 +1,6 @@
 /** The interfaces of a container whose program runs already: set by netd itself, in the container's network namespace. */
-import type { Endpoint, InterfaceSetup } from "../ipc/netd.ts";
+import type { InterfaceSetup } from "../ipc/interface-setup.ts";
+import type { Endpoint } from "../ipc/netd.ts";
 import { configureInterfaces } from "../netlink/configure.ts";
 import { ipv4 } from "../netlink/ipv4.ts";
 import { ipv6 } from "../netlink/ipv6.ts";

@@ -9,7 +9,8 @@
  *     start.sock           init holds here; gone once it was started
  */
 import { CtrError, EAGAIN, EEXIST, ENOENT, isErrno } from "../errors/error.ts";
-import { visitHeld } from "../runtime/start-held.ts";
+import { visitHeld } from "../runtime/visit-held.ts";
+import type { Spec } from "../spec/runtime.ts";
 import {
   AT_FDCWD,
   type Fd,
@@ -108,8 +109,13 @@ export class ContainerDirectory implements Disposable {
     return readText(CONFIG, MAX_CONFIG_BYTES, this.#fd.number);
   }
 
-  tryReadConfig(): string | undefined {
-    return exists(this.#fd.number, CONFIG) ? this.readConfig() : undefined;
+  /**
+   * The configuration as it was checked when it was written, in a directory that is only ours; undefined for a container
+   * whose making was cut off before. Numbers beyond 2^53 are not exact in it: those of a filter are read by its compiler.
+   */
+  readSpec(): Spec | undefined {
+    if (!exists(this.#fd.number, CONFIG)) return undefined;
+    return JSON.parse(this.readConfig()) as Spec;
   }
 
   writeConfig(config: string): void {

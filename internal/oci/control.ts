@@ -1,36 +1,13 @@
-/** What is done to a container that was made: start, signals, pause. */
+/** What is done to a container that was made: signals, pause, other limits. */
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
-import { atStart } from "../runtime/launch.ts";
-import { startHeld, visitHeld } from "../runtime/start-held.ts";
 import type { Resources } from "../spec/runtime.ts";
-import { AT_FDCWD } from "../sys/fd.ts";
-import { unlinkat } from "../sys/file.ts";
 import { pidfdSendSignal } from "../sys/process.ts";
-import { parseConfig } from "./bundle.ts";
 import { known, lockContainer } from "./container.ts";
-import { poststartHooks } from "./hooks.ts";
 import { openInit } from "./init-process.ts";
 
 const SIGKILL = 9;
-
-/** `start`: the program of a created container. Throws with status 126 or 127 when it cannot be run. */
-export async function startContainer(root: string, id: string, warn: (message: string) => void): Promise<void> {
-  using directory = lockContainer(root, id);
-  const container = known(directory);
-  const status = directory.status(container);
-  if (status === "stopped") throw new CtrError("conflict", "cannot start a container that has stopped");
-  if (status !== "created") throw new CtrError("conflict", "cannot start an already running container");
-  using visitor = visitHeld(directory.startSocket);
-  if (visitor === undefined) throw new CtrError("conflict", "cannot start an already running container");
-  startHeld(visitor);
-  const spec = parseConfig(directory.readConfig());
-  const late = atStart(spec);
-  if (late !== undefined) openCgroup(container.cgroup).update(late);
-  unlinkat(AT_FDCWD, directory.startSocket);
-  await poststartHooks(spec.hooks, container, container.init?.pid ?? 0, warn);
-}
 
 /** `kill`: a signal for PID 1, or with `isAll` for every process of the container. */
 export function killContainer(root: string, id: string, signal: number, isAll: boolean): void {
@@ -70,9 +47,8 @@ export async function updateContainer(root: string, id: string, resources: Resou
   using directory = lockContainer(root, id);
   const container = known(directory);
   if (directory.status(container) === "stopped") throw new CtrError("conflict", "container not running");
-  const spec = parseConfig(directory.readConfig());
   const cgroup = openCgroup(container.cgroup);
-  const scope = parseSystemdPath(spec.linux?.cgroupsPath ?? "");
+  const scope = parseSystemdPath(directory.readSpec()?.linux?.cgroupsPath ?? "");
   if (scope === undefined) {
     cgroup.update(resources);
     return;

@@ -14,7 +14,6 @@ import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/
 import { getWindowSize } from "../sys/terminal.ts";
 import { readBundle } from "./bundle.ts";
 import { checkConfig } from "./check-config.ts";
-import { sendConsole } from "./console-socket.ts";
 import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
 import { hookState, poststartHooks, poststopHooks } from "./hooks.ts";
@@ -139,6 +138,8 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
     using listener = mayHold ? listenAt(directory.startSocket) : undefined;
     const extras = {
       container: { id, bundle },
+      isBlocking: true,
+      isSpecKnown: true,
       preserved: options.preserved,
       ...(listener === undefined ? {} : { listener: listener.number }),
     };
@@ -149,6 +150,7 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
       const { terminal } = await launched.ready();
       if (terminal !== undefined) undo.use(terminal);
       if (terminal !== undefined && options.consoleSocket !== undefined) {
+        const { sendConsole } = await import("./console-socket.ts");
         sendConsole(options.consoleSocket, terminal.number);
         terminal.close();
       }

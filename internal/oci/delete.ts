@@ -1,10 +1,8 @@
 /** The end of a container. */
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
-import type { Hooks } from "../spec/runtime.ts";
 import { POLLIN, poll } from "../sys/fd.ts";
 import { pidfdSendSignal } from "../sys/process.ts";
-import { parseConfig } from "./bundle.ts";
 import { type ContainerDirectory, lockContainer, type OciContainer } from "./container.ts";
 import { poststopHooks } from "./hooks.ts";
 import { openInit } from "./init-process.ts";
@@ -33,15 +31,9 @@ export async function deleteContainer(
     throw new CtrError("conflict", `cannot delete container ${id} that is not stopped: ${status}`);
   }
   if (container !== undefined) killInit(container);
-  const hooks = container === undefined ? undefined : hooksOf(owned);
+  const hooks = owned.readSpec()?.hooks;
   removeContainer(owned, container);
   if (container !== undefined) await poststopHooks(hooks, container, warn);
-}
-
-/** Undefined for a container whose making was cut off before it had a configuration, or any hook had run. */
-function hooksOf(directory: ContainerDirectory): Hooks | undefined {
-  const config = directory.tryReadConfig();
-  return config === undefined ? undefined : parseConfig(config).hooks;
 }
 
 /** Ends PID 1 and waits for it; the rest of its PID namespace ends with it. */

@@ -1,22 +1,14 @@
 /** `exec`: a further program in a container. */
-import { type Cgroup, openCgroup } from "../cgroups/cgroup.ts";
+import { entranceBelow, entranceOf, existingPlaces, type Place } from "../cgroups/birth.ts";
 import { CtrError, withContext } from "../errors/error.ts";
-import { openTerminal } from "../rootfs/devices.ts";
 import { giveStreams } from "../rootfs/standard-streams.ts";
-import { resolveUser } from "../rootfs/users.ts";
 import { containerRoot, type Enterable, join } from "../runtime/join.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
 import type { SeccompListener } from "../security/seccomp.ts";
-import { parseProcess } from "../spec/parse-spec.ts";
 import type { Capabilities, Process, Spec } from "../spec/runtime.ts";
-import type { Fd } from "../sys/fd.ts";
 import { readText, replaceFile, writeInto } from "../sys/file.ts";
-import { setWindowSize } from "../sys/pty.ts";
 import type { Spawned } from "../sys/spawn.ts";
-import { getWindowSize } from "../sys/terminal.ts";
-import { parseConfig } from "./bundle.ts";
 import { checkProcess } from "./check-config.ts";
-import { sendConsole } from "./console-socket.ts";
 import { known, type OciContainer, openContainer } from "./container.ts";
 import type { RunningProgram } from "./create.ts";
 import { openInit } from "./init-process.ts";
@@ -66,15 +58,19 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
     throw new CtrError("conflict", "cannot exec in a stopped container");
   if (status === "paused" && !options.ignoresPause)
     throw new CtrError("conflict", "cannot exec in a paused container (use --ignore-paused to override)");
-  const spec = parseConfig(directory.readConfig());
-  const program = await checkProcess(processOf(options, spec), isInUserNamespace(spec), options.warn);
+  const spec = directory.readSpec();
+  if (spec === undefined) throw new CtrError("internal", "its configuration is gone");
+  const program = await checkProcess(await processOf(options, spec), isInUserNamespace(spec), options.warn);
   checkConsole(program, options);
-  const cgroup = enterable(openCgroup(container.cgroup), options.cgroups);
+  const cgroup = enterable(existingPlaces(container.cgroup), options.cgroups);
   const seccomp = await seccompOf({ ...spec, process: program }, directory);
   using root = containerRoot(container.init.pid);
   const { uid, gid, additionalGids = [] } = program.user;
-  const user = { uid, gid, groups: additionalGids, home: resolveUser(root.number, `${uid}:${gid}`).home };
-  using terminal = program.terminal === true ? openUserTerminal(root.number, program, options) : undefined;
+  const user = { uid, gid, groups: additionalGids, home: await homeOf(root.number, program) };
+  using terminal =
+    program.terminal === true
+      ? (await import("./exec-terminal.ts")).openUserTerminal(root.number, program, options.stdio[0])
+      : undefined;
   const fds: StandardFds =
     terminal === undefined ? options.stdio : [terminal.slave.number, terminal.slave.number, terminal.slave.number];
   // Inherited; ours does not matter any more.
@@ -86,8 +82,16 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;
   if (options.consoleSocket === undefined) return { ...spawned, terminal: terminal.takeMaster() };
+  const { sendConsole } = await import("./console-socket.ts");
   sendConsole(options.consoleSocket, terminal.master.number);
   return spawned;
+}
+
+/** Of the container's own passwd, unless the program is told anyway. */
+async function homeOf(root: number, { env = [], user: { uid, gid } }: Process): Promise<string> {
+  if (env.some((variable) => variable.startsWith("HOME="))) return "";
+  const { resolveUser } = await import("../rootfs/users.ts");
+  return resolveUser(root, `${uid}:${gid}`).home;
 }
 
 function isInUserNamespace({ linux }: Spec): boolean {
@@ -118,20 +122,21 @@ function started(start: () => Spawned): Spawned {
   }
 }
 
-function processOf(options: ExecOptions, spec: Spec): Process {
+async function processOf(options: ExecOptions, spec: Spec): Promise<Process> {
   const { process: asked } = options;
-  const program = typeof asked === "string" ? readProcess(asked) : changed(spec.process, asked);
+  const program = typeof asked === "string" ? await readProcess(asked) : changed(spec.process, asked);
   const env = [...(program.env ?? []), ...options.env];
   return { ...program, env, terminal: program.terminal === true || options.wantsTerminal };
 }
 
-function readProcess(path: string): Process {
+async function readProcess(path: string): Promise<Process> {
   let value: unknown;
   try {
     value = JSON.parse(readText(path, 16 << 20));
   } catch (error) {
     throw withContext(path, error);
   }
+  const { parseProcess } = await import("../spec/parse-spec.ts");
   return parseProcess(value);
 }
 
@@ -174,42 +179,11 @@ function checkConsole({ terminal }: Process, { isDetached, consoleSocket }: Exec
 }
 
 /** The place in the container's cgroup that the program is to be in. */
-function enterable(cgroup: Cgroup, places: readonly string[]): Enterable {
-  const [place, ...others] = places;
-  if (place === undefined) return cgroup;
+function enterable(places: readonly Place[], words: readonly string[]): Enterable {
+  const [word, ...others] = words;
+  if (word === undefined) return { entrance: () => entranceOf(places) };
   if (others.length > 0) throw new CtrError("unsupported", "--cgroup can be given once");
-  const colon = place.indexOf(":");
-  const controllers = colon < 0 ? undefined : place.slice(0, colon).split(",");
-  return { entrance: () => cgroup.entranceBelow(place.slice(colon + 1), controllers) };
-}
-
-interface UserTerminal extends Disposable {
-  readonly master: Fd;
-  readonly slave: Fd;
-  takeMaster(): Fd;
-}
-
-/** A terminal of the container's that belongs to the program's user. */
-function openUserTerminal(root: number, { consoleSize }: Process, { stdio: [stdin] }: ExecOptions): UserTerminal {
-  using undo = new DisposableStack();
-  const { master, slave } = openTerminal(root);
-  undo.use(slave);
-  const ours = undo.adopt(master, (fd) => fd.close());
-  const own = getWindowSize(stdin);
-  if (consoleSize !== undefined) setWindowSize(master.number, consoleSize.height, consoleSize.width);
-  else if (own !== undefined) setWindowSize(master.number, own.rows, own.columns);
-  const owned = undo.move();
-  let isTaken = false;
-  return {
-    master: ours,
-    slave,
-    takeMaster: () => {
-      isTaken = true;
-      return master;
-    },
-    [Symbol.dispose]: () => {
-      if (!isTaken) owned.dispose();
-      else slave.close();
-    },
-  };
+  const colon = word.indexOf(":");
+  const controllers = colon < 0 ? undefined : word.slice(0, colon).split(",");
+  return { entrance: () => entranceBelow(places, word.slice(colon + 1), controllers) };
 }

@@ -5,7 +5,8 @@
 import { type Cgroup, createCgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath, type ScopePlace } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
-import { type Connection, connectFd } from "../ipc/connection.ts";
+import { BlockingConnection } from "../ipc/blocking.ts";
+import type { Connection, Conversation } from "../ipc/connection.ts";
 import {
   type ContainerName,
   createMessage,
@@ -14,10 +15,12 @@ import {
   INIT_CONVERSATION,
   type ToInit,
 } from "../ipc/init.ts";
-import type { InterfaceSetup } from "../ipc/netd.ts";
-import type { MemoryResources, Resources, Spec } from "../spec/runtime.ts";
+import type { InterfaceSetup } from "../ipc/interface-setup.ts";
+import type { Resources, Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pidfdGetfd, processStartTime } from "../sys/process.ts";
+import { atStart, beforeStart, type Limited, whenReady } from "./late-limits.ts";
+import { startFailure } from "./start-failure.ts";
 import { type InitExtras, type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
 
 /** A container between clone and execve. */
@@ -49,6 +52,8 @@ export interface Launch extends Disposable {
 export interface LaunchExtras extends InitExtras {
   /** Told to hooks that init runs. */
   readonly container?: ContainerName;
+  /** For a caller that does nothing else: the conversation waits in read(2), and needs no event loop. */
+  readonly isBlocking?: boolean;
 }
 
 /** Starts init in the spec's namespaces and cgroup and hands it the spec. Throws when that much cannot be had. */
@@ -120,58 +125,30 @@ export async function launchWaiting(waiting: WaitingInit, spec: Limited): Promis
   }
 }
 
-/** The part of a spec that holds a container's limits. */
-type Limited = Pick<Spec, "linux" | "annotations">;
-
-/** "true": init mounts a block device, which the container's own list of devices would refuse it. */
-const DEVICES_WHEN_READY = "ctr.devices-when-ready";
-
-function isDeviceListLate({ annotations }: Limited): boolean {
-  return annotations?.[DEVICES_WHEN_READY] === "true";
-}
-
-/** What init itself needs (7 MB were seen): a container may have less, but only when init has become its program. */
-const INIT_MEMORY_BYTES = 8 << 20;
-
-function isTight(memory: MemoryResources | undefined): memory is MemoryResources {
-  return memory?.limit !== undefined && memory.limit > 0 && memory.limit < INIT_MEMORY_BYTES;
-}
-
-/** The limits that hold for init too: all but a memory limit that is too tight for it. */
-function beforeStart(limited: Limited): Resources {
-  const { memory, devices, ...others } = limited.linux?.resources ?? {};
-  const rest = devices === undefined || isDeviceListLate(limited) ? others : { ...others, devices };
-  return memory === undefined || isTight(memory) ? rest : { ...rest, memory };
-}
-
-/** The limits that are set when init has mounted everything, before the program's first instruction. */
-function whenReady(limited: Limited): Resources | undefined {
-  const devices = limited.linux?.resources?.devices;
-  return devices !== undefined && isDeviceListLate(limited) ? { devices } : undefined;
-}
-
-/** The limits that are set in the moment of execve. */
-export function atStart({ linux }: Limited): Resources | undefined {
-  const memory = linux?.resources?.memory;
-  return isTight(memory) ? { memory } : undefined;
-}
-
 /** The conversation with init; `create` is what it is told first, unless it knows already. */
 async function converse(
   waiting: WaitingInit,
   limited: Limited,
   create: Spec | undefined,
-  { preserved = [], container }: LaunchExtras,
+  { preserved = [], container, isBlocking = false }: LaunchExtras,
 ): Promise<Launch> {
   try {
     const conversation = { ...INIT_CONVERSATION, decode: decodeFromInit, hasGreeted: create === undefined };
-    const control = await connectFd<FromInit, ToInit>(waiting.control.take(), conversation);
+    const control = await connectTo(waiting.control, conversation, isBlocking);
     if (create !== undefined) control.send(createMessage(create, container));
     return new Launched(waiting, control, { ready: whenReady(limited), start: atStart(limited) }, preserved.length);
   } catch (error) {
     waiting.abandon();
     throw error;
   }
+}
+
+type Control = Pick<Connection<FromInit, ToInit>, "send" | "receive" | "end">;
+
+async function connectTo(control: Fd, conversation: Conversation<FromInit>, isBlocking: boolean): Promise<Control> {
+  if (isBlocking) return new BlockingConnection<FromInit, ToInit>(control, conversation);
+  const { connectFd } = await import("../ipc/connection.ts");
+  return await connectFd<FromInit, ToInit>(control.take(), conversation);
 }
 
 const WORDLESS = "init ended without a word";
@@ -187,11 +164,11 @@ class Launched implements Launch {
   readonly startTime: number;
   readonly pidfd: Fd;
   readonly cgroup: Cgroup;
-  readonly #control: Connection<FromInit, ToInit>;
+  readonly #control: Control;
   readonly #late: LateLimits;
   readonly #preserved: number;
 
-  constructor(init: WaitingInit, control: Connection<FromInit, ToInit>, late: LateLimits, preserved: number) {
+  constructor(init: WaitingInit, control: Control, late: LateLimits, preserved: number) {
     this.#late = late;
     this.#preserved = preserved;
     this.pid = init.pid;
@@ -261,9 +238,4 @@ class Launched implements Launch {
   [Symbol.dispose](): void {
     this.pidfd.close();
   }
-}
-
-/** Docker's status for a failed start: 126 and 127 only for the program itself, otherwise the engine's 125. */
-export function startFailure(failure: Extract<FromInit, { type: "failed" }>): CtrError {
-  return new CtrError("invalid", failure.message, { exitStatus: failure.exitStatus ?? 125 });
 }

@@ -35,6 +35,8 @@ export interface InitExtras {
   readonly listener?: number;
   /** Descriptors for the program. */
   readonly preserved?: readonly number[];
+  /** The spec is known, and is sent as soon as init is there. */
+  readonly isSpecKnown?: boolean;
   readonly user?: UserNamespaceStart;
 }
 
@@ -64,7 +66,7 @@ export function initStart(
   namespaces: readonly Namespace[],
   entrance: Entrance,
   stdio: StandardFds,
-  { listener, preserved = [], user }: InitExtras = {},
+  { listener, preserved = [], user, isSpecKnown = false }: InitExtras = {},
 ): InitStart {
   using opened = new DisposableStack();
   let made = 0;
@@ -105,7 +107,7 @@ export function initStart(
     ],
     newSession: true,
   };
-  const args = (made & CLONE_NEWNET) === 0 ? [] : ["own-network"];
+  const args = [...((made & CLONE_NEWNET) === 0 ? [] : ["own-network"]), ...(isSpecKnown ? ["spec-comes"] : [])];
   const owned = opened.move();
   return { start: { role: "init", args, options }, control, [Symbol.dispose]: () => owned.dispose() };
 }

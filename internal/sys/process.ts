@@ -56,9 +56,23 @@ export function waitChild(pid: number, mayBlock = false): ChildExit | undefined 
   const siginfo = new Int32Array(32);
   check("waitid", lib.ctr_waitid(P_PID, pid, siginfo, WEXITED | (mayBlock ? 0 : WNOHANG)));
   // siginfo_t on 64-bit: signo, errno, code, pad, pid, uid, status
-  if ((siginfo[4] ?? 0) === 0) return undefined;
+  return (siginfo[4] ?? 0) === 0 ? undefined : childExit(siginfo);
+}
+
+function childExit(siginfo: Int32Array): ChildExit {
   const value = siginfo[6] ?? 0;
   return siginfo[2] === CLD_EXITED ? { status: value, signal: 0 } : { status: 128 + value, signal: value };
+}
+
+/**
+ * Waits for the end of the child behind a pidfd, without the event loop: signals with these numbers go to it meanwhile, and
+ * from then on nowhere. For the last thing that a process does.
+ */
+export function waitForwarding(pidfd: number, signals: readonly number[]): ChildExit {
+  const siginfo = new Int32Array(32);
+  const mask = signals.reduce((bits, signal) => bits | (1n << BigInt(signal)), 0n);
+  check("waitid", lib.ctr_wait_forwarding(pidfd, mask, siginfo));
+  return childExit(siginfo);
 }
 
 /** As `waitChild`, but a child somebody else reaped counts as gone with status 255. */

@@ -1,5 +1,5 @@
 /** `start`: the program of a container that was created. */
-import { startContainer } from "../../../internal/oci/control.ts";
+import { startContainer } from "../../../internal/oci/start.ts";
 import { containerId, type OciCommand, warnIn } from "../command.ts";
 
 export const command: OciCommand = {
