@@ -40,6 +40,8 @@ import {
 import { SOCK_SEQPACKET, socketpair } from "../../internal/sys/socket.ts";
 import { execve, spawnExecutable } from "../../internal/sys/spawn.ts";
 
+type Environment = { readonly [name: string]: string | undefined };
+
 /** In the environment of the second life: the descriptor of the socket to the opener. */
 const OPENER = "CTR_OPENER_FD";
 
@@ -65,7 +67,7 @@ const XTABLES_LOCK = "/run/xtables.lock";
  */
 export function enterDomain(
   directories: { readonly root: string; readonly state: string },
-  environment: { readonly [name: string]: string | undefined },
+  environment: Environment,
 ): void {
   const opener = environment[OPENER];
   if (opener !== undefined) {
@@ -95,7 +97,7 @@ export function enterDomain(
     rules,
   );
   // A rule is about the directory as it is now: one that stays open is found again by its path (procfs makes them anew).
-  for (const { fd } of [...rules, { fd: ours.number }]) fcntl(fd, F_SETFD, 0);
+  for (const fd of [...rules.map(({ fd }) => fd), ours.number, ...handedOver(environment)]) fcntl(fd, F_SETFD, 0);
   const env = Object.entries({ ...environment, [OPENER]: String(ours.number) });
   execve(
     "/proc/self/exe",
@@ -105,6 +107,15 @@ export function enterDomain(
 }
 
 const FD_CLOEXEC = 1;
+/** sd_listen_fds(3) */
+const SD_LISTEN_FDS_START = 3;
+
+/** The sockets it was started with: Bun has made what it found open close-on-exec. */
+function handedOver({ LISTEN_PID, LISTEN_FDS = "", CTR_LISTEN_FD }: Environment): readonly number[] {
+  if (CTR_LISTEN_FD !== undefined) return [Number(CTR_LISTEN_FD)];
+  if (LISTEN_PID !== String(process.pid) || !/^\d{1,5}$/.test(LISTEN_FDS)) return [];
+  return Array.from({ length: Number(LISTEN_FDS) }, (_, at) => SD_LISTEN_FDS_START + at);
+}
 
 function openRule(path: string, allowed: bigint): PathRule[] {
   try {
