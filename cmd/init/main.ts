@@ -103,6 +103,7 @@ async function main(): Promise<void> {
   run("sysctl", () => setSysctls(root.number, spec));
   run("read-only paths", () => makeReadonly(root.number, spec.linux?.readonlyPaths ?? []));
   run("masked paths", () => mask(root.number, spec.linux?.maskedPaths ?? []));
+  run("read-only mounts", () => prepared.close());
   if (spec.root.readonly === true) run("read-only root", () => makeRootReadonly(root.number));
   const filter = await run("seccomp", () => seccompFilter(spec));
   using agent = await run("seccomp", () => agentOf(filter, spec, container));

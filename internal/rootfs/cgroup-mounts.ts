@@ -4,7 +4,7 @@
  */
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, type Fd, O_DIRECTORY, O_PATH, openat } from "../sys/fd.ts";
-import { mkdirat, readText, symlinkat } from "../sys/file.ts";
+import { fstat, mkdirat, readText, symlinkat } from "../sys/file.ts";
 import {
   attachMount,
   fsconfigCreate,
@@ -37,11 +37,35 @@ export function prepareCgroups(): PreparedCgroups {
   const trees = hierarchies.flatMap((hierarchy) => {
     const path = own.get(hierarchy.name) ?? own.get(hierarchy.aliases.join(","));
     // Elsewhere than in the others it has no cgroup of its own, and would see those of everybody.
-    const tree = path === undefined || path !== mine ? undefined : detach(`${hierarchy.mountPoint}${path}`);
+    if (path === undefined || path !== mine) return [];
+    const tree = path === "/" ? mountOwn(hierarchy) : detach(`${hierarchy.mountPoint}${path}`);
     return tree === undefined ? [] : [{ hierarchy, tree }];
   });
   return { version: 1, trees };
 }
+
+/**
+ * The hierarchy as a cgroup namespace of our own shows it: from our cgroup down (cgroup_namespaces(7)). Undefined where that
+ * is the hierarchy's root: then we have no cgroup of our own in it.
+ */
+function mountOwn({ aliases, name }: Hierarchy): Fd | undefined {
+  using fs = fsopen("cgroup");
+  fsconfigSet(fs.number, "source", "cgroup");
+  if (CONTROLLERS.has(aliases[0] ?? "")) {
+    for (const controller of aliases) fsconfigSet(fs.number, controller);
+  } else {
+    fsconfigSet(fs.number, "none");
+    fsconfigSet(fs.number, "name", name);
+  }
+  fsconfigCreate(fs.number, "cgroup");
+  const tree = fsmount(fs.number, SAFE);
+  if (fstat(tree.number).ino !== KERNFS_ROOT_INO) return tree;
+  tree.close();
+  return undefined;
+}
+
+/** fs/kernfs/dir.c: numbers begin at the root. */
+const KERNFS_ROOT_INO = 1n;
 
 function detach(directory: string): Fd | undefined {
   try {
@@ -64,6 +88,7 @@ export function mountCgroups(target: number, shown: string, isReadonly: boolean,
     return;
   }
   using fs = fsopen("tmpfs");
+  fsconfigSet(fs.number, "source", "tmpfs");
   fsconfigSet(fs.number, "mode", "555");
   fsconfigCreate(fs.number, "tmpfs");
   using directory = fsmount(fs.number, SAFE);

@@ -120,6 +120,7 @@ export function mountOverlay(path: string, spec: Mount): Fd {
 export class PreparedMounts {
   readonly #trees = new Map<string, Fd>();
   readonly #sources = new Map<Mount, Fd>();
+  readonly #open: Fd[] = [];
   #cgroups: PreparedCgroups | undefined;
 
   /** Makes the file system of one mount. One that cannot be made is left out: the real mount will say why. */
@@ -163,6 +164,19 @@ export class PreparedMounts {
     return this.#sources.get(spec);
   }
 
+  /** Keeps a file system of the container's own to be made read-only when everything below it has its place. */
+  closeLater(tree: Fd): void {
+    this.#open.push(tree);
+  }
+
+  /** Makes those read-only. */
+  close(): void {
+    for (const tree of this.#open.splice(0)) {
+      mountSetattr(tree.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
+      tree.close();
+    }
+  }
+
   takeCgroups(): PreparedCgroups {
     const cgroups = this.#cgroups ?? prepareCgroups();
     this.#cgroups = undefined;
@@ -197,6 +211,7 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   if (options.subdirectory !== undefined) {
     throw new CtrError("unsupported", "a subpath of a volume that is a file system of its own cannot be mounted");
   }
+  const words = wordsAt(root, spec);
   using target = openTarget(root, spec);
   if (spec.type === "cgroup") {
     mountCgroups(target.number, spec.destination, (options.set & MOUNT_ATTR_RDONLY) !== 0, prepared.takeCgroups());
@@ -205,12 +220,22 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   using tree =
     prepared.takeSource(spec) ??
     prepared.take(spec) ??
-    makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", spec.options ?? []);
+    makeFileSystem(spec.type ?? "", spec.source ?? spec.type ?? "", words);
   if (options.copyUpMark !== undefined) copyUp(root, spec.destination, tree, options.copyUpMark);
+  const isClosedLater = spec.type === "tmpfs" && (options.set & MOUNT_ATTR_RDONLY) !== 0;
+  if (isClosedLater) mountSetattr(tree.number, "", AT_EMPTY_PATH, { clear: MOUNT_ATTR_RDONLY });
   if (options.isCopiedUp === true) copyInto(root, spec.destination, tree);
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");
   attachInRoot(root, tree.number, target.number, spec.destination);
+  if (isClosedLater) prepared.closeLater(new Fd(tree.take()));
+}
+
+/** A tmpfs over a directory that is there has that one's mode unless it says another, as with runc; else the kernel's 1777. */
+function wordsAt(root: number, { type, destination, options = [] }: Mount): readonly string[] {
+  if (type !== "tmpfs" || options.some((word) => word.startsWith("mode="))) return options;
+  using place = tryOpenInRoot(root, destination);
+  return place === undefined ? options : [...options, `mode=${(fstat(place.number).mode & 0o7777).toString(8)}`];
 }
 
 /** The directory to mount on. procfs and sysfs have their own names only: a link there would put them where no mask is. */
@@ -405,7 +430,8 @@ export function makeRootReadonly(root: number): void {
 export function setRootPropagation(root: number, word: string | undefined): void {
   if (word === undefined) return;
   const plain = word.replace(/^r/, "");
-  const propagation =
-    plain === "shared" ? MS_SHARED : plain === "slave" ? MS_SLAVE : plain === "unbindable" ? MS_UNBINDABLE : MS_PRIVATE;
+  // Private or slave it is since `isolateMounts`, and what is mounted in it has its own word.
+  if (plain === "private" || plain === "slave") return;
+  const propagation = plain === "shared" ? MS_SHARED : MS_UNBINDABLE;
   mountSetattr(root, "", AT_EMPTY_PATH | (word.startsWith("r") ? AT_RECURSIVE : 0), { propagation });
 }

@@ -140,6 +140,9 @@ export const FILE_SCENES: readonly Scene[] = [
           { destination: "/by-option", source: three, options: ["bind", "rw"] },
           { destination: "/by-none", type: "none", source: three, options: ["rbind"] },
           bind("three", "/relative-source"),
+          tmpfs("/closed", "ro", "mode=755"),
+          bind(one, "/closed/inside"),
+          tmpfs("/home"),
         ],
       };
     },
@@ -160,6 +163,9 @@ export const FILE_SCENES: readonly Scene[] = [
       "read:/by-none/inside",
       "read:/relative-source/inside",
       "write:/by-option/new",
+      "write:/closed/new",
+      "read:/closed/inside/inside",
+      "stat:/home",
     ],
     check(PLACES, "MUST", "entries are mounted in the listed order", ({ answers, world }) => {
       same(answers.get("read:/first/nested/inside"), "content of one\n");
@@ -225,6 +231,12 @@ export const FILE_SCENES: readonly Scene[] = [
     }),
     check(LINUX_MOUNTS, "SHOULD", "tmpcopyup: the mode of the directory is kept", ({ answers }) =>
       same((answers.get("stat:/up") as { mode: number }).mode, 0o750),
+    ),
+    check(PLACES, "MUST", "a mount on a read-only tmpfs has its place made", ({ answers }) =>
+      same([answers.get("write:/closed/new"), answers.get("read:/closed/inside/inside")], [EROFS, "content of one\n"]),
+    ),
+    check(PLACES, "SHOULD", "a tmpfs has the mode of the directory it covers", ({ answers }) =>
+      same((answers.get("stat:/home") as { mode: number }).mode, 0o755),
     ),
     check(PLACES, "MUST", "without a propagation a mount is private", ({ world }) =>
       same(mountAt(world, "/first/nested").propagation, []),

@@ -1,8 +1,8 @@
 /** config-linux.md: namespaces, devices, cgroups, sysctl, seccomp, personality and the rest; config.md#hostname */
 import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { type Bundle, type Json, NAMESPACES, worldOf } from "../harness.ts";
+import { type Bundle, type Json, MOUNTS, NAMESPACES, worldOf } from "../harness.ts";
 import { check, includes, type Run, refuses, runs, type Scene, type Stage, same, scene, that } from "../scene.ts";
-import type { Node } from "../world.ts";
+import { mountLines, type Node } from "../world.ts";
 
 const SPACES = "config-linux.md#namespaces";
 const DEVICES = "config-linux.md#devices";
@@ -74,6 +74,7 @@ export const LINUX_SCENES: readonly Scene[] = [
     "namespaces of its own",
     {
       linux: { namespaces: [...NAMESPACES, { type: "cgroup" }] },
+      mounts: [...MOUNTS, { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"] }],
       hostname: "named",
       domainname: "example.org",
     },
@@ -105,6 +106,14 @@ export const LINUX_SCENES: readonly Scene[] = [
       const memory = world.cgroups.find((line) => /(:memory:|^0::)/.test(line)) ?? "";
       that(memory.endsWith(":/"), memory);
     }),
+    check(SPACES, "MUST", "cgroup: a cgroup mount begins at the container's cgroup", ({ world }) =>
+      same(
+        mountLines(world)
+          .filter(({ type, root }) => /^cgroup2?$/.test(type) && root !== "/")
+          .map(({ place, root }) => `${place} ${root}`),
+        [],
+      ),
+    ),
     check("config.md#hostname", "MUST", "hostname is the container's", ({ world }) => same(world.hostname, "named")),
     check("config.md#domainname", "MUST", "domainname is the container's", ({ world }) =>
       same(world.domainname, "example.org"),
