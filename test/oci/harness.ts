@@ -156,6 +156,12 @@ export class Bundle {
   }
 
   [Symbol.dispose](): void {
+    // What a runtime, or a case that failed, has left mounted in here.
+    const places = readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .map((line) => line.split(" ")[4] ?? "")
+      .filter((place) => place.startsWith(`${this.path}/`));
+    for (const place of places.toReversed()) Bun.spawnSync(["umount", "--lazy", place]);
     rmSync(this.path, { recursive: true, force: true });
   }
 }
