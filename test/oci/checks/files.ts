@@ -139,7 +139,6 @@ export const FILE_SCENES: readonly Scene[] = [
           { destination: "relative/place", type: "tmpfs", source: "tmpfs" },
           { destination: "/by-option", source: three, options: ["bind", "rw"] },
           { destination: "/by-none", type: "none", source: three, options: ["rbind"] },
-          bind("three", "/relative-source"),
           tmpfs("/closed", "ro", "mode=755"),
           bind(one, "/closed/inside"),
           tmpfs("/home"),
@@ -161,7 +160,6 @@ export const FILE_SCENES: readonly Scene[] = [
       "stat:/first",
       "read:/by-option/inside",
       "read:/by-none/inside",
-      "read:/relative-source/inside",
       "write:/by-option/new",
       "write:/closed/new",
       "read:/closed/inside/inside",
@@ -189,9 +187,6 @@ export const FILE_SCENES: readonly Scene[] = [
     ),
     check(PLACES, "MUST", "destination: a relative one is relative to /", ({ world }) =>
       same(mountAt(world, "/relative/place").type, "tmpfs"),
-    ),
-    check(PLACES, "MUST", "source: a relative one of a bind is relative to the bundle", ({ answers }) =>
-      same(answers.get("read:/relative-source/inside"), "content of three\n"),
     ),
     check(PLACES, "MUST", "type: a bind is one by its option, without a type", ({ answers }) =>
       same(answers.get("read:/by-option/inside"), "content of three\n"),
@@ -240,6 +235,17 @@ export const FILE_SCENES: readonly Scene[] = [
     ),
     check(PLACES, "MUST", "without a propagation a mount is private", ({ world }) =>
       same(mountAt(world, "/first/nested").propagation, []),
+    ),
+  ),
+  runs(
+    "a relative source",
+    (bundle) => {
+      source(bundle, "three");
+      return { mounts: [...MOUNTS, bind("three", "/relative-source")] };
+    },
+    ["read:/relative-source/inside"],
+    check(PLACES, "MUST", "source: a relative one of a bind is relative to the bundle", ({ answers }) =>
+      same(answers.get("read:/relative-source/inside"), "content of three\n"),
     ),
   ),
   scene("recursive attributes and propagation", ({ driver, bundle }) => {

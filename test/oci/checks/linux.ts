@@ -260,7 +260,6 @@ export const LINUX_SCENES: readonly Scene[] = [
           { path: "/dev/sub/fifo", type: "p", fileMode: 0o622 },
           { path: "/srv/outside", type: "u", major: 1, minor: 9, fileMode: 0o444 },
           { path: "/dev/block", type: "b", major: 7, minor: 77, fileMode: 0o600 },
-          { path: "/dev/null", type: "c", major: 1, minor: 3, fileMode: 0o666 },
         ],
       },
     },
@@ -303,6 +302,11 @@ export const LINUX_SCENES: readonly Scene[] = [
       const { kind, major, minor } = answers.get("stat:/srv/outside") as Node;
       same([kind, major, minor], ["char", 1, 9]);
     }),
+  ),
+  runs(
+    "a default device once more",
+    { linux: { devices: [{ path: "/dev/null", type: "c", major: 1, minor: 3, fileMode: 0o666 }] } },
+    [],
     check(DEVICES, "MUST", "the same device twice is no error", ({ outcome }) => same(outcome.status, 0)),
   ),
   refuses(
@@ -521,7 +525,6 @@ export const LINUX_SCENES: readonly Scene[] = [
         seccomp: {
           defaultAction: "SCMP_ACT_ALLOW",
           architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-          flags: ["SECCOMP_FILTER_FLAG_LOG"],
           syscalls: [
             { names: ["getpriority"], action: "SCMP_ACT_ERRNO" },
             { names: ["setpriority"], action: "SCMP_ACT_ERRNO", errnoRet: 95 },
@@ -553,6 +556,21 @@ export const LINUX_SCENES: readonly Scene[] = [
     check(SECCOMP, "SHOULD", "a name that this kernel does not know is no error", ({ outcome }) =>
       same(outcome.status, 0),
     ),
+  ),
+  runs(
+    "flags of a filter",
+    {
+      linux: {
+        seccomp: {
+          defaultAction: "SCMP_ACT_ALLOW",
+          architectures: ["SCMP_ARCH_X86_64"],
+          flags: ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"],
+          syscalls: [{ names: ["getpriority"], action: "SCMP_ACT_ERRNO" }],
+        },
+      },
+    },
+    [],
+    check(SECCOMP, "MUST", "flags of the list are taken", ({ world }) => same(world.seccomp, 2)),
   ),
   refuses(
     "an unknown action",
