@@ -1,7 +1,6 @@
 /** `exec`: a further program in a container. */
 import { entranceBelow, entranceOf, existingPlaces, type Place } from "../cgroups/birth.ts";
 import { CtrError, withContext } from "../errors/error.ts";
-import { giveStreams } from "../rootfs/standard-streams.ts";
 import { containerRoot, type Enterable, join } from "../runtime/join.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
 import type { SeccompListener } from "../security/seccomp.ts";
@@ -75,10 +74,12 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
     terminal === undefined ? options.stdio : [terminal.slave.number, terminal.slave.number, terminal.slave.number];
   // Inherited; ours does not matter any more.
   if (program.oomScoreAdj !== undefined) writeInto("/proc/self/oom_score_adj", `${program.oomScoreAdj}`);
-  giveStreams(fds, uid);
   using agent = seccomp?.listener === undefined ? undefined : await agentOf(seccomp.listener, container);
   const rare = { ...(await rareOf(program, spec)), ...(agent === undefined ? {} : { agent }) };
-  const spawned = started(() => join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true, rare));
+  const ids = isInUserNamespace(spec) ? await idsOf(container.init.pid) : undefined;
+  const spawned = started(() =>
+    join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true, rare, ids),
+  );
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;
   if (options.consoleSocket === undefined) return { ...spawned, terminal: terminal.takeMaster() };
@@ -92,6 +93,11 @@ async function homeOf(root: number, { env = [], user: { uid, gid } }: Process): 
   if (env.some((variable) => variable.startsWith("HOME="))) return "";
   const { resolveUser } = await import("../rootfs/users.ts");
   return resolveUser(root, `${uid}:${gid}`).home;
+}
+
+async function idsOf(pid: number) {
+  const { idsOfProcess } = await import("../runtime/outside.ts");
+  return idsOfProcess(`/proc/${pid}`);
 }
 
 function isInUserNamespace({ linux }: Spec): boolean {

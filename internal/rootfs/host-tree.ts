@@ -11,7 +11,7 @@ import { asOwner, type IdRuns, outside } from "../sys/user-namespace.ts";
 import { makeDevices } from "./devices.ts";
 import { idMapAsAsked } from "./id-map.ts";
 import { parseMountOptions } from "./mount-options.ts";
-import { cloneShared, makeFileSystem, openMappedSource } from "./mounts.ts";
+import { cloneShared, makeFileSystem, openSource } from "./mounts.ts";
 
 /** What root of the namespace makes itself. */
 const ITS_OWN = ["proc", "sysfs", "devpts", "mqueue", "tmpfs", "cgroup"];
@@ -24,7 +24,7 @@ export interface HostMaps extends IdRuns {
 /** The mount, made and attached nowhere; undefined for one that the container's init makes. */
 export function hostTree(spec: Mount, maps: HostMaps, devices: readonly Device[]): Fd | undefined {
   const options = parseMountOptions(spec.options ?? []);
-  if (options.bind !== "no" || spec.type === "bind") return openMappedSource(spec, options, maps.user);
+  if (options.bind !== "no" || spec.type === "bind") return mappedBind(spec, maps.user);
   const shared = cloneShared(options);
   if (shared !== undefined) return shared;
   const type = spec.type ?? "";
@@ -38,6 +38,18 @@ export function hostTree(spec: Mount, maps: HostMaps, devices: readonly Device[]
     if (!(error instanceof CtrError) || error.kind !== "unsupported") throw error;
   }
   return tree;
+}
+
+/** A bind whose files have the owners that are asked for; `user` is the container's user namespace, if it has one. */
+export function mappedBind(spec: Mount, user: number | undefined): Fd {
+  const tree = openSource(spec, parseMountOptions(spec.options ?? []));
+  try {
+    idMapAsAsked(tree, spec, user);
+    return tree;
+  } catch (error) {
+    tree.close();
+    throw error;
+  }
 }
 
 const DEV = "/dev/";

@@ -47,7 +47,6 @@ import { attachInRoot, insideProc, refuseProcfs } from "./attach.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { copyInto, copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
-import { idMapAsAsked } from "./id-map.ts";
 import { quotedForString } from "./mount-label.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
@@ -156,7 +155,7 @@ export class PreparedMounts {
       const shared = cloneShared(options);
       if (shared !== undefined) this.#sources.set(mount, shared);
       if (options.bind === "no" || (options.propagation !== MS_SHARED && options.propagation !== MS_SLAVE)) continue;
-      this.#sources.set(mount, openMappedSource(mount, options, undefined));
+      this.#sources.set(mount, openSource(mount, options));
     }
   }
 
@@ -304,7 +303,7 @@ function keyValue(word: string): readonly [key: string, value: string | undefine
 
 /** A bind mount: a detached clone of the source, its attributes changed while nobody sees it, then attached. */
 function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: PreparedMounts): void {
-  using tree = prepared.takeSource(spec) ?? openMappedSource(spec, options, undefined);
+  using tree = prepared.takeSource(spec) ?? openSource(spec, options);
   const isDirectory = (fstat(tree.number).mode & S_IFMT) === S_IFDIR;
   if (options.copyUpMark !== undefined && isDirectory) copyUp(root, spec.destination, tree, options.copyUpMark);
   const { set, clear, recursiveSet, recursiveClear } = options;
@@ -343,19 +342,8 @@ function setPropagation(tree: Fd, options: MountOptions): void {
   mountSetattr(tree.number, "", AT_EMPTY_PATH | (isRecursive ? AT_RECURSIVE : 0), { propagation });
 }
 
-/** A detached clone of a bind's source, with the owners that are asked for; `user` is the container's user namespace. */
-export function openMappedSource(spec: Mount, options: MountOptions, user: number | undefined): Fd {
-  const tree = openSource(spec, options);
-  try {
-    idMapAsAsked(tree, spec, user);
-    return tree;
-  } catch (error) {
-    tree.close();
-    throw error;
-  }
-}
-
-function openSource(spec: Mount, { bind, subdirectory }: MountOptions): Fd {
+/** A detached clone of a bind's source. */
+export function openSource(spec: Mount, { bind, subdirectory }: MountOptions): Fd {
   const source = spec.source ?? "";
   const flags = OPEN_TREE_CLONE | (bind === "recursive" ? AT_RECURSIVE : 0);
   try {

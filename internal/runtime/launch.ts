@@ -19,6 +19,7 @@ import type { InterfaceSetup } from "../ipc/interface-setup.ts";
 import type { Resources, Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pidfdGetfd, processStartTime } from "../sys/process.ts";
+import { asksForIdMap } from "./asks-for-id-map.ts";
 import { atStart, beforeStart, type Limited, whenReady } from "./late-limits.ts";
 import { startFailure } from "./start-failure.ts";
 import { type InitExtras, type StandardFds, spawnInit, type WaitingInit } from "./waiting-init.ts";
@@ -60,18 +61,18 @@ export interface LaunchExtras extends InitExtras {
 export async function launch(spec: Spec, stdio: StandardFds, extras: LaunchExtras = {}): Promise<Launch> {
   const namespaces = spec.linux?.namespaces ?? [];
   const start = (given: InitExtras) => (cgroup: Cgroup) => spawnInit(namespaces, cgroup, stdio, given);
-  if (!namespaces.some(({ type }) => type === "user"))
+  if (!namespaces.some(({ type }) => type === "user") && !(spec.mounts ?? []).some(asksForIdMap))
     return await converse(await startIn(spec, start(extras)), spec, spec, extras);
-  const { enterUserNamespace } = await import("./user-namespace.ts");
-  using user = enterUserNamespace(spec, stdio, extras);
-  const waiting = await startIn(spec, start({ ...extras, user: user.start }));
+  const { prepareOutside } = await import("./outside.ts");
+  using prepared = prepareOutside(spec, stdio, extras);
+  const waiting = await startIn(spec, start({ ...extras, outside: prepared.start }));
   try {
-    user.limit(waiting.pid);
+    prepared.limit(waiting.pid);
   } catch (error) {
     waiting.abandon();
     throw error;
   }
-  return await converse(waiting, spec, user.spec, extras);
+  return await converse(waiting, spec, prepared.spec, extras);
 }
 
 /** Init, started by `start` in the spec's cgroup with its limits. */

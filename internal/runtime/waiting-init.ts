@@ -37,7 +37,7 @@ export interface InitExtras {
   readonly preserved?: readonly number[];
   /** The spec is known, and is sent as soon as init is there. */
   readonly isSpecKnown?: boolean;
-  readonly user?: UserNamespaceStart;
+  readonly outside?: OutsideStart;
 }
 
 /** An init to be started; its descriptors live until it is disposed. */
@@ -47,9 +47,9 @@ export interface InitStart extends Disposable {
   readonly control: Fd;
 }
 
-/** A user namespace for init to be root in, and the mounts it is given, as descriptors from `firstTree` on. */
-export interface UserNamespaceStart {
-  readonly fd: number;
+/** A user namespace for init to be root in, and mounts it is given, as descriptors from `firstTree` on. */
+export interface OutsideStart {
+  readonly userNamespace?: number;
   readonly trees: readonly number[];
 }
 
@@ -66,7 +66,7 @@ export function initStart(
   namespaces: readonly Namespace[],
   entrance: Entrance,
   stdio: StandardFds,
-  { listener, preserved = [], user, isSpecKnown = false }: InitExtras = {},
+  { listener, preserved = [], outside, isSpecKnown = false }: InitExtras = {},
 ): InitStart {
   using opened = new DisposableStack();
   let made = 0;
@@ -97,13 +97,13 @@ export function initStart(
     ...(pidNamespaceFd === undefined ? {} : { pidNamespaceFd }),
     ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
     taskFds: entrance.taskFds,
-    ...(user === undefined ? {} : { userNamespaceFd: user.fd }),
+    ...(outside?.userNamespace === undefined ? {} : { userNamespaceFd: outside.userNamespace }),
     fds: [
       ...stdio,
       theirs.number,
       ...(listener === undefined ? [] : [listener]),
       ...preserved,
-      ...(user === undefined ? [] : [stdio[0], ...user.trees]),
+      ...(outside === undefined ? [] : [stdio[0], ...outside.trees]),
     ],
     newSession: true,
   };

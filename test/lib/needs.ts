@@ -19,6 +19,7 @@ const NEEDS = {
   dockerd: () =>
     (Bun.which("dockerd") !== null && Bun.which("containerd") !== null && Bun.which("docker") !== null) || "no dockerd",
   podman: () => (Bun.which("podman") !== null && Bun.which("conmon") !== null) || "no podman",
+  runc: () => Bun.which("runc") !== null || "no runc",
   umoci: () => Bun.which("umoci") !== null || "no umoci",
   bash: () => Bun.which("bash") !== null || "no bash",
   zsh: () => Bun.which("zsh") !== null || "no zsh",

@@ -1,9 +1,10 @@
 /**
- * A container with a user namespace. Its init is root in there and nobody outside, so what it may not do is done for it
- * before it is born: the mounts of the host are made, with the owners they are to have, and handed to it as descriptors.
+ * What is done outside for a container before its init is born. In a user namespace that init is root, and nobody outside:
+ * what it may not do is done for it, so the mounts of the host are made, with the owners they are to have, and handed to it
+ * as descriptors.
  */
 import { CtrError, EINVAL, ENOSPC, EPERM, isErrno } from "../errors/error.ts";
-import { type HostMaps, hostTree } from "../rootfs/host-tree.ts";
+import { type HostMaps, hostTree, mappedBind } from "../rootfs/host-tree.ts";
 import { withMountLabel } from "../rootfs/mount-label.ts";
 import { treeOption } from "../rootfs/mount-options.ts";
 import { shiftedOverlay } from "../rootfs/shifted-overlay.ts";
@@ -11,56 +12,105 @@ import { giveStreams } from "../rootfs/standard-streams.ts";
 import { DEFAULT_DEVICES } from "../security/paths.ts";
 import { resourceLimits } from "../security/process-image.ts";
 import type { Mount, Process, Spec } from "../spec/runtime.ts";
-import { type Fd, O_RDONLY, open } from "../sys/fd.ts";
+import { AT_EMPTY_PATH, AT_RECURSIVE, Fd, O_RDONLY, open } from "../sys/fd.ts";
 import { fstat, readText, S_IFIFO, S_IFMT, writeInto } from "../sys/file.ts";
+import { MS_PRIVATE, mountSetattr } from "../sys/mount.ts";
 import { prlimit } from "../sys/process.ts";
-import { type IdRun, outside, userNamespace } from "../sys/user-namespace.ts";
-import { firstTree, type InitExtras, type StandardFds, type UserNamespaceStart } from "./waiting-init.ts";
+import { type IdRun, type IdRuns, outside, userNamespace } from "../sys/user-namespace.ts";
+import { asksForIdMap } from "./asks-for-id-map.ts";
+import { firstTree, type InitExtras, type OutsideStart, type StandardFds } from "./waiting-init.ts";
 
-/** Open until init has been started. */
-export interface EnteredUserNamespace extends Disposable {
-  readonly start: UserNamespaceStart;
+/** What was prepared, open until init has been started. */
+export interface Outside extends Disposable {
+  readonly start: OutsideStart;
   /** For init: what was done already is done. */
   readonly spec: Spec;
-  /** What root of the namespace may not do to itself: its chance to be killed, and higher limits. */
+  /** What root of a user namespace may not do to itself: its chance to be killed, and higher limits. */
   limit(pid: number): void;
 }
 
-/** Makes or opens the namespace, and everything init needs from outside. Its streams become readable for its root. */
-export function enterUserNamespace(spec: Spec, stdio: StandardFds, extras: InitExtras): EnteredUserNamespace {
-  using opened = new DisposableStack();
-  const namespace = opened.use(openNamespace(spec));
+/** Of a container with a user namespace everything that only the host's root can do; of any other its idmapped mounts. */
+export function prepareOutside(spec: Spec, stdio: StandardFds, extras: InitExtras): Outside {
+  const first = firstTree(extras);
+  return spec.linux?.namespaces?.some(({ type }) => type === "user") === true
+    ? enterUserNamespace(spec, stdio, first)
+    : mapMounts(spec, first);
+}
+
+function mapMounts(spec: Spec, first: number): Outside {
+  using given = new GivenTrees(first);
+  const give = (mount: Mount) => (asksForIdMap(mount) ? given.add(mount, mappedBind(mount, undefined)) : mount);
+  const mounts = (spec.mounts ?? []).map(give);
+  return { ...given.taken(), spec: { ...spec, mounts }, limit: () => {} };
+}
+
+/** Makes or opens the namespace, and everything init needs from outside. Its streams become its root's. */
+function enterUserNamespace(spec: Spec, stdio: StandardFds, first: number): Outside {
+  using given = new GivenTrees(first);
+  using namespace = openNamespace(spec);
   const maps = { user: namespace.fd.number, uids: namespace.uids, gids: namespace.gids };
   const devices = [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])];
-  const trees: number[] = [];
-  const given = (mount: Mount, tree: Fd): Mount => {
-    trees.push(opened.use(tree).number);
-    return { ...mount, options: [...(mount.options ?? []), treeOption(firstTree(extras) + trees.length - 1)] };
-  };
   const mounts = withMountLabel(spec.mounts ?? [], spec.linux?.mountLabel).slice();
-  const first = mounts[0]?.destination === "/" ? mounts.shift() : undefined;
-  const rootMount = first ?? { destination: "/", type: "bind", source: spec.root.path, options: ["rbind"] };
+  const own = mounts[0]?.destination === "/" ? mounts.shift() : undefined;
+  const root = own ?? { destination: "/", type: "bind", source: spec.root.path, options: ["rbind"] };
   const inside = [
-    given(rootMount, rootTree(spec, rootMount, maps)),
+    given.add(root, rootTree(spec, root, maps)),
     ...mounts.map((mount) => {
       const tree = hostTree(mount, maps, devices);
-      return tree === undefined ? mount : given(mount, tree);
+      return tree === undefined ? mount : given.add(mount, tree);
     }),
   ];
-  const root = outside(maps.uids, 0);
+  const owner = outside(maps.uids, 0);
   // A program may open its own streams again (/dev/stdout). What is no pipe was somebody's before, and stays so.
-  if (root !== undefined) giveStreams(stdio.filter(isPipe), root);
+  if (owner !== undefined) giveStreams(stdio.filter(isPipe), owner);
   const { oomScoreAdj, ...process } = spec.process;
-  const owned = opened.move();
   return {
-    start: { fd: maps.user, trees },
+    ...given.taken(namespace.fd.take()),
     spec: { ...spec, process, mounts: inside },
     limit(pid) {
       if (oomScoreAdj !== undefined) writeInto(`/proc/${pid}/oom_score_adj`, `${oomScoreAdj}`);
       permitLimits(pid, process);
     },
-    [Symbol.dispose]: () => owned.dispose(),
   };
+}
+
+/** The mounts that are handed to init; closed when disposed, unless they were taken. */
+class GivenTrees implements Disposable {
+  readonly #first: number;
+  readonly #trees: Fd[] = [];
+  #isTaken = false;
+
+  constructor(first: number) {
+    this.#first = first;
+  }
+
+  /** The mount of the spec with the number that its descriptor will have. */
+  add(mount: Mount, tree: Fd): Mount {
+    const option = treeOption(this.#first + this.#trees.push(tree) - 1);
+    return { ...mount, options: [...(mount.options ?? []), option] };
+  }
+
+  /** All of them, and the user namespace. */
+  taken(userNamespace?: number): Disposable & { readonly start: OutsideStart } {
+    this.#isTaken = true;
+    const trees = this.#trees.map(({ number }) => number);
+    const namespace = userNamespace === undefined ? undefined : new Fd(userNamespace);
+    return {
+      start: { ...(userNamespace === undefined ? {} : { userNamespace }), trees },
+      [Symbol.dispose]: () => {
+        namespace?.close();
+        this.#close();
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#isTaken) this.#close();
+  }
+
+  #close(): void {
+    for (const tree of this.#trees) tree.close();
+  }
 }
 
 interface OpenNamespace extends Disposable {
@@ -113,7 +163,13 @@ function mapsOfProcess(path: string): readonly [uids: readonly IdRun[], gids: re
       "invalid",
       `linux.namespaces: ${path} is joined, so uidMappings and gidMappings must say its ids`,
     );
-  return [readMap(`${process}/uid_map`), readMap(`${process}/gid_map`)];
+  const { uids, gids } = idsOfProcess(process);
+  return [uids, gids];
+}
+
+/** The ids of the user namespace that a process is in; `process` is its directory in /proc. */
+export function idsOfProcess(process: string): IdRuns {
+  return { uids: readMap(`${process}/uid_map`), gids: readMap(`${process}/gid_map`) };
 }
 
 function readMap(path: string): IdRun[] {
@@ -137,6 +193,8 @@ function rootTree(spec: Spec, root: Mount, maps: HostMaps): Fd {
   const tree = hostTree(root, maps, []);
   if (tree === undefined)
     throw new CtrError("invalid", `${root.type} as the root file system of a container with a user namespace`);
+  // What it was cloned from may be the host's peer, and a root that has peers cannot be entered (pivot_root(2)).
+  mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, { propagation: MS_PRIVATE });
   return tree;
 }
 
