@@ -55,6 +55,11 @@ interface Ban {
 
 const BANS: readonly Ban[] = [
   {
+    what: /\battachMount\(/,
+    why: "in a container's root a mount is attached by attach.ts, which refuses procfs and looks at the place again",
+    except: /^internal\/(sys\/mount|rootfs\/(attach|mounts|cgroup-mounts|shifted-overlay))\.ts$/,
+  },
+  {
     what: /\bprocess\.(stdout|stderr|stdin)\b/,
     why: "merely touching it costs 8 ms of start-up: Bun.stdout, or isatty of internal/sys",
   },

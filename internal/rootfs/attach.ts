@@ -12,6 +12,12 @@ import { openInRoot } from "./resolve.ts";
  * afterwards: somebody has exchanged a directory of a shared volume meanwhile (CVE-2021-30465).
  */
 export function attachInRoot(root: number, tree: number, target: number, path: string): void {
+  refuseProcfs(target, path);
+  attachOver(root, tree, target, path);
+}
+
+/** The same for a mask, or a path made read-only: those belong on procfs. */
+export function attachOver(root: number, tree: number, target: number, path: string): void {
   attachMount(tree, target, path);
   using found = openInRoot(root, path);
   const [there, ours] = [fstat(found.number), fstat(tree)];

@@ -25,11 +25,13 @@ import {
   S_IFCHR,
   S_IFIFO,
   S_IFMT,
+  type Stat,
   statx,
   symlinkat,
 } from "../sys/file.ts";
-import { attachMount, OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
+import { OPEN_TREE_CLONE, openTree } from "../sys/mount.ts";
 import { openTerminalPeer, unlockTerminal } from "../sys/pty.ts";
+import { attachInRoot } from "./attach.ts";
 import { makeDirectoryInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
 
 const KIND = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
@@ -77,21 +79,21 @@ function makeDevice(root: number, device: Device): void {
     fchownat(directory.number, name, device.uid ?? 0, device.gid ?? 0);
   } catch (error) {
     if (isErrno(error, EEXIST)) {
-      checkDevice(directory.number, name, device);
+      checkDevice(statx(directory.number, name), device);
       return;
     }
     // Without CAP_MKNOD over the host's devices (a user namespace) the host's node is bound instead.
     if (!isErrno(error, EPERM)) throw error;
     using node = openTree(AT_FDCWD, device.path, OPEN_TREE_CLONE);
+    checkDevice(fstat(node.number), device);
     openat(directory.number, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644).close();
     using place = openat(directory.number, name, O_PATH | O_NOFOLLOW);
-    attachMount(node.number, place.number, device.path);
+    attachInRoot(root, node.number, place.number, device.path);
   }
 }
 
 /** config-linux.md#devices: what is there already must be the same device. */
-function checkDevice(directory: number, name: string, { path, type, major, minor }: Device): void {
-  const { mode, rdevMajor, rdevMinor } = statx(directory, name);
+function checkDevice({ mode, rdevMajor, rdevMinor }: Stat, { path, type, major, minor }: Device): void {
   const hasNumbers = type === "p" || (rdevMajor === major && rdevMinor === minor);
   if ((mode & S_IFMT) === KIND[type] && hasNumbers) return;
   throw new CtrError("conflict", `${path}: there is a file already that is not this device`);
@@ -135,5 +137,5 @@ export function bindConsole(root: number, slave: number): void {
   }
   using place = openat(dev.number, "console", O_PATH | O_NOFOLLOW);
   using tree = openTree(slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-  attachMount(tree.number, place.number, "/dev/console");
+  attachInRoot(root, tree.number, place.number, "/dev/console");
 }

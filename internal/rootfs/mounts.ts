@@ -43,7 +43,7 @@ import {
   OPEN_TREE_CLONE,
   openTree,
 } from "../sys/mount.ts";
-import { attachInRoot, insideProc, refuseProcfs } from "./attach.ts";
+import { attachInRoot, attachOver, insideProc, refuseProcfs } from "./attach.ts";
 import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mounts.ts";
 import { copyInto, copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
@@ -314,7 +314,6 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: 
   setPropagation(tree, options);
   try {
     using target = isDirectory ? makeDirectoryInRoot(root, spec.destination) : makeFileInRoot(root, spec.destination);
-    refuseProcfs(target.number, spec.destination);
     attachInRoot(root, tree.number, target.number, spec.destination);
   } catch (error) {
     // move_mount(2): EINVAL for a file on a directory too, which by itself says nothing.
@@ -374,7 +373,7 @@ export function makeReadonly(root: number, paths: readonly string[]): void {
     if (place === undefined) continue;
     using tree = openTree(place.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
     mountSetattr(tree.number, "", AT_EMPTY_PATH | AT_RECURSIVE, { set: MOUNT_ATTR_RDONLY });
-    attachInRoot(root, tree.number, place.number, path);
+    attachOver(root, tree.number, place.number, path);
   }
 }
 
@@ -393,15 +392,15 @@ export function maskPaths(root: number, paths: readonly string[], nullDevice: nu
       if ((fstat(place.number).mode & S_IFMT) === S_IFDIR) {
         if (empty !== undefined) {
           using mask = openTree(empty.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-          attachInRoot(root, mask.number, place.number, path);
+          attachOver(root, mask.number, place.number, path);
           continue;
         }
         // Attached before it is cloned: open_tree(2) clones a detached mount only since kernel 6.15.
         empty = makeFileSystem("tmpfs", "tmpfs", EMPTY_TMPFS);
-        attachInRoot(root, empty.number, place.number, path);
+        attachOver(root, empty.number, place.number, path);
       } else {
         using mask = openTree(nullDevice, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-        attachInRoot(root, mask.number, place.number, path);
+        attachOver(root, mask.number, place.number, path);
       }
     }
   } finally {

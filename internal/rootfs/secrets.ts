@@ -4,7 +4,6 @@ import type { SecretFile } from "../spec/runtime.ts";
 import { AT_EMPTY_PATH, type Fd, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, openat, writeAll } from "../sys/fd.ts";
 import { fchmod, fchown, unlinkat } from "../sys/file.ts";
 import {
-  attachMount,
   fsconfigCreate,
   fsconfigSet,
   fsmount,
@@ -17,6 +16,7 @@ import {
   OPEN_TREE_CLONE,
   openTree,
 } from "../sys/mount.ts";
+import { attachInRoot } from "./attach.ts";
 import { makeDirectoryInRoot, makeFileInRoot } from "./resolve.ts";
 
 const PLACE = "/run/secrets";
@@ -28,7 +28,7 @@ export function mountSecrets(root: number, files: readonly SecretFile[], label: 
   for (const [index, file] of files.entries()) writeSecret(tree.number, nameOf(file) ?? hidden(index), file);
   // Attached before a file of it is cloned: open_tree(2) clones from a detached mount only since kernel 6.15.
   using place = makeDirectoryInRoot(root, PLACE);
-  attachMount(tree.number, place.number, PLACE);
+  attachInRoot(root, tree.number, place.number, PLACE);
   for (const [index, file] of files.entries())
     if (nameOf(file) === undefined) bindAlone(root, tree, hidden(index), file);
   mountSetattr(tree.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
@@ -77,6 +77,6 @@ function bindAlone(root: number, tree: Fd, name: string, { path }: SecretFile): 
   using alone = openTree(file.number, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
   mountSetattr(alone.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
   using target = makeFileInRoot(root, path);
-  attachMount(alone.number, target.number, path);
+  attachInRoot(root, alone.number, target.number, path);
   unlinkat(tree.number, name);
 }
