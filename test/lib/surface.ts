@@ -18,6 +18,9 @@ export const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   user: ["-u", "1000"],
   "read-only": ["--read-only", "--tmpfs", "/scratch"],
   "network host": ["--network", "host"],
+  terminal: ["-t"],
+  "system paths": ["--security-opt", "systempaths=unconfined"],
+  device: ["--device", "/dev/zero:/dev/given:r", "--cap-add", "SYS_PTRACE", "--cap-drop", "CHOWN"],
 };
 
 const ABIS = ["x86_64", "x32", "x86"] as const;
@@ -61,7 +64,8 @@ export const SCRIPT = Object.entries(SECTIONS)
 /** The facts in what the script has printed. */
 export function parseSurface(output: string): Surface {
   const facts: Record<string, string> = {};
-  for (const section of output.split(/^== /m).slice(1)) {
+  // A terminal ends lines with two bytes.
+  for (const section of output.replaceAll("\r\n", "\n").split(/^== /m).slice(1)) {
     const [name = "", ...lines] = section.trimEnd().split("\n");
     for (const [fact, value] of (PARSERS[name] ?? (() => []))(lines)) facts[fact] = value;
   }
