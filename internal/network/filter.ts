@@ -95,15 +95,17 @@ export function createFilter(store: Store): Filter {
     unpublish: (endpoint) => change("removed", endpoint),
     establish,
     differences,
-    tidy: () =>
-      inTurn(async () => {
-        for (const family of [4, 6] as const) {
-          if (!isInstalled(family)) continue;
-          const lines = compareWith(filterState(store, false, family), await saveRules(family), true);
-          if (lines.some((line) => line.includes(" has ")))
-            found = [...found, ...(await establishOne(store, family, present))];
-        }
-      }),
+    tidy: async () => {
+      for (const family of [4, 6] as const) {
+        if (!isInstalled(family)) continue;
+        // Beside whatever else is done: it only looks.
+        const lines = compareWith(filterState(store, false, family), await saveRules(family), true);
+        if (!lines.some((line) => line.includes(" has "))) continue;
+        await inTurn(async () => {
+          found = [...found, ...(await establishOne(store, family, present))];
+        });
+      }
+    },
     found: () => last.then(() => found),
     guard,
   };

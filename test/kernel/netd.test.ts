@@ -1,7 +1,7 @@
 /** netd's life: killed, started again, started by two at once, asked nonsense; and what it leaves behind (nothing). */
 import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { NETD_VERSION, netdSocket } from "../../internal/ipc/netd.ts";
 import { connectNetd } from "../../internal/ipc/netd-client.ts";
@@ -226,8 +226,26 @@ test("a second netd for the same directories refuses to start", async () => {
   expect((await netd.client.status()).pid).toBe(netd.process.pid);
 });
 
-test("the socket is for its owner only", () => {
-  expect(statSync(netdSocket(directories.state)).mode & 0o777).toBe(0o600);
+test("the socket is for its owner only; somebody else who comes to it all the same is not heard", () => {
+  const path = netdSocket(directories.state);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const script = `
+    const socket = await Bun.connect({ unix: ${JSON.stringify(path)}, socket: {
+      data: () => { console.log("heard"); process.exit(); },
+      close: () => { console.log("closed"); process.exit(); },
+    } }).catch((error) => { console.log(error.code); process.exit(); });`;
+  const asNobody = () =>
+    Bun.spawnSync(["setpriv", "--reuid", "65534", "--clear-groups", process.execPath, "-e", script])
+      .stdout.toString()
+      .trim();
+  const parents = [home, directories.state];
+  const modes = parents.map((parent) => statSync(parent).mode & 0o777);
+  for (const parent of parents) chmodSync(parent, 0o755);
+  expect(asNobody()).toBe("EACCES");
+  chmodSync(path, 0o666);
+  expect(asNobody()).toBe("closed");
+  chmodSync(path, 0o600);
+  for (const [index, parent] of parents.entries()) chmodSync(parent, modes[index] ?? 0o700);
 });
 
 /** Sends bytes to netd; resolves when it has ended the connection. */
@@ -577,6 +595,16 @@ test("install --destdir: units that name this executable; uninstall takes them a
   const service = readFileSync(`${units}/ctr-netd.service`, "utf8");
   expect(service).toMatch(/^ExecStart=\/\S+ netd$/m);
   expect(service).toContain(`"CTR_ROOT=${directories.root}"`);
+  expect(run("install", "--destdir", destination, "--log-level", "debug").exitCode).toBe(0);
+  expect(readFileSync(`${units}/ctr-netd.service`, "utf8")).toMatch(/^ExecStart=\/\S+ netd --log-level debug$/m);
+  expect(run("install", "--destdir", destination, "--log-level", "loud").stderr.toString()).toContain(
+    "invalid log level",
+  );
+  if (Bun.which("systemd-analyze") !== null) {
+    const all = ["ctr-netd.socket", "ctr-netd.service", "ctr-restore.service"].map((name) => `${units}/${name}`);
+    const verified = Bun.spawnSync(["systemd-analyze", "verify", ...all], { env: { ...process.env, LC_ALL: "C" } });
+    expect(verified.stderr.toString()).toBe("");
+  }
   expect(run("uninstall", "--destdir", destination).exitCode).toBe(0);
   expect(existsSync(`${units}/ctr-netd.socket`)).toBe(false);
   if (existsSync("/run/systemd/system")) return;
