@@ -68,7 +68,7 @@ describe.each(FORMATS)("%s: rotation", (format) => {
     for (const tail of [1, 10, 700, 5000, 19_999]) {
       expect(show(source(path), { tail })).toBe(lines.slice(-tail).join(""));
     }
-  });
+  }, 30_000);
 
   test("no more than max-file files stay, and the oldest begins with a whole line", async () => {
     const path = directory();
