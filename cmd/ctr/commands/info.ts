@@ -63,7 +63,7 @@ function gather(directories: Directories) {
     DriverStatus: [["Backing Filesystem", fileSystemName(statfs(engine.root).type)]],
     Plugins: {
       Volume: ["local"],
-      Network: ["bridge", "host", "none"],
+      Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
       Authorization: null,
       Log: ["journald", "json-file", "local", "none", "syslog"],
     },
