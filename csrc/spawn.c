@@ -387,14 +387,14 @@ long ctr_exec(const struct ctr_process *process, int64_t *failed_step)
 
 static int place_descriptors(const int32_t *fds, int64_t count, int first_pidfd)
 {
-  /* Out of the way first: a source may be one of the targets. */
+  /* Out of the way first, which is above the targets: a source may be one of them. */
   int moved[MAX_FDS];
   if (count > MAX_FDS) {
     errno = EINVAL;
     return -1;
   }
   for (int64_t i = 0; i < count; i++) {
-    moved[i] = (int)syscall(SYS_fcntl, fds[i] == FIRST_PIDFD ? first_pidfd : fds[i], F_DUPFD_CLOEXEC, MAX_FDS);
+    moved[i] = (int)syscall(SYS_fcntl, fds[i] == FIRST_PIDFD ? first_pidfd : fds[i], F_DUPFD_CLOEXEC, (int)count);
     if (moved[i] < 0)
       return -1;
   }
