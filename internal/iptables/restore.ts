@@ -16,17 +16,17 @@ export type Family = 4 | 6;
 
 /** Hears sooner than by a program's end that it has done what it should. */
 export interface CommitWatch {
-  /** Resolves when the process has changed so many tables; never, if that cannot be told. */
-  done(pid: number, tables: number): Promise<void>;
+  /** Resolves when the process has changed something; never, if that cannot be told. */
+  done(pid: number): Promise<void>;
 }
 
 /** Applies `rules` and leaves every chain that they do not name as it is. Throws CtrError with the program's own words. */
 export async function restoreRules(rules: string, family: Family = 4, watch?: CommitWatch): Promise<void> {
   const program = family === 6 ? "ip6tables-restore" : "iptables-restore";
-  const tables = rules.split("\n").filter((line) => line === "COMMIT").length;
+  const isOneTable = rules.indexOf("COMMIT") === rules.lastIndexOf("COMMIT");
   const { child, ended } = start(program, ["--noflush", "-w", String(LOCK_WAIT_SECONDS)], rules);
-  // After its last table there is nothing left that could fail.
-  await (watch === undefined ? ended : Promise.race([ended, watch.done(child.pid, tables)]));
+  // One table is one change, and after that there is nothing left that could fail.
+  await (watch !== undefined && isOneTable ? Promise.race([ended, watch.done(child.pid)]) : ended);
 }
 
 /** False on a host that has no such packet filter. */

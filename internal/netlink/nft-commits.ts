@@ -22,13 +22,12 @@ export interface Commits {
 }
 
 export interface CommitListener extends Disposable {
-  /** Resolves when a process has done so many batches; never, if it does not or the kernel has dropped the news. */
-  done(pid: number, batches: number): Promise<void>;
+  /** Resolves when a process has done a batch; never, if it does not or the kernel has dropped the news. */
+  done(pid: number): Promise<void>;
 }
 
 interface Waiting {
   readonly pid: number;
-  left: number;
   readonly resolve: () => void;
 }
 
@@ -42,7 +41,7 @@ export function createCommits(): Commits {
     for (const { type, sender } of decodeMessages(chunk)) {
       if (type !== ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN)) continue;
       for (const one of [...waiting]) {
-        if (one.pid !== sender || --one.left > 0) continue;
+        if (one.pid !== sender) continue;
         waiting.delete(one);
         one.resolve();
       }
@@ -83,7 +82,7 @@ export function createCommits(): Commits {
       }
       listeners++;
       return {
-        done: (pid, batches) => new Promise((resolve) => waiting.add({ pid, left: batches, resolve })),
+        done: (pid) => new Promise((resolve) => waiting.add({ pid, resolve })),
         [Symbol.dispose]: () => {
           if (--listeners > 0) return;
           waiting.clear();

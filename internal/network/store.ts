@@ -226,12 +226,21 @@ interface PortRow {
   readonly host_port: number;
 }
 
-/** All endpoints, released ones too. */
-export function listEndpoints(store: Store): EndpointRecord[] {
-  return store.db
+/** All endpoints, released ones too: two queries, however many there are. */
+export function listEndpoints({ db }: Store): EndpointRecord[] {
+  const ports = new Map<string, PortRow[]>();
+  const bindings = db.query<PortRow & { readonly endpoint_id: string }, []>(
+    "SELECT endpoint_id, container_port, protocol, host_ip, host_port FROM port_binding ORDER BY endpoint_id, position",
+  );
+  for (const row of bindings.all()) {
+    const known = ports.get(row.endpoint_id);
+    if (known === undefined) ports.set(row.endpoint_id, [row]);
+    else known.push(row);
+  }
+  return db
     .query<EndpointRow, []>("SELECT * FROM endpoint")
     .all()
-    .map((row) => endpointOf(store, row));
+    .map((row) => endpointRecord(row, ports.get(row.id) ?? []));
 }
 
 /** The endpoints of a container, released ones too. */
@@ -313,6 +322,10 @@ function endpointOf({ db }: Store, row: EndpointRow): EndpointRecord {
       "SELECT container_port, protocol, host_ip, host_port FROM port_binding WHERE endpoint_id = ? ORDER BY position",
     )
     .all(row.id);
+  return endpointRecord(row, ports);
+}
+
+function endpointRecord(row: EndpointRow, ports: readonly PortRow[]): EndpointRecord {
   return {
     id: row.id,
     networkId: row.network_id,
