@@ -71,7 +71,7 @@ export function createGuard(store: Store, prefix: () => string): Guard {
       written = new Map(wanted.map((port) => [port.name, port]));
       isThere = true;
     } catch (error) {
-      if (!isErrno(error, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT)) throw error;
+      if (!isUnknownToKernel(error)) throw error;
       isThere = false;
       // Ports of containers that are to be apart are isolated instead.
       if (!networks.some(isAntispoof)) return;
@@ -97,13 +97,23 @@ export function createGuard(store: Store, prefix: () => string): Guard {
     differences: () => {
       const networks = listNetworks(store).filter(isNeedy);
       if (networks.length === 0 || isThere === false) return [];
-      return compareGuard(socket(), table(), written === undefined ? ports(networks) : [...written.values()]);
+      try {
+        return compareGuard(socket(), table(), written === undefined ? ports(networks) : [...written.values()]);
+      } catch (error) {
+        if (!isUnknownToKernel(error)) throw error;
+        return []; // what can be done without it, `establish` does
+      }
     },
     isThere: () => {
       if (isThere === undefined) establish();
       return isThere !== false;
     },
   };
+}
+
+/** No nf_tables, or none for bridges. */
+function isUnknownToKernel(error: unknown): boolean {
+  return isErrno(error, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT);
 }
 
 function portOf(network: NetworkRow, endpoint: EndpointRecord): GuardedPort {
