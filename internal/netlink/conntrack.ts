@@ -15,7 +15,7 @@ import {
   type Request,
   viewOf,
 } from "./message.ts";
-import { dump, exchange, NETLINK_NETFILTER, openNetlink } from "./socket.ts";
+import { dump, exchange, type Netlink } from "./socket.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1 << 8;
 const IPCTNL_MSG_CT_GET = 1;
@@ -26,17 +26,16 @@ const CTA_PROTO_NUM = 1;
 const CTA_PROTO_DST_PORT = 3;
 const CTA_ID = 12;
 const IPPROTO_UDP = 17;
-const AF_INET = 2;
+const AF_UNSPEC = 0;
 const NFGENMSG_BYTES = 4;
 
-/** Forgets every UDP flow that was sent to one of these ports of the host. */
-export function forgetUdpFlows(ports: ReadonlySet<number>): void {
-  using netlink = openNetlink(NETLINK_NETFILTER);
-  const listing: Request = { what: "list flows", bytes: message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, []) };
-  const stale = dump(netlink, listing)
-    .map(({ payload }) => decodeAttributes(payload, NFGENMSG_BYTES))
-    .filter((flow) => isUdpTo(flow, ports));
-  for (const flow of stale) exchange(netlink, [deletion(flow)]);
+/** Forgets every UDP flow, of IPv4 or IPv6, that was sent to one of these ports of the host. */
+export function forgetUdpFlows(netlink: Netlink, ports: ReadonlySet<number>): void {
+  const listing: Request = { what: "list flows", bytes: message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, []) };
+  for (const { payload } of dump(netlink, listing)) {
+    const flow = decodeAttributes(payload, NFGENMSG_BYTES);
+    if (isUdpTo(flow, ports)) exchange(netlink, [deletion(payload[0] ?? AF_UNSPEC, flow)]);
+  }
 }
 
 /** True for a flow whose first packet was UDP to one of the ports. */
@@ -48,12 +47,12 @@ export function isUdpTo(flow: Attributes, ports: ReadonlySet<number>): boolean {
 }
 
 /** Removes this very flow (its id says so); one that has ended meanwhile is fine. */
-function deletion(flow: Attributes): Request {
+function deletion(family: number, flow: Attributes): Request {
   const original = flow.get(CTA_TUPLE_ORIG);
   const id = flow.get(CTA_ID);
   return {
     what: "delete flow",
-    bytes: message(IPCTNL_MSG_CT_DELETE, 0, [
+    bytes: message(IPCTNL_MSG_CT_DELETE, 0, family, [
       ...(original === undefined ? [] : [nested(CTA_TUPLE_ORIG, [original])]),
       ...(id === undefined ? [] : [attribute(CTA_ID, id)]),
     ]),
@@ -61,7 +60,7 @@ function deletion(flow: Attributes): Request {
   };
 }
 
-function message(type: number, flags: number, attributes: readonly Uint8Array[]): Uint8Array {
+function message(type: number, flags: number, family: number, attributes: readonly Uint8Array[]): Uint8Array {
   // struct nfgenmsg: family, version, resource id.
-  return encodeMessage(NFNL_SUBSYS_CTNETLINK | type, flags, new Uint8Array([AF_INET, 0, 0, 0]), attributes);
+  return encodeMessage(NFNL_SUBSYS_CTNETLINK | type, flags, new Uint8Array([family, 0, 0, 0]), attributes);
 }

@@ -2,6 +2,7 @@
 import { expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 import { fetchFrom, startWeb } from "../lib/web.ts";
 
 const engine = tempEngine();
@@ -38,6 +39,43 @@ test("--ipv6: addresses and routes of both kinds; containers reach each other, o
   await engine.ok("rm", "-f", "v1", "v2", "v3");
   expect(ip6tables()).not.toContain("18321");
   await engine.ok("network", "rm", "six", "other");
+});
+
+const ECHO = `
+import socket, sys
+wire = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+wire.bind(("::", 53))
+print("ready", flush=True)
+while True:
+    data, peer = wire.recvfrom(64)
+    wire.sendto(sys.argv[1].encode(), peer)
+`;
+
+test("UDP over IPv6: a client that keeps sending is led to the container that has the port now", async () => {
+  await engine.ok("network", "create", "--ipv6", "--subnet", "fd00:78::/64", "flows");
+  const answers: string[] = [];
+  const socket = await Bun.udpSocket({
+    hostname: "::",
+    socket: { data: (_socket, data) => void answers.push(data.toString()), error: () => {} },
+  });
+  for (const name of ["first", "second"]) {
+    // Another address each time, or the flow would happen to be right.
+    await engine.ok("run", "-d", "--name", `${name}-spacer`, "--network", "flows", image, "sleep", "60");
+    await engine.ok("run", "-d", "--name", name, "--network", "flows", "-p", "18324:53/udp", image, "sleep", "60");
+    const pid = await engine.ok("inspect", "-f", "{{.State.Pid}}", name);
+    const server = Bun.spawn(["nsenter", "--net", "-t", pid, "--", "python3", "-c", ECHO, name], { stdout: "pipe" });
+    const reader = server.stdout.getReader();
+    await reader.read();
+    await waitFor(name, () => {
+      socket.send("hello", 18324, "fd00:78::1");
+      return answers.includes(name);
+    });
+    server.kill("SIGKILL");
+    await engine.ok("rm", "-f", name);
+  }
+  socket.close();
+  await engine.ok("rm", "-f", "first-spacer", "second-spacer");
+  await engine.ok("network", "rm", "flows");
 });
 
 test("a container on a network without IPv6 has no port of an IPv6 address", async () => {

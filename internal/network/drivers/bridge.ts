@@ -35,7 +35,7 @@ import {
   replaceNeighbour,
 } from "../../netlink/route.ts";
 import { addAddress6 } from "../../netlink/route6.ts";
-import { dump, exchange, type Netlink } from "../../netlink/socket.ts";
+import { dump, exchange, NETLINK_NETFILTER, type Netlink, openNetlink } from "../../netlink/socket.ts";
 import type { NetdConfig } from "../config.ts";
 import type { Filter } from "../filter.ts";
 import { isWithoutIcc } from "../guard.ts";
@@ -104,6 +104,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
   /** When endpoints were released, in ms; those of an earlier netd are not in it. */
   const releasedAt = new Map<string, number>();
   let isLingering = false;
+  let flows: Netlink | undefined;
 
   /** The bridge, its device made or taken over, its rules in place. */
   const ready = async (network: NetworkRow): Promise<Bridge> => {
@@ -185,7 +186,9 @@ export function createBridgeDriver(context: DriverContext): Driver {
     const udp = changed.filter(({ protocol }) => protocol === "udp").map(({ hostPort }) => hostPort);
     if (udp.length === 0) return;
     try {
-      forgetUdpFlows(new Set(udp));
+      // Kept open: closing it would wait until the rules that were just taken away are out of use (nft-commits.ts).
+      flows ??= openNetlink(NETLINK_NETFILTER);
+      forgetUdpFlows(flows, new Set(udp));
     } catch (error) {
       // A kernel without ctnetlink: the rules are right, only flows that are under way take their time.
       log(withContext("forget UDP flows", error).message);
