@@ -130,6 +130,8 @@ function checkMachine({ linux }: Spec): void {
   if (flags.length > 0) throw new CtrError("unsupported", "linux.personality.flags: there are none that could be set");
 }
 
+const CAPABILITY_SETS = ["bounding", "effective", "inheritable", "permitted", "ambient"] as const;
+
 /**
  * config.md#linux-process: a capability that nobody knows, or that this machine cannot give, is passed over with a warning.
  * In a user namespace of its own the container has all that the kernel knows.
@@ -137,15 +139,18 @@ function checkMachine({ linux }: Spec): void {
 function grantable(asked: Capabilities, isInUserNamespace: boolean, warn: (message: string) => void): Capabilities {
   const given = isInUserNamespace ? new Set(CAPABILITIES) : ownBounding();
   const refused = new Set<string>();
-  const filtered = Object.entries(asked).map(([set, names]: [string, readonly string[]]) => {
+  const granted: { -readonly [Name in keyof Capabilities]: Capabilities[Name] } = {};
+  for (const set of CAPABILITY_SETS) {
+    const names = asked[set];
+    if (names === undefined) continue;
     for (const name of names) if (!given.has(name)) refused.add(name);
-    return [set, names.filter((name) => given.has(name))];
-  });
+    granted[set] = names.filter((name) => given.has(name));
+  }
   for (const name of refused) {
     const why = CAPABILITIES.includes(name) ? "cannot be granted here" : "is not known";
     warn(`process.capabilities: ${name} ${why}: passed over`);
   }
-  return Object.fromEntries(filtered);
+  return granted;
 }
 
 function ownBounding(): ReadonlySet<string> {

@@ -16,7 +16,6 @@ import {
   openat,
 } from "../sys/fd.ts";
 import {
-  exists,
   fchownat,
   fstat,
   fstatfsType,
@@ -36,8 +35,6 @@ import { makeDirectoryInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
 
 const KIND = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
 
-const KCORE = "/proc/kcore";
-
 /** Makes the nodes, then the links (path, target) that go with them. The umask must be 0. */
 export function makeDevices(
   root: number,
@@ -46,8 +43,6 @@ export function makeDevices(
 ): void {
   for (const device of devices) makeDevice(root, device);
   for (const [path, target] of links) {
-    // Not every kernel has one (CONFIG_PROC_KCORE).
-    if (target === KCORE && !exists(AT_FDCWD, KCORE)) continue;
     const slash = path.lastIndexOf("/");
     using directory = makeDirectoryInRoot(root, path.slice(0, slash));
     linkUnlessThere(target, directory.number, path.slice(slash + 1));
