@@ -3,9 +3,8 @@ import { openCgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
 import type { Resources } from "../spec/runtime.ts";
-import { pidfdSendSignal } from "../sys/process.ts";
 import { known, lockContainer } from "./container.ts";
-import { openInit } from "./init-process.ts";
+import { openInit, signalInit } from "./init-process.ts";
 
 const SIGKILL = 9;
 
@@ -19,8 +18,7 @@ export function killContainer(root: string, id: string, signal: number, isAll: b
     return;
   }
   using pidfd = openInit(container);
-  if (pidfd === undefined) throw new CtrError("conflict", "container not running");
-  pidfdSendSignal(pidfd.number, signal);
+  if (pidfd === undefined || !signalInit(pidfd, signal)) throw new CtrError("conflict", "container not running");
   // A frozen one would not end.
   if (signal === SIGKILL && directory.status(container) === "paused") cgroup.thaw();
 }

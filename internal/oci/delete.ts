@@ -2,10 +2,9 @@
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import { POLLIN, poll } from "../sys/fd.ts";
-import { pidfdSendSignal } from "../sys/process.ts";
 import { type ContainerDirectory, lockContainer, type OciContainer } from "./container.ts";
 import { poststopHooks } from "./hooks.ts";
-import { openInit } from "./init-process.ts";
+import { openInit, signalInit } from "./init-process.ts";
 
 const SIGKILL = 9;
 const END_TIMEOUT_MS = 10_000;
@@ -41,7 +40,7 @@ function killInit(container: OciContainer): void {
   using pidfd = openInit(container);
   if (pidfd === undefined) return;
   const cgroup = openCgroup(container.cgroup);
-  pidfdSendSignal(pidfd.number, SIGKILL);
+  signalInit(pidfd, SIGKILL);
   // A frozen one would not hear it.
   cgroup.thaw();
   if (poll(pidfd.number, POLLIN, END_TIMEOUT_MS) === 0)

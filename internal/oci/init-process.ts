@@ -1,7 +1,7 @@
 /** PID 1 of a container, held by a descriptor so that its number cannot become another process's. */
 import { ESRCH, isErrno } from "../errors/error.ts";
 import type { Fd } from "../sys/fd.ts";
-import { isRunning, pidfdOpen } from "../sys/process.ts";
+import { isRunning, pidfdOpen, pidfdSendSignal } from "../sys/process.ts";
 import type { OciContainer } from "./container.ts";
 
 /** Undefined once it has ended. */
@@ -18,4 +18,15 @@ export function openInit({ init }: OciContainer): Fd | undefined {
   if (isRunning(init.pid, init.startTime)) return pidfd;
   pidfd.close();
   return undefined;
+}
+
+/** Sends a signal; false if the process has ended since it was looked at. */
+export function signalInit(pidfd: Fd, signal: number): boolean {
+  try {
+    pidfdSendSignal(pidfd.number, signal);
+    return true;
+  } catch (error) {
+    if (isErrno(error, ESRCH)) return false;
+    throw error;
+  }
 }

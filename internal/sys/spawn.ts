@@ -231,6 +231,18 @@ export function execve(path: string, args: readonly string[], env: readonly stri
   throw new SyscallError("execve", packer.kept.length > 0 ? -result : EINVAL, path);
 }
 
+/**
+ * Goes on as the same program from a copy of the executable that nobody can write to, in a clean environment with these
+ * `settings` alone. For a process that will start others inside a container without executing itself there: what they see
+ * as their executable until then, and what `#!/proc/self/exe` means to the kernel, is ours (CVE-2019-5736). Returns in the
+ * process that has done it already.
+ */
+export function runFromCopy(role: Role, args: readonly string[], settings: { readonly [name: string]: string }): void {
+  if (isReexecuted()) return;
+  const executable = ownExecutable();
+  execve(`/proc/self/fd/${executable.number}`, ["ctr", role, ...args], roleEnvironment(role, settings));
+}
+
 /** How to start a process; absent means: nothing new, nothing joined. */
 export interface SpawnOptions {
   /** `CLONE_NEW…` of the namespaces to make. */
@@ -378,7 +390,7 @@ function sealedCopy(): Fd {
 }
 
 /** The roles that ctr starts itself as. */
-export type Role = "supervisor" | "init" | "netd";
+export type Role = "supervisor" | "init" | "netd" | "oci";
 
 const ROLE_MARK = "CTR_ROLE";
 

@@ -479,3 +479,16 @@ test("hooks: one that fails ends the start, but for those after it, of which the
   expect(result.stderr).toContain("error running poststop hook #0: ");
   expect(readdirSync(runtime.root)).toEqual([]);
 });
+
+test("exec: a program that is #!/proc/self/exe does not get hold of this executable on disk", async () => {
+  await withContainer("escape", async () => {
+    const rootfs = JSON.parse(await ok("state", "escape")).rootfs;
+    writeFileSync(`${rootfs}/bin/again`, "#!/proc/self/exe --version\n", { mode: 0o755 });
+    // What starts it runs from a copy that is mounted nowhere, so that the kernel finds no interpreter by that name.
+    expect(await oci("exec", "escape", "/bin/again")).toMatchObject({
+      status: 255,
+      stdout: "",
+      stderr: expect.stringContaining("no such file or directory"),
+    });
+  });
+});
