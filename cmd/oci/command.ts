@@ -8,8 +8,6 @@ export interface Globals {
   /** An absolute path. */
   readonly root: string;
   readonly usesSystemd: boolean;
-  /** Refusals by the cgroup file systems are passed over. */
-  readonly isRootless: boolean;
   readonly log: Log;
 }
 

@@ -77,12 +77,11 @@ function logOf(flags: Flags): Log {
 }
 
 function globalsOf(flags: Flags, log: Log): Globals {
-  const uid = process.geteuid?.() ?? 0;
-  const root = flags.text("root") ?? defaultRoot(uid);
+  checkRootless(flags.text("rootless"));
+  const root = flags.text("root") ?? defaultRoot(process.geteuid?.() ?? 0);
   return {
     root: root.startsWith("/") ? root : `${process.cwd()}/${root}`,
     usesSystemd: flags.isSet("systemd-cgroup"),
-    isRootless: rootless(flags.text("rootless"), uid),
     log,
   };
 }
@@ -92,19 +91,10 @@ function defaultRoot(uid: number): string {
   return uid !== 0 && runtime !== undefined && runtime !== "" ? `${runtime}/ctr-oci` : "/run/ctr-oci";
 }
 
-function rootless(word: string | undefined, uid: number): boolean {
-  switch (word) {
-    case undefined:
-    case "":
-    case "auto":
-      return uid !== 0;
-    case "true":
-      return true;
-    case "false":
-      return false;
-    default:
-      throw new CtrError("invalid", `invalid value "${word}" for flag -rootless: must be true, false or auto`);
-  }
+/** Accepted: what may be done without root is the kernel's to say, whatever the caller expects. */
+function checkRootless(word: string | undefined): void {
+  if (word === undefined || /^(|true|false|auto)$/.test(word)) return;
+  throw new CtrError("invalid", `invalid value "${word}" for flag -rootless: must be true, false or auto`);
 }
 
 function checkOperands(name: string, { operands: [least, most] }: OciCommand, count: number): void {

@@ -1,7 +1,10 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { AT_FDCWD, type Fd, O_DIRECTORY, O_RDONLY, open, openat } from "./fd.ts";
 import { mkdirat, removeTree } from "./file.ts";
+
+// On a machine that is busy with other tests they take longer than the runner's five seconds.
+setDefaultTimeout(30_000);
 
 let directory: string;
 

@@ -5,6 +5,7 @@ import { kernelFile, processes } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
 import { tempOciRuntime } from "../lib/oci-runtime.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 const runtime = tempOciRuntime();
 const { oci, ok, bundle, state, path, root, home } = runtime;
@@ -158,8 +159,10 @@ test("delete --force of one whose init is killed, frozen, or waits; kill --all w
     config.linux["namespaces"] = namespaces.filter(({ type }) => type !== "pid");
   });
   await ok("run", "--detach", "--bundle", shared, "shared");
-  const pids: readonly number[] = JSON.parse(await ok("ps", "--format", "json", "shared"));
-  expect(pids.length).toBe(2);
+  const pids = await waitFor("both processes", async () => {
+    const inside: readonly number[] = JSON.parse(await ok("ps", "--format", "json", "shared"));
+    return inside.length === 2 ? inside : undefined;
+  });
   await ok("delete", "--force", "shared");
   for (const pid of pids) expect(processes().find((one) => one.pid === pid && one.state !== "Z")).toBeUndefined();
 });

@@ -14,7 +14,7 @@ const here = `${import.meta.dir}/../vm`;
 const cache = `${import.meta.dir}/../../.cache/vm`;
 
 /** What runs in the machine: `main`, and what it takes in. */
-const SCRIPTS = ["main", "netd", "confinement", "userns", "check"];
+const SCRIPTS = ["main", "netd", "confinement", "userns", "oci", "check"];
 
 /** The checks of the scripts by name. */
 const checks = SCRIPTS.flatMap((script) =>

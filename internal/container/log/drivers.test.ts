@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { LogAppender } from "./append.ts";
@@ -10,6 +10,9 @@ import { LOG_STDERR, LOG_STDOUT, type LogStream } from "./record.ts";
 import { RingSink } from "./ring.ts";
 import type { Rotation } from "./rotating-file.ts";
 import type { LogSink } from "./sink.ts";
+
+// On a machine that is busy with other tests they take longer than the runner's five seconds.
+setDefaultTimeout(30_000);
 
 const home = mkdtempSync(`${tmpdir()}/ctr-drivers-`);
 afterAll(() => rmSync(home, { recursive: true }));
