@@ -1,5 +1,5 @@
 /** A further program in the container, with streams of its own: what `ctr exec` and health checks have in common. */
-import { idMapsOf } from "../../internal/container/id-ranges.ts";
+import { idMapsOf } from "../../internal/container/id-maps.ts";
 import { generateId } from "../../internal/container/names.ts";
 import { containerCapabilities, execProcess } from "../../internal/container/spec.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";

@@ -37,9 +37,8 @@ import {
   unlinkat,
   utimensat,
 } from "../sys/file.ts";
-import { outside } from "../sys/user-namespace.ts";
+import { type IdRuns, outside } from "../sys/user-namespace.ts";
 import { type CopyEntry, HOLE, shrunk } from "./copy-source.ts";
-import type { IdMaps } from "./userns-mode.ts";
 
 /** Finds the directory of a path inside the copy's directory, as names; it is the caller's to close. */
 export interface PlaceFinder {
@@ -56,7 +55,7 @@ export interface WriteOptions {
   readonly place: PlaceFinder;
   readonly ownership: Ownership;
   /** What the owners' ids are where the files are made, if they are others there. */
-  readonly ids?: IdMaps | undefined;
+  readonly ids?: IdRuns | undefined;
   /** The directory as the user knows it, for messages. */
   readonly shown: string;
 }
@@ -225,7 +224,7 @@ class TreeWriter implements Disposable {
 }
 
 function mapped(
-  { uids, gids }: IdMaps,
+  { uids, gids }: IdRuns,
   uid: number,
   gid: number,
   name: Uint8Array,

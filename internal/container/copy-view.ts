@@ -28,23 +28,23 @@ import {
 import type { PathBytes } from "../sys/lib.ts";
 import { mount as mountFileSystem } from "../sys/mount.ts";
 import { isRunning, pidfdOpen, processStartTime } from "../sys/process.ts";
+import type { IdRuns } from "../sys/user-namespace.ts";
 import { currentContainer } from "./control.ts";
 import { endsInDot } from "./copy-path.ts";
 import type { LeaveOut } from "./copy-source.ts";
 import type { PlaceFinder } from "./copy-target.ts";
 import { makeFlatRoot } from "./flat-root.ts";
-import { idMapsOf } from "./id-ranges.ts";
+import { idMapsOf } from "./id-maps.ts";
 import type { ContainerRecord } from "./record.ts";
 import { restingMounts, withServers } from "./spec.ts";
 import { containerById, hasKeeper, NOBODY, patchRuntime } from "./store.ts";
-import type { IdMaps } from "./userns-mode.ts";
 
 export interface ContainerView extends Disposable {
   readonly root: Fd;
   /** Its first process runs: tmpfs are there too. */
   readonly isLive: boolean;
   /** With a user namespace files of one that runs have the owners that these ids make of the container's. */
-  readonly ids?: IdMaps | undefined;
+  readonly ids?: IdRuns | undefined;
   readonly record: ContainerRecord;
 }
 

@@ -5,11 +5,13 @@
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import type { IdMapping } from "../spec/runtime.ts";
+import type { IdRuns } from "../sys/user-namespace.ts";
 import type { WantedMount } from "../volume/mount-spec.ts";
+import { idMapsOf } from "./id-maps.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";
 import { containerById, findContainer } from "./store.ts";
 import type { IdRange } from "./subordinate-ids.ts";
-import { type IdMaps, inOrder, type UserNamespaceRequest } from "./userns-mode.ts";
+import { inOrder, type UserNamespaceRequest } from "./userns-mode.ts";
 
 type UserNamespace = Pick<HostConfig, "IDMappings" | "UsernsMode">;
 
@@ -58,16 +60,6 @@ function text({ containerID, hostID, size }: IdMapping): string {
   return `${containerID}:${hostID}:${size}`;
 }
 
-/** The maps of a recorded container, undefined for one with the host's ids. */
-export function idMapsOf({ IDMappings }: Pick<HostConfig, "IDMappings">): IdMaps | undefined {
-  if (IDMappings === undefined) return undefined;
-  const run = (line: string): IdMapping => {
-    const [containerID = 0, hostID = 0, size = 0] = line.split(":").map(Number);
-    return { containerID, hostID, size };
-  };
-  return { uids: IDMappings.UidMap.map(run), gids: IDMappings.GidMap.map(run) };
-}
-
 /** The containers whose namespaces it joins, and so whose user namespace too: only its root has a say in those. */
 function donorsOf(engine: Engine, request: UserNamespaceRequest, hostConfig: HostConfig): ContainerRecord[] {
   const joined = [hostConfig.NetworkMode, hostConfig.PidMode ?? "", hostConfig.IpcMode ?? ""].flatMap((mode) => {
@@ -81,7 +73,7 @@ function mapsOf(
   engine: Engine,
   request: UserNamespaceRequest,
   donors: readonly ContainerRecord[],
-): { readonly mode: string; readonly maps: IdMaps | undefined } {
+): { readonly mode: string; readonly maps: IdRuns | undefined } {
   const [donor] = donors;
   const wanted = request.kind === "maps" ? request.maps : undefined;
   if (donor === undefined) {
@@ -111,13 +103,13 @@ function shown({ IDMappings }: HostConfig): string {
   return JSON.stringify(IDMappings ?? null);
 }
 
-function isEqual(a: IdMaps, b: IdMaps): boolean {
+function isEqual(a: IdRuns, b: IdRuns): boolean {
   return JSON.stringify([a.uids, a.gids]) === JSON.stringify([b.uids, b.gids]);
 }
 
 type Kind = "uid" | "gid";
 
-function freeMaps(engine: Engine, { size, pool }: Extract<UserNamespaceRequest, { kind: "auto" }>): IdMaps {
+function freeMaps(engine: Engine, { size, pool }: Extract<UserNamespaceRequest, { kind: "auto" }>): IdRuns {
   const take = (kind: Kind, ranges: readonly IdRange[]): IdMapping[] => {
     const start = firstFree(ranges, takenRanges(engine, kind), size);
     if (start !== undefined) return inOrder([{ start, size }]);
@@ -150,7 +142,7 @@ function takenRanges(engine: Engine, kind: Kind): IdRange[] {
     .all(kind);
 }
 
-function note(engine: Engine, container: string, { uids, gids }: IdMaps): void {
+function note(engine: Engine, container: string, { uids, gids }: IdRuns): void {
   const insert = engine.db.query("INSERT INTO id_range (container, kind, start, size) VALUES (?, ?, ?, ?)");
   for (const { hostID, size } of uids) insert.run(container, "uid", hostID, size);
   for (const { hostID, size } of gids) insert.run(container, "gid", hostID, size);

@@ -29,7 +29,7 @@ import { annotationsOf } from "./confinement.ts";
 import { hostDevices, mappedDevices } from "./devices.ts";
 import { DEFAULT_PATH, overlayEnv } from "./env.ts";
 import { etcPaths, writeEtcFiles } from "./etc-files.ts";
-import { idMapsOf } from "./id-ranges.ts";
+import { idMapsOf } from "./id-maps.ts";
 import { apparmorProfile, containerLabels, prepareLabels } from "./labels.ts";
 import { linkEnvironment } from "./links.ts";
 import type { ContainerRecord, HostConfig } from "./record.ts";

@@ -2,16 +2,11 @@
 import { loadEngineConfig } from "../db/engine-config.ts";
 import { CtrError } from "../errors/error.ts";
 import type { IdMapping } from "../spec/runtime.ts";
+import type { IdRuns } from "../sys/user-namespace.ts";
 import { OptionError } from "./option-error.ts";
 import { findOwner, type IdRange, type Owner, rangesOf } from "./subordinate-ids.ts";
 
 type Variables = { readonly [name: string]: string | undefined };
-
-/** Which ids are which. */
-export interface IdMaps {
-  readonly uids: readonly IdMapping[];
-  readonly gids: readonly IdMapping[];
-}
 
 /** What a new container is to have; `mode` is Docker's UsernsMode, or this engine's word for it. */
 export type UserNamespaceRequest =
@@ -21,7 +16,7 @@ export type UserNamespaceRequest =
       readonly kind: "maps";
       readonly mode: string;
       readonly isDefault: boolean;
-      readonly maps: IdMaps;
+      readonly maps: IdRuns;
       readonly user?: string;
     }
   | { readonly kind: "auto"; readonly mode: string; readonly size: number; readonly pool: Pool }

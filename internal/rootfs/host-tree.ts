@@ -35,7 +35,10 @@ export function hostTree(spec: Mount, maps: HostMaps, devices: readonly Device[]
     idMapAsAsked(tree, spec, maps.user);
   } catch (error) {
     // A file system that a volume's driver mounts keeps its owners where it cannot do otherwise (NFS): docs/security.md.
-    if (!(error instanceof CtrError) || error.kind !== "unsupported") throw error;
+    if (!(error instanceof CtrError) || error.kind !== "unsupported") {
+      tree.close();
+      throw error;
+    }
   }
   return tree;
 }
