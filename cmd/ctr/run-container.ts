@@ -42,7 +42,7 @@ export async function runContainer(
     const { makeFlatRoot } = await import("../../internal/container/flat-root.ts");
     makeFlatRoot(engine, record);
   }
-  const connection = await sendStart(supervisor, record.id, {
+  const connection = await sendStart(engine, supervisor, record.id, {
     ...(isAttached ? { streams: attached } : {}),
     ...(isTty ? { size: terminalSize() } : {}),
     ...(supervisor.init === undefined ? {} : { spec: await startSpec(engine, record) }),

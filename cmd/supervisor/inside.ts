@@ -1,11 +1,12 @@
 /** A further program in the container, with streams of its own: what `ctr exec` and health checks have in common. */
 import { idMapsOf } from "../../internal/container/id-maps.ts";
 import { generateId } from "../../internal/container/names.ts";
-import { containerCapabilities, execProcess } from "../../internal/container/spec.ts";
+import { containerCapabilities, execProcess, OCI_VERSION } from "../../internal/container/spec.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { openTerminal } from "../../internal/rootfs/devices.ts";
 import { containerRoot, join, userInContainer } from "../../internal/runtime/join.ts";
+import type { SeccompListener } from "../../internal/security/seccomp.ts";
 import type { Fd } from "../../internal/sys/fd.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { onChildExit } from "./children.ts";
@@ -40,10 +41,22 @@ export async function startInside(
   const user = userInContainer(root.number, request.user ?? record.config.User, groupAdd);
   // The container's own, whatever more this program may do (`exec --privileged`), as with Docker.
   const filter = await supervision.seccomp(containerCapabilities(record.hostConfig));
+  using agent = filter?.listener === undefined ? undefined : await agentOf(filter.listener, supervision, pid);
   const isWatched = await supervision.isWatched();
   const { streams, ends } = request.terminal ? openProgramTerminal(root.number, size) : makePipes(hasInput);
   const spawned = await startIn(supervision, pid, streams, ends, () =>
-    join(pidfd, cgroup, process, user, filter, ends.fds, [], isWatched, {}, idMapsOf(record.hostConfig)),
+    join(
+      pidfd,
+      cgroup,
+      process,
+      user,
+      filter,
+      ends.fds,
+      [],
+      isWatched,
+      agent === undefined ? {} : { agent },
+      idMapsOf(record.hostConfig),
+    ),
   );
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
   const execID = generateId();
@@ -91,6 +104,12 @@ function openRoot(supervision: Supervision, pid: number): Fd {
 }
 
 /** Closes the program's ends in any case, and ours too when there is no program. */
+/** The agent of a filter that has one is told of the container, whose filter it is. */
+async function agentOf(listener: SeccompListener, supervision: Supervision, pid: number) {
+  const { reachAgent } = await import("../../internal/security/seccomp-agent.ts");
+  return reachAgent(listener, { ociVersion: OCI_VERSION, ...supervision.name(), status: "running", pid });
+}
+
 async function startIn<T>(
   supervision: Supervision,
   pid: number,

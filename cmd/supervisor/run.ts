@@ -1,6 +1,7 @@
 /** One run of a container's program: from its start, with everything that is undone when the start fails, to its release. */
 import { type Confinement, confinementOf } from "../../internal/container/confinement.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
+import { containerName } from "../../internal/container/names.ts";
 import type { ContainerRecord, EndpointRecord } from "../../internal/container/record.ts";
 import type { Engine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
@@ -54,7 +55,9 @@ export async function startRun(engine: Engine, record: ContainerRecord, options:
   try {
     started =
       early === undefined
-        ? await launch(await specOf(engine, record, options.size), ends.fds)
+        ? await launch(await specOf(engine, record, options.size), ends.fds, {
+            container: containerName(engine, record.id),
+          })
         : await launchWaiting(early.init, confinement);
     const pid = started.pid;
     const exited = new Promise<ChildExit>((resolve) => onChildExit(pid, resolve));

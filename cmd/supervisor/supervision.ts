@@ -6,12 +6,14 @@ import { healthPlan } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
 import { publishNames, withdrawNames } from "../../internal/container/name-links.ts";
+import { containerName } from "../../internal/container/names.ts";
 import type { ContainerRecord } from "../../internal/container/record.ts";
 import { wantsRestart } from "../../internal/container/restart-rule.ts";
 import { claim, containerById, findContainer } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
+import type { ContainerName } from "../../internal/ipc/init.ts";
 import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
 import type { SeccompFilter } from "../../internal/security/seccomp.ts";
 import type { Capabilities } from "../../internal/spec/runtime.ts";
@@ -172,6 +174,11 @@ export class Supervision {
   async isWatched(): Promise<boolean> {
     const { mayBeTraced } = await import("../../internal/container/spec.ts");
     return mayBeTraced(this.#engine, this.record);
+  }
+
+  /** The container as those outside know it. */
+  name(): ContainerName {
+    return containerName(this.#engine, this.record.id);
   }
 
   /** The filter of a container with these capabilities. */

@@ -1,5 +1,6 @@
 /** Names and ids: what a container may be called, and what it is called when nobody said. */
 import { CtrError } from "../errors/error.ts";
+import type { ContainerName } from "../ipc/init.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 const ID = /^[0-9a-f]{64}$/;
@@ -62,3 +63,8 @@ const SURNAMES = (
   "ramanujan riemann ritchie roentgen rutherford sagan salk shannon shockley snow stallman tesla thompson torvalds " +
   "turing volta wiles wilson wing wozniak wright wu yonath"
 ).split(" ");
+
+/** What hooks and the agents of seccomp filters are told a container is. */
+export function containerName({ root }: { readonly root: string }, id: string): ContainerName {
+  return { id, bundle: `${root}/containers/${id}` };
+}

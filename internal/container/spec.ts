@@ -41,6 +41,9 @@ export interface StartContext {
   readonly consoleSize?: TerminalSize | undefined;
 }
 
+/** The version of the runtime-spec that our specs are written in. */
+export const OCI_VERSION = "1.2.0";
+
 /**
  * The runtime-spec of a start. Makes what it names and what is not there yet: the writable layer, the files of /etc,
  * the directories of volumes and binds.
@@ -56,7 +59,7 @@ export function runtimeSpec(engine: Engine, record: ContainerRecord, context: St
   makeSources(engine, record.runtime.mounts);
   checkPropagation(record.runtime.mounts);
   return {
-    ociVersion: "1.2.0",
+    ociVersion: OCI_VERSION,
     process: mainProcess(record, hostname, context, linkVariables(engine, record)),
     root: { path: place, readonly: hostConfig.ReadonlyRootfs },
     ...(hostConfig.UTSMode === "host" ? {} : { hostname }),

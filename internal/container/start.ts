@@ -11,6 +11,7 @@ import {
 import { handOver } from "../runtime/hand-over.ts";
 import type { Spec } from "../spec/runtime.ts";
 import { type ToContainer, whenStarted } from "./connect.ts";
+import { containerName } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type NewSupervisor, spawnSupervisor } from "./spawn-supervisor.ts";
 import { claim } from "./store.ts";
@@ -28,12 +29,13 @@ export interface StartOptions {
  * first message of the connection.
  */
 export async function sendStart(
+  engine: Engine,
   supervisor: NewSupervisor,
   id: string,
   { streams, size, spec }: StartOptions,
 ): Promise<ToContainer> {
   const hasSpec = supervisor.init !== undefined && spec !== undefined;
-  if (hasSpec) handOver(supervisor.init.number, spec);
+  if (hasSpec) handOver(supervisor.init.number, spec, containerName(engine, id));
   supervisor.init?.close();
   const fd = supervisor.socket.take();
   const connection = await connectFd<FromSupervisor, ToSupervisor>(fd, SUPERVISOR_CLIENT);
@@ -60,7 +62,7 @@ export async function beginStart(
     supervisor.socket.close();
     throw error;
   }
-  return await sendStart(supervisor, record.id, options);
+  return await sendStart(engine, supervisor, record.id, options);
 }
 
 /** Starts a container at rest and returns when it runs. Throws why it does not, with Docker's exit status. */

@@ -3,7 +3,7 @@
  * container and without a single call being made, and compared with the plain reading of the profile.
  */
 import { beforeAll, describe, expect } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { capabilitiesFromFlags, DEFAULT_CAPABILITIES } from "../../internal/security/capabilities.ts";
 import { ABIS, type Abi, X32_BIT } from "../../internal/security/seccomp/numbers.ts";
 import { contextHere } from "../../internal/security/seccomp/on-demand.ts";
@@ -14,6 +14,7 @@ import type { Seccomp, SeccompAction } from "../../internal/spec/runtime.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { plainReader, randomArguments, randomFilter, randomNumbers } from "../lib/seccomp-random.ts";
 import { test } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 const engine = tempEngine();
 const image = await engine.image("minimal");
@@ -267,6 +268,42 @@ describe("a profile of one's own", () => {
     expect((await run(write("kill-exec", refuse("SCMP_ACT_KILL_PROCESS")), "true")).status).toBe(159); // 128 + SIGSYS
     const nothing = await run(write("nothing", { defaultAction: "SCMP_ACT_ERRNO" }), "true");
     expect(nothing.status).not.toBe(0);
+  });
+
+  test("may ask an agent: it is sent the listener and the container, for the program and for each exec", async () => {
+    const socket = `${engine.scratch}/agent.sock`;
+    const agent = Bun.spawn([probe, "agent", socket, "77", "2"], { stdout: "pipe" });
+    const profile = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      listenerPath: socket,
+      listenerMetadata: "for the agent",
+      syscalls: [{ names: ["sync"], action: "SCMP_ACT_NOTIFY" }],
+    };
+    const path = write("notify", profile);
+    await waitFor("the agent", () => existsSync(socket));
+    const id = await engine.ok(
+      ...["run", "-d", "--network", "none", "--security-opt", `seccomp=${path}`, image],
+      ...["sh", "-c", "probe syscall 162; exec probe pause"],
+    );
+    try {
+      await waitFor("the program", async () => (await engine.ok("logs", id)).includes("ready"));
+      expect(await engine.ok("logs", id)).toBe("errno 77\nready");
+      expect(await engine.ok("exec", id, "probe", "syscall", "162")).toBe("errno 77");
+      const pid = Number(await engine.ok("inspect", "-f", "{{.State.Pid}}", id));
+      const [ready, first = "", call, second = "", again] = (await agent.stdout.text()).split("\n");
+      expect([ready, call, again]).toEqual(["ready", "call 162", "call 162"]);
+      const told = { ociVersion: "1.2.0", fds: ["seccompFd"], pid, metadata: "for the agent" };
+      expect(JSON.parse(first)).toMatchObject({ ...told, state: { id, pid, status: "creating" } });
+      expect(JSON.parse(second)).toMatchObject({ ...told, state: { id, pid, status: "running" } });
+      expect(JSON.parse(first).state.bundle).toEndWith(id);
+    } finally {
+      await engine.ok("rm", "-f", id);
+      agent.kill();
+    }
+    // Nobody listens any more.
+    const alone = await run(path, "true");
+    expect(alone.status).toBe(125);
+    expect(alone.stderr).toContain("listenerPath");
   });
 
   test("may have flags", async () => {

@@ -5,6 +5,9 @@
  * lets one happen. Of two filters the stricter answer counts, and an errno is stricter (seccomp(2)): what arrives at the
  * first thread was let through by the container's filter, the rest has that filter's errno.
  *
+ * seccomp-probe agent PATH ERRNO TIMES: the agent of filters with SCMP_ACT_NOTIFY. It listens at PATH; so many times it takes a
+ * connection, prints what it is told of the container, and answers the first call of the listener that came along.
+ *
  * seccomp-probe getppid|personality ROUNDS: the nanoseconds of one such call, the median of many times ROUNDS.
  */
 #define _GNU_SOURCE
@@ -19,7 +22,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -172,8 +177,46 @@ static int time_call(const char *name, long rounds)
     return 0;
 }
 
+static int agent(const char *path, int error, int times)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (server < 0 || bind(server, (struct sockaddr *)&address, sizeof(address)) || listen(server, 4))
+        return 1;
+    puts("ready");
+    for (int i = 0; i < times; i++) {
+        fflush(stdout);
+        char text[65536], control[CMSG_SPACE(sizeof(int))];
+        struct iovec part = {text, sizeof(text) - 1};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        int connection = accept(server, NULL, NULL);
+        ssize_t size = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (size < 0 || !header || header->cmsg_type != SCM_RIGHTS)
+            return 1;
+        text[size] = 0;
+        puts(text);
+        fflush(stdout);
+        int fd;
+        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+        struct seccomp_notif request;
+        memset(&request, 0, sizeof(request));
+        if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &request))
+            return 1;
+        struct seccomp_notif_resp response = {.id = request.id, .error = -error};
+        if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &response))
+            return 1;
+        printf("call %d\n", request.data.nr);
+        close(connection);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 4)
+        return agent(argv[2], atoi(argv[3]), atoi(argv[4]));
     if (argc > 2)
         return time_call(argv[1], atol(argv[2]));
     return answers();
