@@ -27,6 +27,7 @@ const NEEDS = {
   btrfs: () => Bun.which("mkfs.btrfs", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` }) !== null || "no mkfs.btrfs",
   dig: () => Bun.which("dig") !== null || "no dig (bind9-dnsutils)",
   strace: () => Bun.which("strace") !== null || "no strace",
+  libseccomp: () => existsSync("/usr/include/seccomp.h") || "no libseccomp (libseccomp-dev)",
   sanitizers: () =>
     ["libasan.so", "libubsan.so"].every((name) =>
       Bun.spawnSync(["cc", `-print-file-name=${name}`])

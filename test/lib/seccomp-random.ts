@@ -174,7 +174,7 @@ const VALUE_OF: { readonly [action in SeccompAction]: number } = {
 };
 
 /** The value that stands for an action (linux/seccomp.h). */
-function plainValue(action: SeccompAction, errnoRet = 1): number {
+export function plainValue(action: SeccompAction, errnoRet = 1): number {
   return VALUE_OF[action] + (action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE" ? errnoRet : 0);
 }
 
