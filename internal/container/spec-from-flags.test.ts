@@ -58,6 +58,8 @@ test.each<[Partial<ContainerFlags>, object]>([
   [{ tmpfs: ["/run:size=1m"] }, { Tmpfs: { "/run": "size=1m" } }],
   [{ "add-host": ["db=10.0.0.1", "six:[::1]"] }, { ExtraHosts: ["db:10.0.0.1", "six:::1"] }],
   [{ "security-opt": ["no-new-privileges:true"] }, { SecurityOpt: ["no-new-privileges=true"] }],
+  [{ "security-opt": ["no-new-privileges=1"] }, { SecurityOpt: ["no-new-privileges=true"] }],
+  [{ "security-opt": ["no-new-privileges=F"] }, { SecurityOpt: ["no-new-privileges=F"] }],
   [{ "security-opt": ["systempaths=unconfined"] }, { SecurityOpt: null, AreSystemPathsHidden: false }],
   [{ privileged: true }, { Privileged: true, AreSystemPathsHidden: false }],
   [

@@ -434,6 +434,7 @@ function securityOptions(given: readonly string[]): SecurityOptions {
     const [key = "", value] = option.split("=", 2);
     if (option === "systempaths=unconfined") areSystemPathsShown = true;
     else if (key === "label" && value !== undefined) options.push(`label=${labelOption(option)}`);
+    else if (key === "no-new-privileges" && value !== undefined && TRUE.test(value)) options.push(`${key}=true`);
     else if (isKnown(key, value)) options.push(option);
     else if (value === undefined) throw new OptionError(`invalid --security-opt: ${JSON.stringify(text)}`);
     else if (key === "seccomp") options.push(`seccomp=${readSeccompProfile(option.slice("seccomp=".length))}`);
@@ -466,10 +467,13 @@ function readSeccompProfile(path: string): string {
   return text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$1");
 }
 
+/** What Go's strconv.ParseBool takes for true. */
+const TRUE = /^(1|[tT]|true|True|TRUE)$/;
+
 function isKnown(key: string, value: string | undefined): boolean {
   switch (key) {
     case "no-new-privileges":
-      return value === undefined || value === "true" || value === "false";
+      return value === undefined || TRUE.test(value) || /^(0|[fF]|false|False|FALSE)$/.test(value);
     case "seccomp":
       return value === "unconfined" || value === "builtin";
     case "apparmor":

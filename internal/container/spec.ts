@@ -217,9 +217,8 @@ function limit(value: number): number {
 }
 
 function hasNoNewPrivileges(hostConfig: HostConfig): boolean {
-  return (hostConfig.SecurityOpt ?? []).some(
-    (option) => option === "no-new-privileges" || option === "no-new-privileges=true",
-  );
+  const last = hostConfig.SecurityOpt?.findLast((option) => /^no-new-privileges(=|$)/.test(option));
+  return last === "no-new-privileges" || last === "no-new-privileges=true";
 }
 
 function environment(

@@ -31,7 +31,7 @@ const RUNS: readonly string[] = [
   "-u 1000 --cap-add ALL --security-opt no-new-privileges",
   "--security-opt no-new-privileges:true",
   "--security-opt no-new-privileges=false",
-  "--security-opt no-new-privileges:false --security-opt seccomp=unconfined",
+  "--security-opt no-new-privileges --security-opt no-new-privileges:f --security-opt seccomp=unconfined",
   "--security-opt seccomp=unconfined -u 1000",
   "--privileged",
   "--privileged --cap-drop ALL",
