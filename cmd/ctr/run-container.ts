@@ -12,7 +12,7 @@ import type { RUN_FLAGS } from "./container-flags.ts";
 import { checkPullFlag, createPulling } from "./create-pulling.ts";
 import { chooseDetachKeys } from "./detach-keys.ts";
 import { printError, printLine } from "./output.ts";
-import { readContainerFlags } from "./read-container-flags.ts";
+import { readContainerFlags, readSecrets } from "./read-container-flags.ts";
 import { attachedSession } from "./stream.ts";
 import { checkInputTerminal, terminalSize } from "./terminal.ts";
 
@@ -31,9 +31,10 @@ export async function runContainer(
   if (isTty && attached.stdin) checkInputTerminal();
   checkPullFlag(flags, "run");
   await checkLog(spec);
+  const secrets = await readSecrets(flags.secret, "run");
   checkCidFile(flags.cidfile);
   using engine = openEngine(call.directories);
-  const wanted = { image, args, flags: spec, keeper: supervisor.keeper, id };
+  const wanted = { image, args, flags: spec, secrets, keeper: supervisor.keeper, id };
   const { record, warnings } = await createPulling(engine, flags, wanted);
   writeCidFile(flags.cidfile, record.id);
   for (const warning of warnings) printError(`WARNING: ${warning}`);

@@ -25,7 +25,6 @@ import {
 } from "../../internal/rootfs/mounts.ts";
 import { openProcfs, writeOwnProcFile, writeSysctl } from "../../internal/rootfs/procfs.ts";
 import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
-import { mountSecrets } from "../../internal/rootfs/secrets.ts";
 import { giveStreams } from "../../internal/rootfs/standard-streams.ts";
 import { resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
@@ -94,7 +93,7 @@ async function main(): Promise<void> {
   const devices = [...DEFAULT_DEVICES, ...(spec.linux?.devices ?? [])];
   // A directory of somebody else's on /dev is as it is (runc's needsSetupDev): no node of ours appears in it.
   if (hasOwnDev) run("devices", () => makeDevices(root.number, devices, deviceLinks()));
-  run("secrets", () => mountSecrets(root.number, spec.secrets ?? [], spec.linux?.mountLabel));
+  if (spec.secrets !== undefined) await run("secrets", () => giveSecrets(root.number, spec));
   using terminal = run("terminal", () => makeTerminal(root.number, spec));
   const user = run("user", () => userOf(root.number, spec));
   run("working directory", () => makeWorkingDirectory(root.number, spec.process.cwd));
@@ -255,6 +254,12 @@ function userOf(root: number, spec: Spec): Identity {
   }
   const groupAdd = spec.annotations?.["ctr.group-add"];
   return resolveUser(root, username, groupAdd === undefined || groupAdd === "" ? [] : groupAdd.split(","));
+}
+
+/** Loaded for a container that has some. */
+async function giveSecrets(root: number, { secrets = [], linux }: Spec): Promise<void> {
+  const { mountSecrets } = await import("../../internal/rootfs/secrets.ts");
+  mountSecrets(root, secrets, linux?.mountLabel);
 }
 
 function makeWorkingDirectory(root: number, cwd: string): void {

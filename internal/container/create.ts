@@ -25,7 +25,7 @@ import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
 import { releaseContainer } from "./release.ts";
 import { checkResources, checkUlimits } from "./resource-limits.ts";
-import { type GivenSecret, storeSecrets } from "./secrets.ts";
+import type { GivenSecrets } from "./secrets.ts";
 import { withId } from "./shared-namespaces.ts";
 import { type FlagSpec, isAnonymous, type UserConfig } from "./spec-from-flags.ts";
 import { forgetStart } from "./starting.ts";
@@ -43,6 +43,8 @@ export interface CreateOptions {
   readonly id?: string;
   /** The platform the image must be for; any if not given, with a warning if it is not the host's. */
   readonly platform?: string | undefined;
+  /** What `--secret` gave. */
+  readonly secrets?: GivenSecrets | undefined;
   /** Called, with the image's name as it is shown, before a missing one, or one for another platform, is an error. */
   onImageMissing?(name: string): void;
 }
@@ -64,6 +66,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
   containerLabels({ id: "", hostConfig: flags.hostConfig });
   const hostConfig = {
     ...limits.config,
+    ...(options.secrets === undefined ? {} : { Secrets: options.secrets.mounts }),
     Ulimits: ulimits,
     NetworkMode: withId(engine, flags.hostConfig.NetworkMode),
     ...(flags.hostConfig.Links === undefined ? {} : { Links: resolveLinks(engine, flags.hostConfig.Links ?? []) }),
@@ -104,7 +107,7 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     });
   });
   makeReserve(engine.root);
-  keepSecrets(engine, record, flags.secrets);
+  if (options.secrets !== undefined) keepSecrets(engine, record, options.secrets);
   if (options.id !== undefined) forgetStart(engine.state, options.id);
   return {
     record,
@@ -113,10 +116,9 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
 }
 
 /** A container whose secrets cannot be kept is none. */
-function keepSecrets(engine: Engine, record: ContainerRecord, secrets: readonly GivenSecret[]): void {
-  if (secrets.length === 0) return;
+function keepSecrets(engine: Engine, record: ContainerRecord, secrets: GivenSecrets): void {
   try {
-    storeSecrets(engine, record.id, secrets);
+    secrets.keep(engine, record.id);
   } catch (error) {
     releaseContainer(engine, record, { volumes: true });
     throw error;

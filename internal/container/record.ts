@@ -203,6 +203,11 @@ export interface SecretMount {
   readonly Source?: string;
 }
 
+/** Where the content of a container's secrets is, until it is removed. */
+export function secretsDirectory(state: string, id: string): string {
+  return `${state}/secrets/${id}`;
+}
+
 /** `Name` as in getrlimit(2), lower case and without RLIMIT_; -1 is unlimited. */
 export interface Ulimit {
   readonly Name: string;

@@ -13,8 +13,7 @@ import { finishVolumeRemovals, releaseMounts } from "../volume/store.ts";
 import { cgroupPathOf } from "./cgroup-place.ts";
 import { recordContainerEvent, recordMove } from "./event.ts";
 import { withdrawNames } from "./name-links.ts";
-import type { ContainerRecord } from "./record.ts";
-import { removeSecrets } from "./secrets.ts";
+import { type ContainerRecord, secretsDirectory } from "./record.ts";
 import { isLive } from "./states.ts";
 import { containerById, forget, type Keeper, move } from "./store.ts";
 
@@ -60,7 +59,8 @@ export function releaseContainer(engine: Engine, record: ContainerRecord, option
   if (options.isKeptWithoutCgroup !== true) attempt(() => openCgroup(cgroupPathOf(removing)).destroy());
   attempt(() => withdrawNames(engine.state, record));
   attempt(() => removeTree(AT_FDCWD, `${engine.state}/containers/${record.id}`));
-  if (record.hostConfig.Secrets !== undefined) attempt(() => removeSecrets(engine, record.id));
+  if (record.hostConfig.Secrets !== undefined)
+    attempt(() => removeTree(AT_FDCWD, secretsDirectory(engine.state, record.id)));
   attempt(() => removeSnapshot(`${engine.root}/containers/${record.id}`));
   if (options.isKeptWithoutCgroup !== true && removing.runtime.endpoint !== undefined)
     attempt(() => void wakeNetd(engine));

@@ -8,12 +8,19 @@ import type { Engine } from "../db/engine.ts";
 import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
 import type { SecretFile } from "../spec/runtime.ts";
 import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, open, writeAll } from "../sys/fd.ts";
-import { mkdirAll, readFile, removeTree, S_IFMT, S_IFREG, statx } from "../sys/file.ts";
+import { mkdirAll, readFile, S_IFMT, S_IFREG, statx } from "../sys/file.ts";
 import { OptionError } from "./option-error.ts";
-import type { ContainerRecord, SecretMount } from "./record.ts";
+import { type ContainerRecord, type SecretMount, secretsDirectory } from "./record.ts";
 
-/** A secret with what is in it, before its container is recorded. */
-export interface GivenSecret {
+/** The secrets of a container that is not recorded yet. */
+export interface GivenSecrets {
+  readonly mounts: readonly SecretMount[];
+  /** Keeps the content until the container is removed. To be called when it is recorded, so that a row leads to it. */
+  keep(engine: Engine, id: string): void;
+}
+
+/** A secret with what is in it. */
+interface GivenSecret {
   readonly secret: SecretMount;
   readonly content: Uint8Array;
 }
@@ -28,6 +35,17 @@ const KEYS = ["id", "src", "source", "env", "target", "dst", "destination", "uid
 interface Caller {
   readonly variables: { readonly [name: string]: string | undefined };
   readonly directory: string;
+}
+
+/** What `--secret` says, read at once. Throws OptionError. */
+export function givenSecrets(flags: readonly string[], caller: Caller): GivenSecrets {
+  const given = secretsFromFlags(flags, caller);
+  return {
+    mounts: given.map(({ secret }) => secret),
+    keep: (engine, id) => {
+      for (const { secret, content } of given) store(engine, id, secret, content);
+    },
+  };
 }
 
 /** Reads what `--secret` names. Throws OptionError for what a flag cannot mean, or what it names cannot be read. */
@@ -123,17 +141,8 @@ function isFile(path: string): boolean {
   return (statx(AT_FDCWD, path, 0).mode & S_IFMT) === S_IFREG;
 }
 
-function directoryOf(engine: Engine, id: string): string {
-  return `${engine.state}/secrets/${id}`;
-}
-
-/** Keeps the content until the container is removed. To be called when it is recorded, so that a row leads to it. */
-export function storeSecrets(engine: Engine, id: string, given: readonly GivenSecret[]): void {
-  for (const { secret, content } of given) store(engine, id, secret, content);
-}
-
 function store(engine: Engine, id: string, { Name }: SecretMount, content: Uint8Array): void {
-  const directory = directoryOf(engine, id);
+  const directory = secretsDirectory(engine.state, id);
   mkdirAll(directory, 0o700);
   using file = open(`${directory}/${Name}`, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   writeAll(file.number, content);
@@ -152,7 +161,7 @@ export function secretFiles(engine: Engine, record: ContainerRecord): readonly S
 
 function contentOf(engine: Engine, { id, name }: ContainerRecord, secret: SecretMount): Uint8Array {
   try {
-    return readFile(`${directoryOf(engine, id)}/${secret.Name}`, MAX_BYTES);
+    return readFile(`${secretsDirectory(engine.state, id)}/${secret.Name}`, MAX_BYTES);
   } catch (error) {
     if (!isErrno(error, ENOENT)) throw error;
   }
@@ -166,9 +175,4 @@ function contentOf(engine: Engine, { id, name }: ContainerRecord, secret: Secret
   );
   store(engine, id, secret, content);
   return content;
-}
-
-/** Removes them with their container. Succeeds when there are none. */
-export function removeSecrets(engine: Engine, id: string): void {
-  removeTree(AT_FDCWD, directoryOf(engine, id));
 }

@@ -20,7 +20,6 @@ import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig, Ulimit } from "./record.ts";
 import { type ResourceFlags, readResources } from "./resource-flags.ts";
 import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
-import { type GivenSecret, secretsFromFlags } from "./secrets.ts";
 import { parseDuration, parseInteger, parseSize } from "./units.ts";
 import { type UserNamespaceRequest, userNamespaceRequest } from "./userns-mode.ts";
 
@@ -64,7 +63,6 @@ export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFl
   readonly "read-only": boolean;
   readonly restart: string | undefined;
   readonly rm: boolean;
-  readonly secret: readonly string[];
   readonly "security-opt": readonly string[];
   readonly "shm-size": string | undefined;
   readonly "stop-signal": string | undefined;
@@ -117,7 +115,6 @@ export interface FlagSpec {
   readonly config: UserConfig;
   readonly hostConfig: HostConfig;
   readonly mounts: readonly WantedMount[];
-  readonly secrets: readonly GivenSecret[];
   readonly userNamespace: UserNamespaceRequest;
 }
 
@@ -128,7 +125,6 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
   const publish = parsePublish(flags.publish);
   const security = securityOptions(flags["security-opt"]);
   const tmpfs = flags.tmpfs.map(parseTmpfs);
-  const secrets = secretsFromFlags(flags.secret, caller);
   const requests = flags.mount.map((text) => mountRequest(text, caller.directory));
   const binds = flags.volume.map((spec) => ofDriver(parseBind(spec, caller.directory), flags["volume-driver"]));
   const mounts = [...binds, ...requests.map(wantedMount)];
@@ -188,11 +184,10 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...newCgroupPlace(flags["cgroup-parent"], caller.variables),
     ...readNamespaces(flags, mode),
     Ulimits: flags.ulimit.map(parseUlimit),
-    ...(secrets.length === 0 ? {} : { Secrets: secrets.map(({ secret }) => secret) }),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
   checkNetworkConflicts(hostConfig, config, flags);
-  return { name: flags.name, config, hostConfig, mounts, secrets, userNamespace };
+  return { name: flags.name, config, hostConfig, mounts, userNamespace };
 }
 
 function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {

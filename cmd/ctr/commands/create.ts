@@ -6,7 +6,7 @@ import { defineCommand } from "../command.ts";
 import { CONTAINER_FLAGS } from "../container-flags.ts";
 import { checkPullFlag, createPulling } from "../create-pulling.ts";
 import { printError, printLine } from "../output.ts";
-import { readContainerFlags } from "../read-container-flags.ts";
+import { readContainerFlags, readSecrets } from "../read-container-flags.ts";
 
 export const command = defineCommand({
   meta: { name: "create", description: "Create a new container" },
@@ -19,9 +19,10 @@ export const command = defineCommand({
     const spec = readContainerFlags(flags, "create", false);
     checkPullFlag(flags, "create");
     await checkLog(spec);
+    const secrets = await readSecrets(flags.secret, "create");
     checkCidFile(flags.cidfile);
     using engine = openEngine(directories);
-    const { record, warnings } = await createPulling(engine, flags, { image, args, flags: spec });
+    const { record, warnings } = await createPulling(engine, flags, { image, args, flags: spec, secrets });
     if (record.runtime.mounts.some(({ copiesUp }) => copiesUp === true)) {
       const { fillVolumes } = await import("../../../internal/container/fill-volumes.ts");
       await fillVolumes(engine, record);
