@@ -20,6 +20,11 @@ function only(runtime: string): (values: Values) => boolean {
 
 const RULES: readonly Rule[] = [
   {
+    path: /^scheduler\.nice$/,
+    why: "the niceness of who called does not travel with ctr; runc and crun hand it on",
+    when: ({ ctr, ...others }) => ctr === "0" && new Set(Object.values(others)).size === 1,
+  },
+  {
     path: /^failed$/,
     why: "crun 1.8 takes a relative source from its own directory, not from the bundle, and takes it for a directory",
     when: ({ ctr, runc, crun = "" }) =>
