@@ -23,6 +23,8 @@ const MAX_QUERY_BYTES = 4096;
 /** Of one container at a time. */
 const MAX_CONNECTIONS = 128;
 const IDLE_MS = 10_000;
+/** More than a socket's buffer holds (socket(7), rmem_default). */
+const MAX_LEFT = 1024;
 /** Longer than any packet takes through loopback. */
 const LATE_MS = 50;
 /** Answers that a client has asked for but does not read. */
@@ -98,15 +100,17 @@ export async function listenInside(namespace: Fd, answerer: Answerer, choices: L
   const answerAll = () => {
     for (const { fd } of oldUdp.filter((kept) => !strays.includes(kept))) answerLeft(fd, udp, answerer);
   };
-  answerAll();
-  // What was on its way under the old rules comes in a moment more.
-  const late = left.move();
-  undo.defer(
-    deadlines.add(LATE_MS, () => {
-      using _ = late;
-      answerAll();
-    }),
-  );
+  if (oldUdp.length > 0) {
+    answerAll();
+    // What was on its way under the old rules comes in a moment more.
+    const late = undo.use(left.move());
+    undo.defer(
+      deadlines.add(LATE_MS, () => {
+        answerAll();
+        late.dispose();
+      }),
+    );
+  }
   return undo.move();
 }
 
@@ -119,10 +123,10 @@ function portIn(address: Uint8Array): number {
   return viewOf(address).getUint16(2);
 }
 
-/** Answers the questions that came while no netd was there. */
+/** Answers the questions that came while no netd was there; a container that goes on filling the socket ends nothing. */
 function answerLeft(old: Fd, udp: UdpSocket, answerer: Answerer): void {
   const packet = Buffer.alloc(MAX_QUERY_BYTES + 1);
-  for (;;) {
+  for (let count = 0; count < MAX_LEFT; count++) {
     try {
       const { size, from } = recvfrom(old.number, packet, MSG_DONTWAIT);
       const peer = { port: portIn(from), address: from.subarray(4, 8).join(".") };
