@@ -16,7 +16,11 @@ switch (process.argv[2]) {
     break;
   case "netd":
     if (isNetdCommand(process.argv[3])) await import("./cli.ts");
-    else await import("../netd/main.ts");
+    else {
+      // Before anything else is loaded: it begins again inside.
+      (await import("../netd/domain.ts")).enterDomain(process.env);
+      await import("../netd/main.ts");
+    }
     break;
   default: {
     const { calledAs } = await import("../../internal/sys/called-as.ts");

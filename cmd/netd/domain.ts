@@ -19,6 +19,7 @@ import {
   open,
   writeAll,
 } from "../../internal/sys/fd.ts";
+import { mkdirAll } from "../../internal/sys/file.ts";
 import {
   LANDLOCK_ACCESS_FS_MAKE_BLOCK,
   LANDLOCK_ACCESS_FS_MAKE_CHAR,
@@ -37,10 +38,19 @@ import {
   type PathRule,
   restrictSelf,
 } from "../../internal/sys/landlock.ts";
+import { PR_SET_NO_NEW_PRIVS, prctl, umask } from "../../internal/sys/process.ts";
 import { SOCK_SEQPACKET, socketpair } from "../../internal/sys/socket.ts";
 import { execve, spawnExecutable } from "../../internal/sys/spawn.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
+
+/** Where netd keeps what it keeps. */
+export function netdDirectories({ CTR_ROOT, CTR_STATE }: Environment): {
+  readonly root: string;
+  readonly state: string;
+} {
+  return { root: CTR_ROOT || "/var/lib/ctr", state: CTR_STATE || "/run/ctr" };
+}
 
 /** In the environment of the second life: the descriptor of the socket to the opener. */
 const OPENER = "CTR_OPENER_FD";
@@ -63,12 +73,11 @@ const XTABLES_LOCK = "/run/xtables.lock";
 
 /**
  * Returns in the domain, or where the kernel has none. The first call of a netd ends in an execve of itself: nothing may be
- * open yet that is to be kept, but what it was started with.
+ * open yet that is to be kept, but what it was started with; and nothing should be loaded that the second life loads again.
  */
-export function enterDomain(
-  directories: { readonly root: string; readonly state: string },
-  environment: Environment,
-): void {
+export function enterDomain(environment: Environment): void {
+  prctl(PR_SET_NO_NEW_PRIVS, 1);
+  umask(0o077);
   const opener = environment[OPENER];
   if (opener !== undefined) {
     const fd = Number(opener);
@@ -79,6 +88,12 @@ export function enterDomain(
   const version = landlockVersion();
   // Before the second version nothing could be renamed into another directory.
   if (version < 2) return;
+  const directories = netdDirectories(environment);
+  try {
+    for (const directory of Object.values(directories)) mkdirAll(directory, 0o711);
+  } catch {
+    return; // where it cannot keep anything netd ends, and says why itself
+  }
   const [ours, theirs] = socketpair(SOCK_SEQPACKET);
   startOpener(theirs);
   const rules = [

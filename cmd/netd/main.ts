@@ -17,8 +17,8 @@ import { VERSION } from "../../internal/sys/build-stamp.ts";
 import { type Fd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import { dozeWhenIdle } from "../../internal/sys/idle.ts";
-import { chdir, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, prctl, prlimit, umask } from "../../internal/sys/process.ts";
-import { enterDomain } from "./domain.ts";
+import { chdir, PR_SET_DUMPABLE, prctl, prlimit } from "../../internal/sys/process.ts";
+import { netdDirectories } from "./domain.ts";
 import { takeInheritance } from "./handed-over.ts";
 import { createLog } from "./log.ts";
 import { createNames, type Names } from "./names.ts";
@@ -32,14 +32,10 @@ const END_MS = 5000;
 const EX_CONFIG = 78;
 
 async function main(log: Log): Promise<void> {
-  const root = process.env["CTR_ROOT"] || "/var/lib/ctr";
-  const state = process.env["CTR_STATE"] || "/run/ctr";
-  umask(0o077);
+  const { root, state } = netdDirectories(process.env);
   raiseFileLimit();
   mkdirAll(root, 0o711);
   mkdirAll(state, 0o711);
-  prctl(PR_SET_NO_NEW_PRIVS, 1);
-  enterDomain({ root, state }, process.env);
   prctl(PR_SET_DUMPABLE, 0);
   filterOwnCalls("netd");
   const locks = [lock(`${state}/netd.lock`), lock(`${root}/netd.lock`)];

@@ -14,7 +14,7 @@ import { CLONE_NEWNET } from "../../internal/sys/spawn.ts";
 
 // The second life is executed with what followed the first one's script: the script's name again, and the rest.
 const [root = "", state = "", outside = ""] = process.argv.slice(-3);
-enterDomain({ root, state }, process.env);
+enterDomain({ ...process.env, CTR_ROOT: root, CTR_STATE: state });
 
 /** `ok`, or the errno. */
 function attempt(action: () => unknown): string {
