@@ -243,7 +243,8 @@ test("the socket is for its owner only; somebody else who comes to it all the sa
   for (const parent of parents) chmodSync(parent, 0o755);
   expect(asNobody()).toBe("EACCES");
   chmodSync(path, 0o666);
-  expect(asNobody()).toBe("closed");
+  // Sometimes before its side has noticed that it was connected.
+  expect(asNobody()).toMatch(/^(closed|ECONNRESET)$/);
   chmodSync(path, 0o600);
   for (const [index, parent] of parents.entries()) chmodSync(parent, modes[index] ?? 0o700);
 });
