@@ -42,7 +42,8 @@ WantedBy=sockets.target
 
 /**
  * What the service may do is what netd does: links and rules (NET_ADMIN, NET_RAW), ports below 1024, other processes'
- * network namespaces (SYS_PTRACE to open, SYS_ADMIN to enter; of namespaces, only those of networks). Memory that is
+ * network namespaces (SYS_PTRACE to open, SYS_ADMIN to enter). RestrictNamespaces= would refuse clone3(2), by which netd
+ * starts its helper; it makes none: unshare(2) is refused. Memory that is
  * written and executed is JavaScript's. Starting netd again is safe at any moment, so it always is; only a configuration
  * that it does not understand (78, sysexits(3)) has to be changed first.
  */
@@ -95,13 +96,12 @@ ProtectClock=yes
 ProtectHostname=yes
 LockPersonality=yes
 KeyringMode=private
-RestrictNamespaces=net
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 SystemCallArchitectures=native
 SystemCallFilter=@system-service seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
-SystemCallFilter=~@privileged @resources @keyring @memlock @aio
+SystemCallFilter=~@privileged @resources @keyring @memlock @aio unshare
 SystemCallErrorNumber=EPERM
 
 [Install]
