@@ -23,7 +23,6 @@ import { apparmorProfile, containerLabels } from "./labels.ts";
 import { resolveLinks } from "./links.ts";
 import { generateId, parseName } from "./names.ts";
 import { type ContainerConfig, type ContainerRecord, type HostConfig, NEVER_RAN } from "./record.ts";
-import { releaseContainer } from "./release.ts";
 import { checkResources, checkUlimits } from "./resource-limits.ts";
 import type { GivenSecrets } from "./secrets.ts";
 import { withId } from "./shared-namespaces.ts";
@@ -107,22 +106,12 @@ export function createContainer(engine: Engine, options: CreateOptions): Created
     });
   });
   makeReserve(engine.root);
-  if (options.secrets !== undefined) keepSecrets(engine, record, options.secrets);
+  options.secrets?.keep(engine, record);
   if (options.id !== undefined) forgetStart(engine.state, options.id);
   return {
     record,
     warnings: [...platformWarnings(image, options), ...limits.warnings, ...warnings, ...warningsFor(hostConfig)],
   };
-}
-
-/** A container whose secrets cannot be kept is none. */
-function keepSecrets(engine: Engine, record: ContainerRecord, secrets: GivenSecrets): void {
-  try {
-    secrets.keep(engine, record.id);
-  } catch (error) {
-    releaseContainer(engine, record, { volumes: true });
-    throw error;
-  }
 }
 
 /** The image, for the platform asked for. Throws `not-found` with Docker's words. */

@@ -11,12 +11,16 @@ import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, open, writeAll } from "../sys/fd.t
 import { mkdirAll, readFile, S_IFMT, S_IFREG, statx } from "../sys/file.ts";
 import { OptionError } from "./option-error.ts";
 import { type ContainerRecord, type SecretMount, secretsDirectory } from "./record.ts";
+import { releaseContainer } from "./release.ts";
 
 /** The secrets of a container that is not recorded yet. */
 export interface GivenSecrets {
   readonly mounts: readonly SecretMount[];
-  /** Keeps the content until the container is removed. To be called when it is recorded, so that a row leads to it. */
-  keep(engine: Engine, id: string): void;
+  /**
+   * Keeps the content until the container is removed. To be called when it is recorded, so that a row leads to it. A
+   * container whose secrets cannot be kept is none: it is released before the failure is thrown.
+   */
+  keep(engine: Engine, record: ContainerRecord): void;
 }
 
 /** A secret with what is in it. */
@@ -42,8 +46,13 @@ export function givenSecrets(flags: readonly string[], caller: Caller): GivenSec
   const given = secretsFromFlags(flags, caller);
   return {
     mounts: given.map(({ secret }) => secret),
-    keep: (engine, id) => {
-      for (const { secret, content } of given) store(engine, id, secret, content);
+    keep: (engine, record) => {
+      try {
+        for (const { secret, content } of given) store(engine, record.id, secret, content);
+      } catch (error) {
+        releaseContainer(engine, record, { volumes: true });
+        throw error;
+      }
     },
   };
 }
