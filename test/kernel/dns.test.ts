@@ -182,7 +182,7 @@ test.if(isReady)("dns: the next server is asked when one refuses, is silent or i
   expect([first.received.length, second.received.length]).toEqual([1, 2]);
   const started = performance.now();
   expect((await ask("web", "silent.example.org")).code).toBe("SERVFAIL");
-  expect(performance.now() - started).toBeLessThan(5_000);
+  expect(performance.now() - started).toBeLessThan(20_000);
   expect(server.untilNextTimer()).toBeUndefined();
 });
 
