@@ -2,7 +2,7 @@
  * A container's cgroup: one directory in each v1 hierarchy that is needed, or one in v2's. Everything a container
  * starts is inside, because its first process enters before it does anything else (see `entrance`).
  */
-import { CtrError, EBUSY, ESRCH, isErrno, withContext } from "../errors/error.ts";
+import { CtrError, EBUSY, ENODEV, ENOENT, ESRCH, isErrno, withContext } from "../errors/error.ts";
 import type { Resources } from "../spec/runtime.ts";
 import { AT_FDCWD, type Fd } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
@@ -339,7 +339,7 @@ export class Cgroup {
       const { directory } = this.#main;
       // cgroup.kill, kernel 5.14; it reaches frozen processes and those being forked.
       if (exists(AT_FDCWD, `${directory}/cgroup.kill`)) {
-        writeControl(directory, "cgroup.kill", 1, "kill");
+        killWhole(directory);
         return;
       }
     }
@@ -363,6 +363,15 @@ export class Cgroup {
     if (timeoutMs <= 0) return;
     if (this.#isV2) v2Freezer.waitForEvent(this.#main.directory, "populated", 0, timeoutMs);
     else waitForProcesses(this.#everyone(), timeoutMs);
+  }
+}
+
+/** cgroup.kill; nobody is in a cgroup that systemd has removed meanwhile. */
+function killWhole(directory: string): void {
+  try {
+    writeControl(directory, "cgroup.kill", 1, "kill");
+  } catch (error) {
+    if (!(error instanceof CtrError) || !isErrno(error.cause, ENOENT, ENODEV)) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 /** kernel Documentation/admin-guide/cgroup-v2.rst, cgroup.freeze (kernel 5.2): part of every cgroup, no controller. */
-import { CtrError } from "../../errors/error.ts";
+import { CtrError, ENODEV, ENOENT, isErrno } from "../../errors/error.ts";
 import { O_RDONLY, open, POLLPRI, poll, pread } from "../../sys/fd.ts";
 import { parsePairs, writeControl } from "../file.ts";
 
@@ -18,13 +18,25 @@ export function thaw(directory: string): void {
   writeControl(directory, "cgroup.freeze", 0, "thaw");
 }
 
-/** Waits until a line of cgroup.events has the value; false after `timeoutMs`. A change wakes poll(2) with POLLPRI. */
+/**
+ * Waits until a line of cgroup.events has the value; false after `timeoutMs`. A change wakes poll(2) with POLLPRI. Nobody is
+ * in a cgroup that is gone: systemd removes an empty scope by itself, also while its file is open here.
+ */
 export function waitForEvent(
   directory: string,
   key: "frozen" | "populated",
   value: number,
   timeoutMs: number,
 ): boolean {
+  try {
+    return waitFor(directory, key, value, timeoutMs);
+  } catch (error) {
+    if (key === "populated" && value === 0 && isErrno(error, ENOENT, ENODEV)) return true;
+    throw error;
+  }
+}
+
+function waitFor(directory: string, key: string, value: number, timeoutMs: number): boolean {
   const deadline = Bun.nanoseconds() + timeoutMs * 1e6;
   using events = open(`${directory}/cgroup.events`, O_RDONLY);
   const buffer = new Uint8Array(512);
