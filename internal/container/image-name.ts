@@ -17,9 +17,9 @@ export function imageNames(engine: Engine): (record: Named) => string {
     const key = `${image} ${imageId}`;
     const found = known.get(key);
     if (found !== undefined) return found;
-    // A part of the id, and a digest, mean one image for good.
+    // The beginning of the id, and a digest, mean one image for good.
     const isFixed =
-      image === "" || image.includes("@") || `${imageId} ${imageId.slice("sha256:".length)}`.includes(image);
+      image === "" || image.includes("@") || imageId.startsWith(image) || hexOf(imageId).startsWith(image);
     const shown = isFixed || isTagged.get(imageId, ...fullNames(image)) !== null ? image : imageId;
     known.set(key, shown);
     return shown;
@@ -33,4 +33,8 @@ export function imageNames(engine: Engine): (record: Named) => string {
 function fullNames(image: string): [string, string, string] {
   const tagged = image.includes(":", image.lastIndexOf("/") + 1) ? image : `${image}:latest`;
   return [tagged, `docker.io/${tagged}`, `docker.io/library/${tagged}`];
+}
+
+function hexOf(imageId: string): string {
+  return imageId.slice("sha256:".length);
 }

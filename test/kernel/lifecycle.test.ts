@@ -426,6 +426,14 @@ describe("images", () => {
     await engine.ok("rmi", "moving:1");
     expect(await shown()).toBe(id);
     await engine.ok("rm", "-f", "first");
+    // A name that stands somewhere in the id, but does not begin it, is a name.
+    const part = id.slice(1, 4);
+    await engine.ok("tag", image, `${part}:latest`);
+    await engine.ok("run", "-d", "--name", "first", "--network", "none", part, "probe", "pause");
+    expect(await shown()).toBe(part);
+    await engine.ok("rmi", `${part}:latest`);
+    expect(await shown()).toBe(id);
+    await engine.ok("rm", "-f", "first");
   });
 
   test("rmi refuses the image of a container", async () => {
