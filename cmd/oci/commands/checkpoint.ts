@@ -1,38 +1,4 @@
-/** `checkpoint`: refused, and told why. */
-import { CtrError } from "../../../internal/errors/error.ts";
-import type { OciCommand } from "../command.ts";
+/** `checkpoint`: refused. */
+import { refusedCommand } from "../criu.ts";
 
-export const command: OciCommand = {
-  flags: {
-    "image-path": "text",
-    "work-path": "text",
-    "parent-path": "text",
-    "manage-cgroups-mode": "text",
-    "empty-ns": "text",
-    "criu-opts": "text",
-    "lsm-profile": "text",
-    "lsm-mount-context": "text",
-    "page-server": "text",
-    "status-fd": "text",
-    "leave-running": "switch",
-    "tcp-established": "switch",
-    "ext-unix-sk": "switch",
-    "shell-job": "switch",
-    "lazy-pages": "switch",
-    "file-locks": "switch",
-    "pre-dump": "switch",
-    "auto-dedup": "switch",
-    "no-subreaper": "switch",
-    "no-pivot": "switch",
-    "detach,d": "switch",
-  },
-  operands: [1, 1],
-  usage: "[command options] <container-id>",
-  summary: "not supported: checkpoint a running container",
-  run() {
-    throw new CtrError(
-      "unsupported",
-      "checkpoint is not supported: containers are not written to images of their memory",
-    );
-  },
-};
+export const command = refusedCommand("checkpoint", "checkpoint a running container");
