@@ -428,10 +428,11 @@ export class Supervision {
       // Without it the container lives on, its health unknown.
       void this.#watchHealth().catch(ignore);
       const exit = await run.exited;
+      // At once: systemd removes the empty cgroup of a scope by itself.
+      const oomKilled = run.launch.cgroup.oomKilled();
       await this.patiently(run.drained, run.streams);
       await this.patiently(run.streams.end());
       if (this.#log !== undefined) await this.patiently(endStreams(this.#log));
-      const oomKilled = run.launch.cgroup.oomKilled();
       const problem = await this.#releaseRun(run);
       const result = {
         ...(problem === undefined ? {} : { error: message(problem) }),

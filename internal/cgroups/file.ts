@@ -1,5 +1,5 @@
 /** Reading and writing a cgroup's control files, with errors that say what the kernel's word means. */
-import { CtrError, EACCES, ENOENT, EPERM, EROFS, isErrno, withContext } from "../errors/error.ts";
+import { CtrError, EACCES, ENODEV, ENOENT, EPERM, EROFS, isErrno, withContext } from "../errors/error.ts";
 import { readText, writeInto } from "../sys/file.ts";
 
 /**
@@ -30,12 +30,12 @@ export function readControl(directory: string, file: string): string {
   return readText(`${directory}/${file}`);
 }
 
-/** The content, or undefined where the kernel does not have the file. */
+/** The content, or undefined where the kernel does not have the file, or no longer: ENODEV, while it was open. */
 export function readControlIfAny(directory: string, file: string): string | undefined {
   try {
     return readControl(directory, file);
   } catch (error) {
-    if (isErrno(error, ENOENT)) return undefined;
+    if (isErrno(error, ENOENT, ENODEV)) return undefined;
     throw error;
   }
 }
