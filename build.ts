@@ -1,5 +1,5 @@
 /**
- * Builds `dist/ctr`: compiles csrc with the system C compiler, embeds the result, bundles the four roles.
+ * Builds `dist/ctr`: compiles csrc with the system C compiler, embeds the result, bundles the roles.
  *
  *   bun build.ts            the executable, and the list of its parts (dist/ctr.spdx.json)
  *   bun build.ts --helper   only the C helper (what `bun test` needs)
@@ -23,7 +23,9 @@ async function run(...command: string[]): Promise<string> {
 async function compileHelper(): Promise<void> {
   mkdirSync(`${root}/build`, { recursive: true });
   const cc = process.env["CC"] ?? "cc";
-  const sources = ["csrc/syscalls.c", "csrc/spawn.c", "csrc/tree-writer.c"];
+  const sources = ["syscalls", "spawn", "exec", "user-namespace", "wait", "tree-writer"].map(
+    (name) => `csrc/${name}.c`,
+  );
   await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
   const alone = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-s"];
   for (const name of ["reaper", "opener"]) await run(cc, ...CFLAGS, ...alone, "-o", `build/${name}`, `csrc/${name}.c`);

@@ -95,7 +95,7 @@ export interface ExecLabel {
   readonly selinux?: string;
 }
 
-/** The order of `enum step` in csrc/spawn.c. */
+/** The order of `enum step` in csrc/spawn.h. */
 const STEPS = [
   "none",
   "clone",
@@ -161,7 +161,7 @@ function packScheduling(packer: Packer, { attributes, ioPriority, initialCpus, c
   return [bytes(attributes), BigInt(ioPriority ?? -1), bytes(initialCpus), bytes(cpus)];
 }
 
-/** `struct ctr_process` of csrc/spawn.c. */
+/** `struct ctr_process` of csrc/spawn.h. */
 function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
   return new BigInt64Array([
     BigInt(image.uid),
@@ -265,7 +265,7 @@ export interface SpawnOptions {
   readonly first?: RoleStart;
 }
 
-/** In `SpawnOptions.fds`: the pidfd of what `first` has started. The value of FIRST_PIDFD in csrc/spawn.c. */
+/** In `SpawnOptions.fds`: the pidfd of what `first` has started. The value of FIRST_PIDFD in csrc/spawn.h. */
 export const FIRST_PIDFD = -2;
 
 /** A role to be started. */
@@ -301,7 +301,7 @@ export function spawnProcess(image: ProcessImage, options: SpawnOptions): Spawne
   return spawn(packer, options, [-1n, 0n, 0n], process, image.args[0]);
 }
 
-/** `struct ctr_spawn` of csrc/spawn.c. */
+/** `struct ctr_spawn` of csrc/spawn.h. */
 function packSpawn(packer: Packer, options: SpawnOptions, executable: Executable, process: bigint): BigInt64Array {
   const { joins = [], first } = options;
   return new BigInt64Array([

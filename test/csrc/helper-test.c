@@ -1,8 +1,8 @@
 /*
- * The C half under sanitizers: linked with csrc/syscalls.c and csrc/spawn.c. Each check prints its line when it fails;
- * the status is the number of checks that failed. test/csrc.test.ts compiles and runs it.
+ * The C half under sanitizers: its wrappers and its spawning. Each check prints its line when it fails;
+ * the status is the number of checks that failed. test/kernel/c-half.test.ts compiles and runs it.
  */
-#include "../../csrc/ctr.h"
+#include "../../csrc/spawn.h"
 
 #include <dirent.h>
 #include <linux/filter.h>
@@ -14,54 +14,6 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 
-/* As in csrc/spawn.c: the layouts are what internal/sys/spawn.ts writes, so they are repeated, not shared. */
-struct ctr_process {
-  int64_t uid, gid;
-  uint64_t groups;
-  int64_t group_count;
-  uint64_t bounding, effective, permitted, inheritable, ambient;
-  int64_t no_new_privs;
-  uint64_t seccomp;
-  int64_t seccomp_count, seccomp_flags;
-  uint64_t cwd, candidates, argv, envp;
-  int64_t umask, first_fd, exec_fd, controlling_terminal;
-  uint64_t apparmor, selinux;
-  uint64_t rlimits;
-  int64_t rlimit_count;
-  uint64_t scheduler;
-  int64_t io_priority;
-  uint64_t initial_cpus, cpus;
-  int64_t personality;
-  int64_t agent;
-  uint64_t agent_message;
-  int64_t agent_message_size;
-};
-
-struct ctr_spawn {
-  uint64_t clone_flags;
-  int64_t cgroup_fd, exec_fd;
-  uint64_t argv, envp, fds;
-  int64_t fd_count;
-  uint64_t joins;
-  int64_t join_count, pid_namespace_fd, new_session;
-  uint64_t process;
-  int64_t pidfd, failed_step, failed_errno;
-  uint64_t task_fds;
-  int64_t task_fd_count;
-  uint64_t first;
-  int64_t is_watched;
-  uint64_t report;
-  int64_t program_pid;
-  int64_t user_namespace_fd, joined_pid;
-};
-
-#define FIRST_PIDFD (-2)
-
-enum step { STEP_NONE, STEP_CLONE, STEP_JOIN, STEP_SESSION, STEP_STDIO, STEP_CHDIR, STEP_GROUPS, STEP_USER, STEP_CAPABILITIES, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_EXEC, STEP_TERMINAL, STEP_CGROUP, STEP_APPARMOR, STEP_SELINUX, STEP_RLIMITS, STEP_SCHEDULER, STEP_PERSONALITY, STEP_AGENT, STEP_USER_NAMESPACE };
-
-long ctr_spawn(struct ctr_spawn *spawn);
-long ctr_user_namespace(const char *uid_map, const char *gid_map);
-long ctr_exec(const struct ctr_process *process, int64_t *failed_step);
 long ctr_openat(int dirfd, const char *path, int flags, unsigned mode);
 long ctr_openat2(int dirfd, const char *path, const void *how, uint64_t size);
 long ctr_close(int fd);

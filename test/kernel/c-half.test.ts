@@ -1,7 +1,8 @@
 /** The C half under sanitizers: its wrappers and its spawning (test/csrc/helper-test.c), and the reaper as PID 1. */
 import { afterAll, expect } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { testHome } from "../lib/home.ts";
 import { processes, requirePrivateHost } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
 import { test as kernelTest } from "../lib/test.ts";
@@ -9,7 +10,7 @@ import { waitFor } from "../lib/wait.ts";
 
 requirePrivateHost();
 const top = resolve(import.meta.dir, "../..");
-const home = mkdtempSync("/tmp/ctr-c-");
+const home = testHome("c");
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 const test = kernelTest.if(needs("root", "ctr"));
@@ -28,8 +29,7 @@ sanitized("the helper under the address and undefined behaviour sanitizers", asy
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
     "test/csrc/helper-test.c",
-    "csrc/syscalls.c",
-    "csrc/spawn.c",
+    ...["syscalls", "spawn", "exec", "user-namespace"].map((name) => `csrc/${name}.c`),
   );
   // Leaks are not looked for: a clone that shares the memory confuses the search, and the helper allocates nothing.
   const child = Bun.spawn([program], { env: { ...process.env, ASAN_OPTIONS: "detect_leaks=0" }, stderr: "pipe" });
