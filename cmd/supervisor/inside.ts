@@ -11,6 +11,7 @@ import type { Fd } from "../../internal/sys/fd.ts";
 import { setWindowSize } from "../../internal/sys/pty.ts";
 import { onChildExit } from "./children.ts";
 import type { StreamName } from "./output.ts";
+import { patiently } from "./patience.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
 import type { Supervision } from "./supervision.ts";
 
@@ -71,9 +72,9 @@ export async function startInside(
       // Looked at below, when the program has ended.
       drained.catch(() => {});
       const status = await exited;
-      await supervision.patiently(drained, streams);
+      await patiently(drained, streams);
       // Input that a child of the program holds and does not read is waited for no longer either.
-      await supervision.patiently(streams.end());
+      await patiently(streams.end());
       spawned.pidfd.close();
       supervision.tell("exec_die", { execID, exitCode: String(status) });
       return status;

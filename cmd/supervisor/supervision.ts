@@ -1,46 +1,35 @@
 /** One container under supervision, from its start to its rest. */
 
 import type { Cgroup } from "../../internal/cgroups/cgroup.ts";
-import { hasDefaultFilter } from "../../internal/container/confinement.ts";
 import { healthPlan } from "../../internal/container/health.ts";
 import { openSink } from "../../internal/container/log/open-sink.ts";
 import type { LogSink } from "../../internal/container/log/sink.ts";
-import { publishNames, withdrawNames } from "../../internal/container/name-links.ts";
 import { containerName } from "../../internal/container/names.ts";
 import type { ContainerRecord } from "../../internal/container/record.ts";
 import { wantsRestart } from "../../internal/container/restart-rule.ts";
 import { claim, containerById, findContainer } from "../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../internal/db/engine.ts";
-import { CtrError, ENOENT, isErrno } from "../../internal/errors/error.ts";
-import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
+import { CtrError } from "../../internal/errors/error.ts";
 import type { ContainerName } from "../../internal/ipc/init.ts";
-import { SUPERVISOR_SERVER, supervisorSocket, type TerminalSize } from "../../internal/ipc/supervisor.ts";
+import type { TerminalSize } from "../../internal/ipc/supervisor.ts";
 import type { SeccompFilter } from "../../internal/security/seccomp.ts";
 import type { Capabilities } from "../../internal/spec/runtime.ts";
-import { AT_FDCWD } from "../../internal/sys/fd.ts";
-import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
-import { dozeWhenIdle } from "../../internal/sys/idle.ts";
-import { processStartTime, umask } from "../../internal/sys/process.ts";
-import { signalNumber } from "../../internal/sys/signals.ts";
+import { processStartTime } from "../../internal/sys/process.ts";
+import { attempt, ignore } from "./attempt.ts";
 import { BackOff } from "./back-off.ts";
+import { Door } from "./door.ts";
 import type { HandedOver } from "./early.ts";
-import { failure } from "./failure.ts";
+import { endsProgram, SIGKILL, stopSignal } from "./ending-signals.ts";
+import { failure, message, startError } from "./failure.ts";
 import { Audience, type Client, delivered, endLog, endStreams } from "./output.ts";
+import { patiently } from "./patience.ts";
 import { type Program, serve } from "./requests.ts";
 import { Row, type RunEnd, timestamp } from "./row.ts";
 import { type Run, releaseRun, signalRun, startRun } from "./run.ts";
-import type { ProgramStreams } from "./streams.ts";
-import { startTimer, untilNextTimer } from "./timer.ts";
+import { settleLater } from "./settle.ts";
+import { startTimer } from "./timer.ts";
 
-const SIGTERM = 15;
-const SIGKILL = 9;
-/** HUP is left out: to many programs it means to read their configuration again. */
-const ENDING_SIGNALS = [2, 3, SIGTERM, SIGKILL];
 const DEFAULT_STOP_TIMEOUT_MS = 10_000;
-/** How long output may still come after the program has ended: somebody outside may hold the other end. */
-const DRAIN_LIMIT_MS = 2000;
-/** A container that ends sooner is spared the preparations for a long life. */
-const SETTLE_MS = 100;
 
 /** Takes over a container that is at rest. */
 export function openSupervision(
@@ -61,12 +50,12 @@ export class Supervision {
   readonly audience = new Audience();
   readonly #engine: Engine;
   readonly #row: Row;
+  readonly #door: Door;
   #resolveEnded: () => void = () => {};
   /** An init that is there already, for the first start. */
   #early: HandedOver | undefined;
   #log: LogSink | undefined;
   #run: Run | undefined;
-  #listener: Listener | undefined;
   #restarts: (() => void)[] = [];
   #removal: { readonly volumes: boolean } | undefined;
   /** How often its policy has started it again since somebody did. */
@@ -92,6 +81,7 @@ export class Supervision {
     this.#engine = engine;
     this.#row = row;
     this.#early = early;
+    this.#door = new Door(engine.state);
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -110,10 +100,13 @@ export class Supervision {
     if (this.#hasBegun) throw new CtrError("conflict", `container ${this.record.name} has been started already`);
     this.#hasBegun = true;
     try {
-      this.#listen();
+      this.#door.open(this.record, (client) => void serve(this, client));
       const run = await this.#launch(size);
       client.send({ type: "started", pid: run.launch.pid });
-      setTimeout(() => this.#settle(), SETTLE_MS);
+      settleLater(this.#engine, this.record, {
+        isLogBusy: () => this.#log?.isBusy === true,
+        stop: () => this.stop(undefined, undefined, true),
+      });
       void this.#live(run).catch((error: unknown) => this.#giveUp(error));
     } catch (error) {
       const failure = startError(error);
@@ -140,7 +133,7 @@ export class Supervision {
       terminal: run.streams.terminal,
       closesInput: StdinOnce,
       tell: (action, attributes) => {
-        if (action === "kill" && this.#endsProgram(Number(attributes["signal"]))) this.#row.markStopped();
+        if (action === "kill" && endsProgram(this.record, Number(attributes["signal"]))) this.#row.markStopped();
         this.tell(action, attributes);
       },
     };
@@ -189,29 +182,17 @@ export class Supervision {
     return await seccompFilter({ ...this.#run.confinement, process });
   }
 
-  /**
-   * Waits, but not for ever: what is left open by others ends with us. Output that waits for a slow client or log is
-   * waited for as long as those are.
-   */
-  async patiently(drained: Promise<void>, streams?: ProgramStreams): Promise<void> {
-    for (let isOver = false; !isOver; ) {
-      const { promise: limit, resolve } = Promise.withResolvers<boolean>();
-      using _ = startTimer(DRAIN_LIMIT_MS, () => resolve(streams?.isHandingOn !== true));
-      isOver = await Promise.race([drained.then(() => true), limit]);
-    }
-  }
-
   /** Sends a signal to PID 1. A paused one gets it when it goes on, except SIGKILL, which ends the pause. */
   kill(signal: number): void {
     if (this.#backOff.isWaiting) {
       // There is nobody to get it, but it may be meant as the end.
-      if (!this.#endsProgram(signal)) throw this.notRunning("kill");
+      if (!endsProgram(this.record, signal)) throw this.notRunning("kill");
       this.#row.markStopped();
       this.#backOff.end("stay");
       return;
     }
     const run = this.#run;
-    if (run !== undefined && this.#endsProgram(signal)) this.#row.markStopped();
+    if (run !== undefined && endsProgram(this.record, signal)) this.#row.markStopped();
     if (run === undefined || !signalRun(run, signal)) throw this.notRunning("kill");
     this.tell("kill", { signal: String(signal) });
     if (signal === SIGKILL && this.record.state === "paused") this.resume();
@@ -231,7 +212,7 @@ export class Supervision {
     if (this.#restarts.length === 0 && !isShutdown) this.#row.markStopped();
     const { StopTimeout } = this.record.config;
     const limit = timeoutMs ?? (StopTimeout === undefined ? DEFAULT_STOP_TIMEOUT_MS : StopTimeout * 1000);
-    const first = signal ?? this.#stopSignal();
+    const first = signal ?? stopSignal(this.record);
     if (signalRun(run, first)) this.tell("kill", { signal: String(first) });
     this.#isStopping = true;
     if (this.record.state === "paused") this.resume();
@@ -263,11 +244,6 @@ export class Supervision {
     else throw new CtrError("internal", this.record.runtime.error || "the container did not come back");
   }
 
-  /** True for a signal that is meant to end the program: SIGKILL, its stop signal, and what terminals and init send. */
-  #endsProgram(signal: number): boolean {
-    return ENDING_SIGNALS.includes(signal) || signal === this.#stopSignal();
-  }
-
   pause(): void {
     const run = this.#run;
     if (run === undefined) throw this.notRunning("pause");
@@ -290,8 +266,7 @@ export class Supervision {
     const before = this.record;
     this.#row.reread();
     if (before.name === this.record.name) return;
-    withdrawNames(this.#engine.state, before);
-    publishNames(this.#engine.state, this.record);
+    this.#door.rename(before, this.record);
   }
 
   /** Kills it and removes it, its record too. */
@@ -326,12 +301,6 @@ export class Supervision {
     return new CtrError("conflict", `cannot ${verb} container ${this.record.name}: it is not running`);
   }
 
-  #stopSignal(): number {
-    const { StopSignal } = this.record.config;
-    // Checked when the container was made; an image's own nonsense means the default.
-    return StopSignal === undefined ? SIGTERM : (signalNumber(StopSignal) ?? SIGTERM);
-  }
-
   #killAfterLimit(run: Run): void {
     if (this.#run === run) this.tell("kill", { signal: String(SIGKILL) });
     this.#killIfRunning(run);
@@ -340,41 +309,6 @@ export class Supervision {
   #killIfRunning(run: Run): void {
     // Its end is waited for where it is told: PID 1 is among the killed, and takes its namespace with it.
     if (this.#run === run) run.launch.cgroup.kill();
-  }
-
-  /** Once a container has lived for a moment there is little to do: what the start has cached is given back. */
-  #settle(): void {
-    // systemd ends the session or the service that has started the container, most often because the machine goes down.
-    process.on("SIGTERM", () => void this.stop(undefined, undefined, true).catch(ignore));
-    // Neither is worth a container: without them the supervisor is merely larger, and wakes more often.
-    attempt(() => this.#engine.db.run("PRAGMA shrink_memory"), ignore);
-    // A log that has work of its own is waited for in the loop.
-    const untilNext = () => (this.#log?.isBusy === true ? 0 : untilNextTimer());
-    attempt(() => dozeWhenIdle({ untilNextTimer: untilNext, descriptors: new Map() }), ignore);
-    // A kernel that takes no such filter took none for the container either, and would have said so.
-    void this.#filterOwnCalls().catch(ignore);
-  }
-
-  /** What this process never calls is refused to it, if its container's programs cannot tell. */
-  async #filterOwnCalls(): Promise<void> {
-    if (!hasDefaultFilter(this.record)) return;
-    const { filterOwnCalls } = await import("../../internal/security/own-filter.ts");
-    filterOwnCalls("supervisor");
-  }
-
-  #listen(): void {
-    const path = supervisorSocket(this.#engine.state, this.record.id);
-    mkdirAll(path.slice(0, path.lastIndexOf("/")), 0o700);
-    // A dead supervisor's socket: ours by the claim on the row.
-    removeSocket(path);
-    // bind(2) makes the socket with what the umask leaves; before anybody could change its mode it would be there.
-    const usual = umask(0o177);
-    try {
-      this.#listener = listenUnix({ path }, SUPERVISOR_SERVER, (client) => void serve(this, client));
-    } finally {
-      umask(usual);
-    }
-    publishNames(this.#engine.state, this.record);
   }
 
   async #launch(size: TerminalSize | undefined): Promise<Run> {
@@ -430,9 +364,9 @@ export class Supervision {
       const exit = await run.exited;
       // At once: systemd removes the empty cgroup of a scope by itself.
       const oomKilled = run.launch.cgroup.oomKilled();
-      await this.patiently(run.drained, run.streams);
-      await this.patiently(run.streams.end());
-      if (this.#log !== undefined) await this.patiently(endStreams(this.#log));
+      await patiently(run.drained, run.streams);
+      await patiently(run.streams.end());
+      if (this.#log !== undefined) await patiently(endStreams(this.#log));
       const problem = await this.#releaseRun(run);
       const result = {
         ...(problem === undefined ? {} : { error: message(problem) }),
@@ -491,7 +425,7 @@ export class Supervision {
       this.#problem = error;
     }
     // Not before: whoever finds nobody here any more reads in the row how it ended.
-    this.#listener?.stop();
+    this.#door.shut();
     const error = this.#problem === undefined ? result.error : message(this.#problem);
     this.audience.dismiss({ type: "exited", status: result.exitCode, ...(error === undefined ? {} : { error }) });
     this.#resolveAtRest();
@@ -507,7 +441,7 @@ export class Supervision {
   /** Nothing is known of the container any more: clients lose their supervisor, and the next command asks the kernel. */
   #giveUp(error: unknown): void {
     this.#problem = error;
-    this.#listener?.stop();
+    this.#door.shut();
     this.audience.dismiss(failure(error));
     this.#resolveAtRest();
     this.#finish();
@@ -515,7 +449,7 @@ export class Supervision {
 
   /** A start that failed: Docker keeps the container as it was, with the error (`--rm` removes it). */
   #restAfterFailure(error: CtrError): void {
-    this.#listener?.stop();
+    this.#door.shut();
     try {
       this.#row.fail(error, this.#removal);
     } catch (problem) {
@@ -527,44 +461,12 @@ export class Supervision {
   }
 
   #finish(): void {
-    attempt(() => withdrawNames(this.#engine.state, this.record), ignore);
-    attempt(() => removeSocket(supervisorSocket(this.#engine.state, this.record.id)), ignore);
+    this.#door.remove(this.record);
     // Whatever a client is still owed goes out before the process ends.
     void Promise.all([...this.#clients].map(delivered)).then(() => this.#resolveEnded());
   }
 }
 
-/** What goes wrong here changes nothing: each caller says why. */
-function ignore(): void {}
-
-function attempt(action: () => void, onFailure: (error: unknown) => void): void {
-  try {
-    action();
-  } catch (error) {
-    onFailure(error);
-  }
-}
-
 function self(): { readonly pid: number; readonly startTime: number } {
   return { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 };
-}
-
-function removeSocket(path: string): void {
-  try {
-    unlinkat(AT_FDCWD, path);
-  } catch (error) {
-    if (!isErrno(error, ENOENT)) throw error;
-  }
-}
-
-function startError(error: unknown): CtrError {
-  const known = error instanceof CtrError ? error : undefined;
-  return new CtrError(known?.kind ?? "internal", message(error), {
-    cause: error,
-    exitStatus: known?.exitStatus ?? 125,
-  });
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
