@@ -2,7 +2,7 @@
 import { parseDevice, parseDeviceRule } from "./devices.ts";
 import { OptionError } from "./option-error.ts";
 import type { ResourceConfig, ThrottledDevice, WeightedDevice } from "./record.ts";
-import { parseCpus, parseInteger, parseSize, parseSizeOrUnlimited, parseUint16 } from "./units.ts";
+import { ifGiven, parseCpus, parseInteger, parseSize, parseSizeOrUnlimited, parseUint16 } from "./units.ts";
 
 /** The flags that `update` has too. */
 export interface UpdatableFlags {
@@ -39,15 +39,11 @@ export type ResourceChange = {
   -readonly [Name in keyof ResourceConfig]?: ResourceConfig[Name];
 };
 
-function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
-  return text === undefined || text === "" ? undefined : parse(text);
-}
-
 /** Reads the flags that `update` shares. Throws OptionError. */
 export function readUpdatable(flags: UpdatableFlags): ResourceChange {
-  const integer = (name: keyof UpdatableFlags) => optional(flags[name], (text) => parseInteger(name, text));
+  const integer = (name: keyof UpdatableFlags) => ifGiven(flags[name], (text) => parseInteger(name, text));
   const all: { readonly [Name in keyof ResourceChange]: ResourceChange[Name] | undefined } = {
-    BlkioWeight: optional(flags["blkio-weight"], (text) => parseUint16("blkio-weight", text)),
+    BlkioWeight: ifGiven(flags["blkio-weight"], (text) => parseUint16("blkio-weight", text)),
     CpuPeriod: integer("cpu-period"),
     CpuQuota: integer("cpu-quota"),
     CpuRealtimePeriod: integer("cpu-rt-period"),
@@ -55,10 +51,10 @@ export function readUpdatable(flags: UpdatableFlags): ResourceChange {
     CpuShares: integer("cpu-shares"),
     CpusetCpus: flags["cpuset-cpus"],
     CpusetMems: flags["cpuset-mems"],
-    Memory: optional(flags.memory, (text) => parseSize("memory", text)),
-    MemoryReservation: optional(flags["memory-reservation"], (text) => parseSize("memory-reservation", text)),
-    MemorySwap: optional(flags["memory-swap"], (text) => parseSizeOrUnlimited("memory-swap", text)),
-    NanoCpus: optional(flags.cpus, (text) => parseCpus("cpus", text)),
+    Memory: ifGiven(flags.memory, (text) => parseSize("memory", text)),
+    MemoryReservation: ifGiven(flags["memory-reservation"], (text) => parseSize("memory-reservation", text)),
+    MemorySwap: ifGiven(flags["memory-swap"], (text) => parseSizeOrUnlimited("memory-swap", text)),
+    NanoCpus: ifGiven(flags.cpus, (text) => parseCpus("cpus", text)),
     PidsLimit: integer("pids-limit"),
   };
   const given: ResourceChange = {};
@@ -102,7 +98,7 @@ const MAX_SWAPPINESS = 100;
 
 /** -1, the default, leaves the machine's. */
 function swappiness(text: string | undefined): number | null {
-  const value = optional(text, (given) => parseInteger("memory-swappiness", given)) ?? -1;
+  const value = ifGiven(text, (given) => parseInteger("memory-swappiness", given)) ?? -1;
   if (value === -1) return null;
   if (value < 0 || value > MAX_SWAPPINESS) {
     throw new OptionError(`invalid value: ${value}. Valid memory swappiness range is 0-100`);

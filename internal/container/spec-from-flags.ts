@@ -4,27 +4,30 @@
  */
 import { CtrError } from "../errors/error.ts";
 import type { Healthcheck } from "../image/config.ts";
-import { checkLabelOption } from "../security/selinux.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
+import { parseDns, parseDnsSearch, parseExtraHost, parseMacAddress } from "./address-flags.ts";
 import { newCgroupPlace } from "./cgroup-place.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
+import { type HealthFlags, healthcheckFromFlags } from "./health-flags.ts";
 import { parseLink } from "./links.ts";
 import { logConfigFromFlags } from "./log-flags.ts";
 import { type NamespaceFlags, readNamespaces } from "./namespace-flags.ts";
 import { isUserNetwork, type NetworkFlags, readNetworks } from "./network-flags.ts";
 import { OptionError } from "./option-error.ts";
-import { isIpAddress, parseExpose, parsePublish } from "./ports.ts";
-import type { HostConfig, Ulimit } from "./record.ts";
+import { parseExpose, parsePublish } from "./ports.ts";
+import type { HostConfig } from "./record.ts";
 import { type ResourceFlags, readResources } from "./resource-flags.ts";
 import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
-import { parseDuration, parseInteger, parseSize } from "./units.ts";
+import { securityOptions } from "./security-options.ts";
+import { parseUlimit } from "./ulimit-flag.ts";
+import { ifGiven, parseInteger, parseSize } from "./units.ts";
 import { type UserNamespaceRequest, userNamespaceRequest } from "./userns-mode.ts";
 
 /** The flags' values, by their long names. */
-export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFlags {
+export interface ContainerFlags extends HealthFlags, NamespaceFlags, NetworkFlags, ResourceFlags {
   readonly "add-host": readonly string[];
   readonly attach: readonly string[];
   readonly "cap-add": readonly string[];
@@ -40,12 +43,6 @@ export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFl
   readonly "env-file": readonly string[];
   readonly expose: readonly string[];
   readonly "group-add": readonly string[];
-  readonly "health-cmd": string | undefined;
-  readonly "health-interval": string | undefined;
-  readonly "health-retries": string | undefined;
-  readonly "health-start-interval": string | undefined;
-  readonly "health-start-period": string | undefined;
-  readonly "health-timeout": string | undefined;
   readonly hostname: string | undefined;
   readonly init: boolean;
   readonly interactive: boolean;
@@ -56,7 +53,6 @@ export interface ContainerFlags extends NamespaceFlags, NetworkFlags, ResourceFl
   readonly "mac-address": string | undefined;
   readonly mount: readonly string[];
   readonly name: string | undefined;
-  readonly "no-healthcheck": boolean;
   readonly privileged: boolean;
   readonly publish: readonly string[];
   readonly "publish-all": boolean;
@@ -144,10 +140,10 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     workingDirectory: checkWorkingDirectory(flags.workdir),
     exposedPorts: [...new Set([...Object.keys(publish), ...parseExpose(flags.expose)])],
     stopSignal: checkSignal(flags["stop-signal"]),
-    stopTimeout: optional(flags["stop-timeout"], (text) => parseInteger("stop-timeout", text)),
-    macAddress: optional(flags["mac-address"], parseMacAddress),
+    stopTimeout: ifGiven(flags["stop-timeout"], (text) => parseInteger("stop-timeout", text)),
+    macAddress: ifGiven(flags["mac-address"], parseMacAddress),
     volumes: binds.filter(isAnonymous).map((mount) => mount.destination),
-    healthcheck: healthcheck(flags),
+    healthcheck: healthcheckFromFlags(flags),
   };
   const { mode, networks } = readNetworks(flags);
   for (const link of flags.link) parseLink(link);
@@ -178,7 +174,7 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...(tmpfs.length === 0
       ? {}
       : { Tmpfs: Object.fromEntries(tmpfs.map((mount) => [mount.destination, mount.options])) }),
-    ShmSize: optional(flags["shm-size"], (text) => parseSize("shm-size", text)) ?? DEFAULT_SHM_SIZE,
+    ShmSize: ifGiven(flags["shm-size"], (text) => parseSize("shm-size", text)) ?? DEFAULT_SHM_SIZE,
     ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
     ...newCgroupPlace(flags["cgroup-parent"], caller.variables),
@@ -188,10 +184,6 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
   };
   checkNetworkConflicts(hostConfig, config, flags);
   return { name: flags.name, config, hostConfig, mounts, userNamespace };
-}
-
-function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
-  return text === undefined || text === "" ? undefined : parse(text);
 }
 
 function nullIfEmpty(list: readonly string[]): readonly string[] | null {
@@ -283,44 +275,6 @@ function restartPolicy(flags: ContainerFlags): RestartPolicy {
   return policy;
 }
 
-const HEALTH_FLAGS = [
-  "health-cmd",
-  "health-interval",
-  "health-retries",
-  "health-start-interval",
-  "health-start-period",
-  "health-timeout",
-] as const;
-
-function healthcheck(flags: ContainerFlags): Healthcheck | undefined {
-  const isGiven = HEALTH_FLAGS.some((name) => flags[name] !== undefined && flags[name] !== "");
-  if (flags["no-healthcheck"]) {
-    if (isGiven) throw new OptionError("--no-healthcheck conflicts with --health-* options");
-    return { Test: ["NONE"] };
-  }
-  if (!isGiven) return undefined;
-  const time = (name: (typeof HEALTH_FLAGS)[number]) =>
-    optional(flags[name], (text) => {
-      const ns = parseDuration(name, text);
-      if (ns < 0) throw new OptionError(`--${name} cannot be negative`);
-      return ns;
-    }) ?? 0;
-  const retries = optional(flags["health-retries"], (text) => parseInteger("health-retries", text)) ?? 0;
-  if (retries < 0) throw new OptionError("--health-retries cannot be negative");
-  const command = flags["health-cmd"] ?? "";
-  const fields = {
-    Interval: time("health-interval"),
-    Timeout: time("health-timeout"),
-    StartPeriod: time("health-start-period"),
-    StartInterval: time("health-start-interval"),
-    Retries: retries,
-  };
-  return {
-    ...(command === "" ? {} : { Test: ["CMD-SHELL", command] }),
-    ...Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== 0)),
-  };
-}
-
 // HOST_NAME_MAX of the kernel, gethostname(2)
 const MAX_HOSTNAME = 64;
 
@@ -346,18 +300,6 @@ function checkSignal(signal: string | undefined): string | undefined {
   return signal;
 }
 
-function parseMacAddress(text: string): string {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text.replaceAll("-", ":"))) {
-    throw new OptionError(`${text} is not a valid mac address`);
-  }
-  const address = text.replaceAll("-", ":").toLowerCase();
-  // The lowest bit of the first byte marks a group; a link refuses it (EADDRNOTAVAIL).
-  if ((Number.parseInt(address.slice(0, 2), 16) & 1) === 1 || address === "00:00:00:00:00:00") {
-    throw new OptionError(`${text} is not a mac address that a link can have`);
-  }
-  return address;
-}
-
 /** Everything the other container decides cannot be given too. */
 function checkNetworkConflicts(hostConfig: HostConfig, config: UserConfig, flags: ContainerFlags): void {
   const { NetworkMode } = hostConfig;
@@ -379,125 +321,10 @@ function checkNetworkConflicts(hostConfig: HostConfig, config: UserConfig, flags
   if (flags.expose.length > 0) throw conflict("port exposing and the container type network mode");
 }
 
-function parseDns(address: string): string {
-  if (!isIpAddress(address.trim())) throw new OptionError(`${address} is not an ip address`, "dns", address);
-  return address.trim();
-}
-
-function parseDnsSearch(domain: string): string {
-  const trimmed = domain.trim();
-  if (trimmed === ".") return trimmed;
-  // RFC 1035 with underscores, as Docker allows them.
-  if (trimmed.length > 255 || !/^[\w-]{1,63}(\.[\w-]{1,63})*\.?$/.test(trimmed)) {
-    throw new OptionError(`${domain} is not a valid domain`, "dns-search", domain);
-  }
-  return trimmed;
-}
-
-/** `name:address` or `name=address`; an address may be `host-gateway`, and an IPv6 one in brackets. */
-function parseExtraHost(text: string): string {
-  const [, name, address] = /^([^:=]+)[:=](.+)$/.exec(text) ?? [];
-  if (name === undefined || address === undefined || /\s/.test(text)) {
-    throw new OptionError(`bad format for add-host: ${JSON.stringify(text)}`, "add-host", text);
-  }
-  const bare = /^\[(.*)\]$/.exec(address)?.[1] ?? address;
-  if (bare !== "host-gateway" && !isIpAddress(bare)) {
-    throw new OptionError(`invalid IP address in add-host: ${JSON.stringify(address)}`, "add-host", text);
-  }
-  return `${name}:${bare}`;
-}
-
 /** Groups reach init separated by commas. */
 function checkGroup(group: string): string {
   if (group === "" || /[\s,:\0]/.test(group)) {
     throw new CtrError("invalid", `unable to find group ${group}: no matching entries in group file`);
   }
   return group;
-}
-
-interface SecurityOptions {
-  readonly options: readonly string[];
-  readonly areSystemPathsShown: boolean;
-}
-
-function securityOptions(given: readonly string[]): SecurityOptions {
-  const options: string[] = [];
-  let areSystemPathsShown = false;
-  for (const text of given) {
-    // `no-new-privileges:true` is the older way to write it.
-    const option = text.includes("=") ? text : text.replace(":", "=");
-    const [key = "", value] = option.split("=", 2);
-    if (option === "systempaths=unconfined") areSystemPathsShown = true;
-    else if (key === "label" && value !== undefined) options.push(`label=${labelOption(option)}`);
-    else if (key === "no-new-privileges" && value !== undefined && TRUE.test(value)) options.push(`${key}=true`);
-    else if (isKnown(key, value)) options.push(option);
-    else if (value === undefined) throw new OptionError(`invalid --security-opt: ${JSON.stringify(text)}`);
-    else if (key === "seccomp") options.push(`seccomp=${readSeccompProfile(option.slice("seccomp=".length))}`);
-    else throw new CtrError("invalid", `invalid --security-opt 2: ${JSON.stringify(text)}`);
-  }
-  return { options, areSystemPathsShown };
-}
-
-/** What follows `label=`. */
-function labelOption(option: string): string {
-  const given = option.slice("label=".length);
-  checkLabelOption(given);
-  return given;
-}
-
-/** The profile in a file as HostConfig keeps it, on one line, every digit as it was. What it says is looked at later. */
-function readSeccompProfile(path: string): string {
-  const text = new TextDecoder().decode(readNamedFile(path, `opening seccomp profile (${path}) failed`));
-  let profile: unknown;
-  try {
-    profile = JSON.parse(text);
-  } catch (error) {
-    throw new OptionError(
-      `compacting json for seccomp profile (${path}) failed: ${error instanceof Error ? error.message : error}`,
-    );
-  }
-  if (typeof profile !== "object" || profile === null || Array.isArray(profile)) {
-    throw new OptionError(`seccomp profile (${path}): not a JSON object`);
-  }
-  return text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$1");
-}
-
-/** What Go's strconv.ParseBool takes for true. */
-const TRUE = /^(1|[tT]|true|True|TRUE)$/;
-
-function isKnown(key: string, value: string | undefined): boolean {
-  switch (key) {
-    case "no-new-privileges":
-      return value === undefined || TRUE.test(value) || /^(0|[fF]|false|False|FALSE)$/.test(value);
-    case "seccomp":
-      return value === "unconfined" || value === "builtin";
-    case "apparmor":
-      return value !== undefined && /^[^\s\x00-\x1f\x7f]+$/.test(value);
-    default:
-      return false;
-  }
-}
-
-const ULIMITS =
-  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack as".split(" ");
-
-/** `type=soft[:hard]`; -1 is unlimited. */
-function parseUlimit(text: string): Ulimit {
-  const [, name = "", first, second] = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text) ?? [];
-  if (first === undefined) throw new OptionError(`invalid ulimit argument: ${text}`, "ulimit", text);
-  if (!ULIMITS.includes(name)) throw new OptionError(`invalid ulimit type: ${name}`, "ulimit", text);
-  const soft = Number(first);
-  const hard = second === undefined ? soft : Number(second);
-  const isTooSoft = hard !== -1 && (soft === -1 || soft > hard);
-  if (soft < -1 || hard < -1 || !Number.isSafeInteger(soft) || !Number.isSafeInteger(hard)) {
-    throw new OptionError(`invalid ulimit argument: ${text}`, "ulimit", text);
-  }
-  if (isTooSoft) {
-    throw new OptionError(
-      `ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`,
-      "ulimit",
-      text,
-    );
-  }
-  return { Name: name, Soft: soft, Hard: hard };
 }

@@ -2,6 +2,11 @@
 import { durationFault, parseGoDuration } from "../image/go-duration.ts";
 import { OptionError } from "./option-error.ts";
 
+/** A flag's value that was given, and not as an empty text. */
+export function ifGiven<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
+  return text === undefined || text === "" ? undefined : parse(text);
+}
+
 const SHIFT: { readonly [unit: string]: number } = { "": 0, b: 0, k: 10, m: 20, g: 30, t: 40, p: 50 };
 
 /** A size in bytes: `64m`, `1.5g`, `512`, `10MiB`; 1024-based (go-units RAMInBytes). */
