@@ -112,6 +112,7 @@ long ctr_unshare(uint64_t flags) { ONCE(syscall(SYS_unshare, flags)); }
 long ctr_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { ONCE(syscall(SYS_prctl, option, a, b, c, d)); }
 long ctr_prlimit64(int pid, int resource, const void *new_limit, void *old_limit) { ONCE(syscall(SYS_prlimit64, pid, resource, new_limit, old_limit)); }
 long ctr_setpriority(int which, int who, int nice) { ONCE(syscall(SYS_setpriority, which, who, nice)); }
+long ctr_set_mempolicy(int mode, const void *nodes, uint64_t node_count) { ONCE(syscall(SYS_set_mempolicy, mode, node_count == 0 ? NULL : nodes, node_count)); }
 long ctr_seccomp(unsigned operation, unsigned flags, const void *program) { ONCE(syscall(SYS_seccomp, operation, flags, program)); }
 long ctr_landlock_create_ruleset(const void *attributes, uint64_t size, unsigned flags) { ONCE(syscall(SYS_landlock_create_ruleset, attributes, size, flags)); }
 long ctr_landlock_add_rule(int set, int type, const void *rule, unsigned flags) { ONCE(syscall(SYS_landlock_add_rule, set, type, rule, flags)); }

@@ -16,6 +16,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "internal/cgroups",
     "internal/content",
     "internal/hooks",
+    "internal/resctrl",
     "internal/iptables",
     "internal/netlink",
     "internal/registry",

@@ -7,6 +7,7 @@ import {
   type ContainerName,
   hasRuntimeHooks,
   INIT_LISTENER_FD,
+  NO_PIVOT,
   OWN_NETWORK,
   SPEC_COMES,
 } from "../../internal/ipc/init.ts";
@@ -39,9 +40,10 @@ import { type SeccompFilter, seccompFilter } from "../../internal/security/secco
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
 import { AT_FDCWD, dup3, type Fd } from "../../internal/sys/fd.ts";
 import { exists, fstat, readlinkat } from "../../internal/sys/file.ts";
-import { MNT_DETACH, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
+import { MNT_DETACH, MS_MOVE, mount, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
 import {
   chdir,
+  chroot,
   fchdir,
   PR_SET_DUMPABLE,
   prctl,
@@ -107,7 +109,8 @@ async function main(): Promise<void> {
   const filter = await run("seccomp", () => seccompFilter(spec));
   using agent = await run("seccomp", () => agentOf(filter, spec, container));
   using time = hasNew(spec, "time") ? await run("time namespace", () => openTime(spec)) : undefined;
-  run("pivot_root", () => enterRoot(root.number));
+  if (process.argv.includes(NO_PIVOT)) run("move root", () => moveRoot(root.number));
+  else run("pivot_root", () => enterRoot(root.number));
   // Not before: pivot_root(2) takes no shared mount.
   run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
   const { interface: first, others = [] } = run("network", () => expect("network"));
@@ -116,12 +119,14 @@ async function main(): Promise<void> {
     ...(await run("process", () => imageOf(spec, user, filter))),
     ...(agent === undefined ? {} : { agent }),
   };
+  if (spec.linux?.memoryPolicy !== undefined) await run("memory policy", () => setMemoryPolicy(spec));
   run("standard streams", () => giveStreams([0, 1, 2], user.uid));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
   const { type, preserved = 0 } = run("start", () => expect("start", "hold"));
   if (type === "hold") {
     // Told at once, as runc does it: who starts it is not always who can put it right.
-    if (image.execFd === undefined) run("program", () => findProgram(image.candidates, spec.process.cwd));
+    if (image.execFd === undefined && spec.process.args.length > 0)
+      run("program", () => findProgram(image.candidates, spec.process.cwd));
     run("start", hold);
   }
   if (spec.hooks?.startContainer !== undefined) await run("hooks", () => ownHooks("startContainer", spec, container));
@@ -214,6 +219,10 @@ function hasNew(spec: Spec, type: NamespaceType): boolean {
   return spec.linux?.namespaces?.some((namespace) => namespace.type === type && namespace.path === undefined) ?? false;
 }
 
+function has(spec: Spec, type: NamespaceType): boolean {
+  return spec.linux?.namespaces?.some((namespace) => namespace.type === type) ?? false;
+}
+
 function setOomScore(spec: Spec): void {
   const score = spec.process.oomScoreAdj;
   if (score !== undefined) writeOwnProcFile("oom_score_adj", `${score}`);
@@ -271,7 +280,8 @@ function makeWorkingDirectory(root: number, cwd: string): void {
 }
 
 function setNames(spec: Spec): void {
-  if (!hasNew(spec, "uts")) return;
+  // One that is joined may be another container's: what is set is asked for all the same.
+  if (!has(spec, "uts")) return;
   if (spec.hostname !== undefined) sethostname(spec.hostname);
   if (spec.domainname !== undefined) setdomainname(spec.domainname);
 }
@@ -294,6 +304,14 @@ function mask(root: number, paths: readonly string[]): void {
   maskPaths(root, paths, nullDevice.number);
 }
 
+/** Its name takes the place of the old root's, and the rest is out of reach as far as chroot(2) goes. */
+function moveRoot(root: number): void {
+  fchdir(root);
+  mount(".", "/", "", MS_MOVE);
+  chroot(".");
+  chdir("/");
+}
+
 /** pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is detached from there. */
 function enterRoot(root: number): void {
   fchdir(root);
@@ -311,6 +329,12 @@ function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfa
 async function openTime({ linux }: Spec): Promise<TimeNamespace> {
   const { openTimeNamespace } = await import("./time-namespace.ts");
   return openTimeNamespace(linux?.timeOffsets ?? {});
+}
+
+async function setMemoryPolicy({ linux }: Spec): Promise<void> {
+  if (linux?.memoryPolicy === undefined) return;
+  const { applyMemoryPolicy } = await import("../../internal/security/memory-policy.ts");
+  applyMemoryPolicy(linux.memoryPolicy);
 }
 
 /** What few programs ask for. */

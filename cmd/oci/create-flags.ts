@@ -8,9 +8,8 @@ export const BUNDLE_FLAGS: FlagTable = {
   "bundle,b": "text",
   "console-socket": "text",
   "pid-file": "text",
-  // pivot_root(2) is always possible here: the root is a mount of its own, whatever the host's is.
   "no-pivot": "switch",
-  // No session keyring is made in any case: the default filter keeps programs away from keyrings.
+  // A container has a session keyring of its own in any case: its caller's is not for it.
   "no-new-keyring": "switch",
   "preserve-fds": "text",
 };
@@ -26,6 +25,7 @@ export function createOptions(call: Call, id: string): CreateOptions {
     id,
     bundle: bundle === "" ? process.cwd() : absolute(bundle),
     usesSystemd: globals.usesSystemd,
+    noPivot: flags.isSet("no-pivot"),
     warn: warnIn(call),
     stdio: [0, 1, 2],
     ...givenDescriptors(flags.integer("preserve-fds") ?? 0),

@@ -1,6 +1,6 @@
 /** What `--version` says; dockerd and podman read these lines. */
 
-import { SPEC_VERSION } from "../../internal/oci/features.ts";
+import { SPEC_VERSION } from "../../internal/oci/spec-version.ts";
 import { COMMIT, VERSION } from "../../internal/sys/build-stamp.ts";
 
 /** The lines of `runc --version`, in its order. */

@@ -28,9 +28,9 @@ export async function runHooks(kind: keyof Hooks, hooks: readonly Hook[], state:
   }
 }
 
-/** The same for those whose failure stops nothing: each is told to `warn`. */
+/** The same for those that come last, whose failure stops nothing: each is told to `warn`. */
 export async function runLastHooks(
-  kind: keyof Hooks,
+  kind: "poststop",
   hooks: readonly Hook[],
   state: HookState,
   warn: (message: string) => void,

@@ -38,6 +38,9 @@ export const INIT_CONTROL_FD = 3;
 /** Init's argument when its spec comes at once: it need not pass the time with what most containers have. */
 export const SPEC_COMES = "spec-comes";
 
+/** Init's argument where pivot_root(2) cannot be: the machine's own root is an initramfs. */
+export const NO_PIVOT = "no-pivot";
+
 /** The listening socket of an init that may be told to hold. */
 export const INIT_LISTENER_FD = 4;
 

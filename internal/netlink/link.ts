@@ -218,6 +218,19 @@ function ipv4Option(option: number): Uint8Array {
   return nested(IFLA_AF_SPEC, [nested(AF_INET, [nested(IFLA_INET_CONF, [attribute(option, 1)])])]);
 }
 
+/** Moves the link to another network namespace, where it is called `newName` if that is given. */
+export function moveLink(link: {
+  readonly index: number;
+  readonly name: string;
+  readonly namespaceFd: number;
+  readonly newName?: string;
+}): Request {
+  return changeByIndex(`move link ${link.name}`, { index: link.index }, [
+    attribute(IFLA_NET_NS_FD, link.namespaceFd),
+    ...(link.newName === undefined ? [] : [attribute(IFLA_IFNAME, link.newName)]),
+  ]);
+}
+
 /** Sets the link up. */
 export function setLinkUp(index: number): Request {
   return changeByIndex(`set link ${index} up`, { index, flags: IFF_UP, change: IFF_UP }, []);

@@ -28,7 +28,27 @@ export function parseConfig(text: string): Spec {
   } catch (error) {
     throw withContext("config.json", error);
   }
-  return parseSpec(value);
+  const spec = parseSpec(withProcess(value));
+  // runc's words.
+  if (spec.process.args.length === 0 && !isWithoutProcess(value))
+    throw new CtrError("invalid", "process args cannot be empty");
+  return spec;
+}
+
+/** config.md#process: a container may be made without a program, but not started. */
+const NOTHING = { user: { uid: 0, gid: 0 }, args: [], cwd: "/" };
+
+function isWithoutProcess(value: unknown): boolean {
+  return typeof value === "object" && value !== null && (!("process" in value) || value.process === null);
+}
+
+function withProcess(value: unknown): unknown {
+  return isWithoutProcess(value) ? Object.assign({}, value, { process: NOTHING }) : value;
+}
+
+/** What there is to be said where the program is missed. */
+export function noProcess(): CtrError {
+  return new CtrError("invalid", "process property must not be empty");
 }
 
 function readConfig(bundle: string): string {

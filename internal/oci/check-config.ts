@@ -2,10 +2,11 @@
  * What the runtime specification wants of a configuration beyond its types, and what this machine cannot give: said before
  * anything is made, with the field's name.
  */
-import { CtrError } from "../errors/error.ts";
+import { CtrError, EACCES, ENOENT, ENOTDIR, isErrno } from "../errors/error.ts";
 import { CAPABILITIES, capabilityNames } from "../security/capabilities.ts";
-import type { Capabilities, NamespaceType, Process, Spec } from "../spec/runtime.ts";
-import { readText } from "../sys/file.ts";
+import type { Capabilities, NamespaceType, Process, SeccompAction, Spec } from "../spec/runtime.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { readText, statx } from "../sys/file.ts";
 
 /** Checks a configuration, and takes out what may be passed over with a warning. Throws `invalid` or `unsupported`. */
 export async function checkConfig(spec: Spec, warn: (message: string) => void): Promise<Spec> {
@@ -14,7 +15,9 @@ export async function checkConfig(spec: Spec, warn: (message: string) => void): 
   checkSysctls(spec);
   checkDevices(spec);
   checkSeccomp(spec);
-  checkMachine(spec);
+  checkAnnotations(spec);
+  await checkMachine(spec);
+  if (spec.process.args.length === 0) return spec;
   return { ...spec, process: await checkProcess(spec.process, hasOwn(spec, "user"), warn) };
 }
 
@@ -53,7 +56,7 @@ function checkVersion(version: string): void {
   const [, major] = VERSION.exec(version) ?? [];
   if (major === undefined) refuse("ociVersion", `${JSON.stringify(version)} is no version (SemVer 2.0.0)`);
   if (Number(major) > 1)
-    throw new CtrError("unsupported", `ociVersion: ${version} is newer than 1.2, which this runtime knows`);
+    throw new CtrError("unsupported", `ociVersion: ${version} is newer than 1.3, which this runtime knows`);
 }
 
 function namespaceOf(spec: Spec, type: NamespaceType) {
@@ -67,10 +70,18 @@ function hasOwn(spec: Spec, type: NamespaceType): boolean {
 }
 
 function checkNamespaces(spec: Spec): void {
-  const hasUts = namespaceOf(spec, "uts") !== undefined;
+  const isHostUts = isHosts(spec, "uts");
   for (const name of ["hostname", "domainname"] as const) {
-    if ((spec[name] ?? "") !== "" && !hasUts)
+    if ((spec[name] ?? "") !== "" && isHostUts)
       refuse(name, "cannot be set without a UTS namespace of the container's own");
+  }
+  if (isHosts(spec, "network") && Object.keys(spec.linux?.netDevices ?? {}).length > 0)
+    refuse("linux.netDevices", "needs a network namespace of the container's own");
+  for (const [name, { name: newName = "" }] of Object.entries(spec.linux?.netDevices ?? {})) {
+    if (!isDeviceName(name)) refuse("linux.netDevices", `${JSON.stringify(name)} is no network device's name`);
+    // The kernel puts a number for %d.
+    if (newName !== "" && !isDeviceName(newName.replace(/%d$/, "0")))
+      refuse(`linux.netDevices.${name}.name`, `${JSON.stringify(newName)} is no network device's name`);
   }
   const clocks = Object.keys(spec.linux?.timeOffsets ?? {});
   if (clocks.length > 0 && !hasOwn(spec, "time")) refuse("linux.timeOffsets", "needs a new time namespace");
@@ -78,6 +89,25 @@ function checkNamespaces(spec: Spec): void {
     if (clock !== "monotonic" && clock !== "boottime")
       refuse("linux.timeOffsets", `${JSON.stringify(clock)} has no offset`);
   }
+}
+
+/** True for a namespace that is the runtime's: not listed, or by a path that leads there. */
+function isHosts(spec: Spec, type: "uts" | "network"): boolean {
+  const namespace = namespaceOf(spec, type);
+  if (namespace?.path === undefined) return namespace === undefined;
+  const inode = (path: string) => statx(AT_FDCWD, path, 0).ino;
+  try {
+    return inode(namespace.path) === inode(`/proc/self/ns/${type === "uts" ? "uts" : "net"}`);
+  } catch (error) {
+    // What is wrong with the path is told when it is joined.
+    if (isErrno(error, ENOENT, ENOTDIR, EACCES)) return false;
+    throw error;
+  }
+}
+
+/** net/core/dev.c, dev_valid_name; and a template is only a name's end. */
+function isDeviceName(name: string): boolean {
+  return /^[^\s/:%]{1,15}$/.test(name) && new TextEncoder().encode(name).length <= 15 && name !== "." && name !== "..";
 }
 
 const IPC_SYSCTLS = new Set(
@@ -112,19 +142,41 @@ function checkDevices({ linux }: Spec): void {
 }
 
 function checkSeccomp({ linux }: Spec): void {
-  const { listenerPath = "", listenerMetadata = "", syscalls = [] } = linux?.seccomp ?? {};
+  const {
+    listenerPath = "",
+    listenerMetadata = "",
+    syscalls = [],
+    defaultAction,
+    defaultErrnoRet,
+  } = linux?.seccomp ?? {};
   if (listenerMetadata !== "" && listenerPath === "")
     refuse("linux.seccomp.listenerMetadata", "must not be there without listenerPath");
-  for (const [index, { names }] of syscalls.entries()) {
+  checkErrno("linux.seccomp.defaultErrnoRet", defaultAction, defaultErrnoRet);
+  for (const [index, { names, action, errnoRet }] of syscalls.entries()) {
     if (names.length === 0) refuse(`linux.seccomp.syscalls[${index}].names`, "must not be empty");
+    checkErrno(`linux.seccomp.syscalls[${index}].errnoRet`, action, errnoRet);
   }
 }
 
-function checkMachine({ linux }: Spec): void {
+function checkErrno(field: string, action: SeccompAction | undefined, errno: number | undefined): void {
+  if (errno === undefined || action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE") return;
+  refuse(field, `${action} answers with no errno`);
+}
+
+/** config.md#annotations: a key must not be empty. */
+function checkAnnotations({ annotations = {} }: Spec): void {
+  if (Object.hasOwn(annotations, "")) refuse("annotations", "a key must not be empty");
+}
+
+async function checkMachine({ linux }: Spec): Promise<void> {
   if (linux?.intelRdt !== undefined) {
-    const hasResctrl = / - resctrl /m.test(readText("/proc/self/mountinfo", 16 << 20));
-    const why = hasResctrl ? "is not supported" : "no resctrl file system is mounted on this machine";
-    throw new CtrError("unsupported", `linux.intelRdt: ${why}`);
+    const { checkIntelRdt, resctrlRoot } = await import("../resctrl/resctrl.ts");
+    checkIntelRdt(linux.intelRdt);
+    resctrlRoot();
+  }
+  if (linux?.memoryPolicy !== undefined) {
+    const { policyOf } = await import("../security/memory-policy.ts");
+    policyOf(linux.memoryPolicy);
   }
   const { flags = [] } = linux?.personality ?? {};
   if (flags.length > 0) throw new CtrError("unsupported", "linux.personality.flags: there are none that could be set");

@@ -9,6 +9,7 @@
  *     start.sock           init holds here; gone once it was started
  */
 import { CtrError, EAGAIN, EEXIST, ENOENT, isErrno } from "../errors/error.ts";
+import type { ResctrlPlace } from "../resctrl/resctrl.ts";
 import { visitHeld } from "../runtime/visit-held.ts";
 import type { Spec } from "../spec/runtime.ts";
 import {
@@ -61,6 +62,8 @@ export interface OciContainer {
   readonly cgroup: string;
   /** Where it is frozen; absent where the machine has no freezer. */
   readonly freezer?: string;
+  /** Its classes of service; absent without `linux.intelRdt`. */
+  readonly resctrl?: ResctrlPlace;
   /** Who makes it, until init is there. */
   readonly creator: Keeper;
   readonly init?: Keeper;

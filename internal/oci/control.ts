@@ -2,7 +2,7 @@
 import { openCgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
-import type { Resources } from "../spec/runtime.ts";
+import type { IntelRdt, Resources } from "../spec/runtime.ts";
 import { known, lockContainer } from "./container.ts";
 import { openInit, signalInit } from "./init-process.ts";
 
@@ -40,11 +40,20 @@ export function resumeContainer(root: string, id: string): void {
   openCgroup(container.cgroup).thaw();
 }
 
-/** `update`: other limits, for a container that was not stopped. */
-export async function updateContainer(root: string, id: string, resources: Resources): Promise<void> {
+/** `update`: other limits, for a container that was not stopped. `rdt` are those of its class of service. */
+export async function updateContainer(root: string, id: string, resources: Resources, rdt: IntelRdt): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
   if (directory.status(container) === "stopped") throw new CtrError("conflict", "container not running");
+  if (Object.keys(rdt).length > 0) {
+    if (container.resctrl === undefined)
+      throw new CtrError(
+        "unsupported",
+        "the container has no class of service: its configuration has no linux.intelRdt",
+      );
+    const { updatePlace } = await import("../resctrl/resctrl.ts");
+    updatePlace(container.resctrl, rdt);
+  }
   const cgroup = openCgroup(container.cgroup);
   const scope = parseSystemdPath(directory.readSpec()?.linux?.cgroupsPath ?? "");
   if (scope === undefined) {

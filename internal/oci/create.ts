@@ -12,11 +12,12 @@ import { replaceFile } from "../sys/file.ts";
 import { processStartTime, waitChild } from "../sys/process.ts";
 import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
 import { getWindowSize } from "../sys/terminal.ts";
-import { readBundle } from "./bundle.ts";
+import { noProcess, readBundle } from "./bundle.ts";
 import { checkConfig } from "./check-config.ts";
 import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
 import { hookState, poststartHooks, poststopHooks } from "./hooks.ts";
+import type { GivenDevices } from "./net-devices.ts";
 
 /** How a container is to be made. */
 export interface CreateOptions {
@@ -25,6 +26,8 @@ export interface CreateOptions {
   /** An absolute path. */
   readonly bundle: string;
   readonly usesSystemd: boolean;
+  /** The root is changed by moving the mount and chroot(2), for a machine whose own root is an initramfs. */
+  readonly noPivot: boolean;
   readonly consoleSocket?: string;
   readonly pidFile?: string;
   /** Descriptors for the program, from its 3 on. */
@@ -52,6 +55,8 @@ interface Made extends Disposable {
   readonly launch: Launch;
   readonly directory: ContainerDirectory;
   readonly terminal?: Fd;
+  /** Brought back when this is disposed, unless they are kept. */
+  readonly devices?: GivenDevices;
 }
 
 /** `create`: init holds, and belongs to whoever inherits our children. */
@@ -65,6 +70,7 @@ export async function createContainer(options: CreateOptions): Promise<void> {
     // First, so that whoever finds init holding finds it here: should we die in between, init hears that and ends.
     finish(made, options);
     await made.launch.hold();
+    made.devices?.keep();
   } catch (error) {
     throw await undone(made, error, options);
   }
@@ -73,12 +79,14 @@ export async function createContainer(options: CreateOptions): Promise<void> {
 /** `run`, up to the moment its program runs; init is our child. */
 export async function runContainer(options: CreateOptions, isDetached: boolean): Promise<RunningProgram> {
   const spec = await load(options);
+  if (spec.process.args.length === 0) throw noProcess();
   checkConsole(spec, options, isDetached);
   const made = await make(options, ofCallersSize(spec, options), false);
   try {
     finish(made, options);
     await made.launch.start();
-    await poststartHooks(spec.hooks, made.container, made.launch.pid, options.warn);
+    made.devices?.keep();
+    await poststartHooks(spec.hooks, made.container, made.launch.pid);
     // From here on anybody may do something to it.
     made.directory[Symbol.dispose]();
     const { pid, pidfd } = made.launch;
@@ -121,6 +129,9 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
   const { id, root, bundle } = options;
   using undo = new DisposableStack();
   const directory = undo.use(makeContainer(root, id));
+  const rdt = spec.linux?.intelRdt;
+  const resctrl = rdt === undefined ? undefined : await import("../resctrl/resctrl.ts");
+  const place = rdt === undefined ? undefined : resctrl?.planPlace(resctrl.resctrlRoot(), id, rdt);
   const container: OciContainer = {
     id,
     ociVersion: spec.ociVersion,
@@ -131,20 +142,26 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
     uid: process.geteuid?.() ?? 0,
     cgroup: cgroupOf(spec),
     creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 },
+    ...(place === undefined ? {} : { resctrl: place }),
   };
   directory.write(container);
   try {
     directory.writeConfig(stringifyJson(spec));
+    if (place !== undefined && rdt !== undefined) resctrl?.makePlace(place, rdt);
     using listener = mayHold ? listenAt(directory.startSocket) : undefined;
     const extras = {
       container: { id, bundle },
       isBlocking: true,
       isSpecKnown: true,
+      noPivot: options.noPivot,
       preserved: options.preserved,
       ...(listener === undefined ? {} : { listener: listener.number }),
     };
     const launched = undo.use(await launch(spec, options.stdio, extras));
     try {
+      if (place !== undefined) resctrl?.enterPlace(place, launched.pid);
+      const devices = await devicesOf(spec, launched.pid);
+      if (devices !== undefined) undo.use(devices);
       await runtimeHooks(spec, launched, container);
       launched.provideNetwork();
       const { terminal } = await launched.ready();
@@ -160,6 +177,7 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
         spec,
         launch: launched,
         directory,
+        ...(devices === undefined ? {} : { devices }),
         ...(terminal === undefined || options.consoleSocket !== undefined ? {} : { terminal }),
         [Symbol.dispose]: () => owned.dispose(),
       };
@@ -170,9 +188,16 @@ async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promi
       throw error;
     }
   } catch (error) {
+    if (place !== undefined) resctrl?.leavePlace(place, true);
     directory.remove();
     throw error;
   }
+}
+
+async function devicesOf({ linux }: Spec, pid: number): Promise<GivenDevices | undefined> {
+  if (linux?.netDevices === undefined || Object.keys(linux.netDevices).length === 0) return undefined;
+  const { giveDevices } = await import("./net-devices.ts");
+  return giveDevices(linux.netDevices, pid);
 }
 
 /** Between the mounts and the change of the root. */
@@ -218,7 +243,7 @@ async function undone(
   launched.abort();
   waitChild(launched.pid, true);
   try {
-    removeContainer(directory, container);
+    await removeContainer(directory, container, true);
     await poststopHooks(spec.hooks, container, warn);
     return error;
   } catch (second) {

@@ -31,12 +31,12 @@ export async function deleteContainer(
   }
   if (container !== undefined) killInit(container);
   const hooks = owned.readSpec()?.hooks;
-  removeContainer(owned, container);
+  await removeContainer(owned, container);
   if (container !== undefined) await poststopHooks(hooks, container, warn);
 }
 
 /** Ends PID 1 and waits for it; the rest of its PID namespace ends with it. */
-function killInit(container: OciContainer): void {
+export function killInit(container: OciContainer): void {
   using pidfd = openInit(container);
   if (pidfd === undefined) return;
   const cgroup = openCgroup(container.cgroup);
@@ -48,8 +48,16 @@ function killInit(container: OciContainer): void {
 }
 
 /** Removes what is left of a container that has ended: its processes, cgroup and directory. */
-export function removeContainer(directory: ContainerDirectory, container: OciContainer | undefined): void {
+export async function removeContainer(
+  directory: ContainerDirectory,
+  container: OciContainer | undefined,
+  hasFailed = false,
+): Promise<void> {
   if (container !== undefined && container.cgroup !== "") openCgroup(container.cgroup).destroy();
+  if (container?.resctrl !== undefined) {
+    const { leavePlace } = await import("../resctrl/resctrl.ts");
+    leavePlace(container.resctrl, hasFailed);
+  }
   directory.remove();
 }
 

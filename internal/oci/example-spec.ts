@@ -1,6 +1,6 @@
 /** The configuration that `spec` writes: runc's, so that what is known of that holds for this one. */
 import type { Mount, Namespace, Spec } from "../spec/runtime.ts";
-import { SPEC_VERSION } from "./features.ts";
+import { SPEC_VERSION } from "./spec-version.ts";
 
 const CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 

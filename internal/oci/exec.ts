@@ -77,6 +77,7 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   using agent = seccomp?.listener === undefined ? undefined : await agentOf(seccomp.listener, container);
   const rare = { ...(await rareOf(program, spec)), ...(agent === undefined ? {} : { agent }) };
   const ids = isInUserNamespace(spec) ? await idsOf(container.init.pid) : undefined;
+  await inherited(container, spec);
   const spawned = started(() =>
     join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true, rare, ids),
   );
@@ -93,6 +94,18 @@ async function homeOf(root: number, { env = [], user: { uid, gid } }: Process): 
   if (env.some((variable) => variable.startsWith("HOME="))) return "";
   const { resolveUser } = await import("../rootfs/users.ts");
   return resolveUser(root, `${uid}:${gid}`).home;
+}
+
+/** What it has of us by being our child, and of the container: our own does not matter any more. */
+async function inherited({ resctrl }: OciContainer, { linux }: Spec): Promise<void> {
+  if (resctrl !== undefined) {
+    const { enterPlace } = await import("../resctrl/resctrl.ts");
+    enterPlace(resctrl, process.pid);
+  }
+  if (linux?.memoryPolicy !== undefined) {
+    const { applyMemoryPolicy } = await import("../security/memory-policy.ts");
+    applyMemoryPolicy(linux.memoryPolicy);
+  }
 }
 
 async function idsOf(pid: number) {

@@ -2,11 +2,12 @@
 
 import { mountOptionWords } from "../rootfs/mount-options.ts";
 import { CAPABILITIES } from "../security/capabilities.ts";
+import { MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES } from "../security/memory-policy.ts";
+import { ARCHITECTURES } from "../security/seccomp/compile.ts";
+import { SECCOMP_FLAGS } from "../security/seccomp.ts";
 import { NAMESPACES } from "../spec/namespaces.ts";
 import { COMMIT, VERSION } from "../sys/build-stamp.ts";
-
-/** The runtime-spec that is carried out. */
-export const SPEC_VERSION = "1.2.0";
+import { SPEC_VERSION } from "./spec-version.ts";
 
 /** The object of `features`. */
 export function features(): object {
@@ -18,7 +19,7 @@ export function features(): object {
     linux: {
       namespaces: NAMESPACES.map(({ type }) => type).sort(),
       capabilities: CAPABILITIES,
-      cgroup: { v1: true, v2: true, systemd: true, systemdUser: false, rdma: false },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
         actions: [
@@ -33,12 +34,16 @@ export function features(): object {
           "SCMP_ACT_TRAP",
         ],
         operators: ["EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE"].map((word) => `SCMP_CMP_${word}`),
-        archs: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
+        archs: [...ARCHITECTURES].sort(),
+        knownFlags: SECCOMP_FLAGS,
+        supportedFlags: SECCOMP_FLAGS,
       },
       apparmor: { enabled: true },
-      selinux: { enabled: false },
-      intelRdt: { enabled: false },
+      selinux: { enabled: true },
+      memoryPolicy: { modes: MEMORY_POLICY_MODES, flags: MEMORY_POLICY_FLAGS },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
       mountExtensions: { idmap: { enabled: true } },
+      netDevices: { enabled: true },
     },
     annotations: { "ctr.version": VERSION, "ctr.commit": COMMIT },
     potentiallyUnsafeConfigAnnotations: ["ctr."],

@@ -11,16 +11,11 @@ export function hookState(container: OciContainer, status: HookState["status"], 
   return { ociVersion, id, status, pid, bundle, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
 }
 
-/** When the program runs. */
-export async function poststartHooks(
-  hooks: Hooks | undefined,
-  container: OciContainer,
-  pid: number,
-  warn: Warn,
-): Promise<void> {
+/** When the program runs. Throws at the first that fails: the container is not to go on then. */
+export async function poststartHooks(hooks: Hooks | undefined, container: OciContainer, pid: number): Promise<void> {
   if (hooks?.poststart === undefined) return;
-  const { runLastHooks } = await import("../hooks/run-hooks.ts");
-  await runLastHooks("poststart", hooks.poststart, hookState(container, "running", pid), warn);
+  const { runHooks } = await import("../hooks/run-hooks.ts");
+  await runHooks("poststart", hooks.poststart, hookState(container, "running", pid));
 }
 
 /** When the container is gone. */

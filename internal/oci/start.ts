@@ -5,25 +5,34 @@ import { startHeld } from "../runtime/start-held.ts";
 import { visitHeld } from "../runtime/visit-held.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { unlinkat } from "../sys/file.ts";
+import { noProcess } from "./bundle.ts";
 import { known, lockContainer } from "./container.ts";
 import { poststartHooks } from "./hooks.ts";
 
 /** Throws with status 126 or 127 when the program cannot be run. */
-export async function startContainer(root: string, id: string, warn: (message: string) => void): Promise<void> {
+export async function startContainer(root: string, id: string): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
   const status = directory.status(container);
   if (status === "stopped") throw new CtrError("conflict", "cannot start a container that has stopped");
   if (status !== "created") throw new CtrError("conflict", "cannot start an already running container");
+  const spec = directory.readSpec();
+  if (spec?.process.args.length === 0) throw noProcess();
   using visitor = visitHeld(directory.startSocket);
   if (visitor === undefined) throw new CtrError("conflict", "cannot start an already running container");
   await startHeld(visitor);
-  const spec = directory.readSpec();
   const late = spec === undefined ? undefined : atStart(spec);
   if (late !== undefined) {
     const { openCgroup } = await import("../cgroups/cgroup.ts");
     openCgroup(container.cgroup).update(late);
   }
   unlinkat(AT_FDCWD, directory.startSocket);
-  await poststartHooks(spec?.hooks, container, container.init?.pid ?? 0, warn);
+  try {
+    await poststartHooks(spec?.hooks, container, container.init?.pid ?? 0);
+  } catch (error) {
+    // runtime.md#lifecycle: it is stopped. What it was is there until it is deleted, as after any other failed start.
+    const { killInit } = await import("./delete.ts");
+    killInit(container);
+    throw error;
+  }
 }

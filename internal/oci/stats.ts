@@ -5,8 +5,8 @@ import { readText } from "../sys/file.ts";
 
 type Numbers = { readonly [name: string]: number };
 
-/** The `data` of a stats event. */
-export function statsOf(path: string): object {
+/** The `data` of a stats event; `rdt` is what resctrl tells. */
+export function statsOf(path: string, rdt: object = {}): object {
   const cgroup = openCgroup(path);
   const files = new Files(cgroup);
   const isV2 = cgroup.directories.some(({ name }) => name === "");
@@ -20,7 +20,7 @@ export function statsOf(path: string): object {
     }),
     blkio: isV2 ? blkioV2(files) : blkioV1(files),
     hugetlb: {},
-    intel_rdt: {},
+    intel_rdt: rdt,
     network_interfaces: null,
   };
 }

@@ -43,6 +43,8 @@ export interface MountOptions {
   readonly copyUpMark?: string;
   /** A new tmpfs begins with what is at its destination (`tmpcopyup`, runtime-spec config.md#linux-mount-options). */
   readonly isCopiedUp?: true;
+  /** What is mounted at the destination is to have these options. */
+  readonly isRemount?: true;
   /** Processes that have the file system mounted already, each with its start time and place (`X-ctr.shared-with=`). */
   readonly sharedWith?: readonly SharedPlace[];
   /** Files are shown with the owners that a user namespace gives them (`idmap`, with the mounts below `ridmap`). */
@@ -92,7 +94,6 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
   "loud",
   "iversion",
   "noiversion",
-  "remount",
   "nomand",
 ]);
 
@@ -124,6 +125,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     copyUpMark?: string;
     sharedWith?: SharedPlace[];
     isCopiedUp?: true;
+    isRemount?: true;
     tree?: number;
   } = {};
   for (const word of options) {
@@ -138,6 +140,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     else if (word === "bind") bind = "one";
     else if (word === "rbind") bind = "recursive";
     else if (word === "tmpcopyup") own.isCopiedUp = true;
+    else if (word === "remount") own.isRemount = true;
     else if (word === "idmap") idMap = "one";
     else if (word === "ridmap") idMap = "recursive";
     else if (PASSED_OVER.has(word)) continue;
@@ -158,9 +161,15 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   return { bind, idMap, set, clear, recursiveSet, recursiveClear, propagation, isPropagationRecursive, data, ...own };
 }
 
+/** mount_setattr(2): the access times are one setting, and to change it all of its bits are cleared. */
+export function changes(set: number, clear: number): { readonly set: number; readonly clear: number } {
+  const changesTimes = ((set | clear) & MOUNT_ATTR__ATIME) !== 0;
+  return { set, clear: (clear & ~set) | (changesTimes ? MOUNT_ATTR__ATIME : 0) };
+}
+
 /** Flags of a file system, not of its mount, that every file system takes, and what is passed over. */
 const SUPERBLOCK = ["async", "sync", "dirsync", "lazytime", "nolazytime", "mand", "nomand"];
-const IGNORED = ["silent", "loud", "iversion", "noiversion", "remount"];
+const IGNORED = ["silent", "loud", "iversion", "noiversion"];
 
 /** Every word this knows, for who asks what is supported. */
 export function mountOptionWords(): readonly string[] {
@@ -169,6 +178,7 @@ export function mountOptionWords(): readonly string[] {
     "rbind",
     "defaults",
     "tmpcopyup",
+    "remount",
     "idmap",
     "ridmap",
     ...SUPERBLOCK,

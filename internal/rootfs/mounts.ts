@@ -31,7 +31,6 @@ import {
   fsconfigSet,
   fsmount,
   fsopen,
-  MOUNT_ATTR__ATIME,
   MOUNT_ATTR_RDONLY,
   MS_PRIVATE,
   MS_REC,
@@ -48,8 +47,9 @@ import { mountCgroups, type PreparedCgroups, prepareCgroups } from "./cgroup-mou
 import { copyInto, copyUp } from "./copy-up.ts";
 import { inSupervisorsNetwork } from "./host-network.ts";
 import { quotedForString } from "./mount-label.ts";
-import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { changes, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { mountOverlayByString, splitLayers } from "./overlay-mount.ts";
+import { remountInRoot } from "./remount.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, tryOpenInRoot } from "./resolve.ts";
 import { cloneFromProcess } from "./shared-mount.ts";
 
@@ -203,6 +203,10 @@ function keyOf({ type, source, options }: Mount): string {
 export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts): void {
   const options = parseMountOptions(spec.options ?? []);
   refuseBelowProc(spec, options);
+  if (options.isRemount === true) {
+    remountInRoot(root, spec, options);
+    return;
+  }
   if (options.bind !== "no" || spec.type === "bind") {
     bindInRoot(root, spec, options, prepared);
     return;
@@ -325,12 +329,6 @@ function bindInRoot(root: number, spec: Mount, options: MountOptions, prepared: 
       { cause: error },
     );
   }
-}
-
-/** mount_setattr(2): the access times are one setting, and to change it all of its bits are cleared. */
-function changes(set: number, clear: number): { readonly set: number; readonly clear: number } {
-  const changesTimes = ((set | clear) & MOUNT_ATTR__ATIME) !== 0;
-  return { set, clear: (clear & ~set) | (changesTimes ? MOUNT_ATTR__ATIME : 0) };
 }
 
 /** Below a slave and below a private mount nothing is shared with the host either. */

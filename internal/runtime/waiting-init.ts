@@ -37,6 +37,7 @@ export interface InitExtras {
   readonly preserved?: readonly number[];
   /** The spec is known, and is sent as soon as init is there. */
   readonly isSpecKnown?: boolean;
+  readonly noPivot?: boolean;
   readonly outside?: OutsideStart;
 }
 
@@ -66,7 +67,7 @@ export function initStart(
   namespaces: readonly Namespace[],
   entrance: Entrance,
   stdio: StandardFds,
-  { listener, preserved = [], outside, isSpecKnown = false }: InitExtras = {},
+  { listener, preserved = [], outside, isSpecKnown = false, noPivot = false }: InitExtras = {},
 ): InitStart {
   using opened = new DisposableStack();
   let made = 0;
@@ -107,7 +108,11 @@ export function initStart(
     ],
     newSession: true,
   };
-  const args = [...((made & CLONE_NEWNET) === 0 ? [] : ["own-network"]), ...(isSpecKnown ? ["spec-comes"] : [])];
+  const args = [
+    ...((made & CLONE_NEWNET) === 0 ? [] : ["own-network"]),
+    ...(isSpecKnown ? ["spec-comes"] : []),
+    ...(noPivot ? ["no-pivot"] : []),
+  ];
   const owned = opened.move();
   return { start: { role: "init", args, options }, control, [Symbol.dispose]: () => owned.dispose() };
 }

@@ -93,13 +93,18 @@ function known(table: { readonly [name: string]: number }, name: string, field: 
 
 /** A list as `0-3,7` (cpuset(7), "List format") as a mask of sched_setaffinity(2). Throws `invalid`. */
 export function cpuMask(field: string, list: string): Uint8Array {
+  return maskOf(field, list, "CPUs");
+}
+
+/** The same for memory nodes. */
+export function maskOf(field: string, list: string, what: string): Uint8Array {
   const mask = new Uint8Array(MAX_CPUS / 8);
   for (const part of list.split(",")) {
     const range = /^\s*(\d{1,4})(?:-(\d{1,4}))?\s*$/.exec(part);
     const first = Number(range?.[1] ?? Number.NaN);
     const last = Number(range?.[2] ?? first);
     if (!(first <= last && last < MAX_CPUS))
-      throw new CtrError("invalid", `${field}: ${JSON.stringify(list)} is no list of CPUs`);
+      throw new CtrError("invalid", `${field}: ${JSON.stringify(list)} is no list of ${what}`);
     for (let cpu = first; cpu <= last; cpu++) mask[cpu >> 3] = (mask[cpu >> 3] ?? 0) | (1 << (cpu & 7));
   }
   return mask;

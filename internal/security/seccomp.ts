@@ -69,6 +69,9 @@ const ASKED = new Map<string, number>(
   Object.entries(FLAGS).filter(([, bit]) => bit !== FLAGS.SECCOMP_FILTER_FLAG_NEW_LISTENER),
 );
 
+/** The names of them. */
+export const SECCOMP_FLAGS: readonly string[] = [...ASKED.keys()];
+
 /** seccomp(2)'s flags for a filter. Throws `invalid` for one nobody knows. */
 export function seccompFlags(seccomp: Seccomp): number {
   let flags = 0;

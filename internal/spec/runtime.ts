@@ -1,5 +1,5 @@
 /**
- * The OCI runtime-spec configuration, version 1.2, as config.md and config-linux.md write it. 64-bit values are
+ * The OCI runtime-spec configuration, version 1.3, as config.md and config-linux.md write it. 64-bit values are
  * numbers: JSON gives no more, and all ones (RLIM_INFINITY, "no limit") arrives as 2^64, which stands for it.
  *
  * Three extensions, used only between ctr's own processes:
@@ -128,9 +128,12 @@ export interface Linux {
   readonly gidMappings?: readonly IdMapping[];
   readonly timeOffsets?: { readonly [clock: string]: { readonly secs?: number; readonly nanosecs?: number } };
   readonly devices?: readonly Device[];
+  /** By their names on the host. */
+  readonly netDevices?: { readonly [name: string]: { readonly name?: string } };
   readonly cgroupsPath?: string;
   readonly resources?: Resources;
   readonly intelRdt?: IntelRdt;
+  readonly memoryPolicy?: MemoryPolicy;
   readonly sysctl?: StringMap;
   readonly seccomp?: Seccomp;
   readonly rootfsPropagation?: RootfsPropagation;
@@ -166,12 +169,22 @@ export interface Device {
   readonly gid?: number;
 }
 
+/** runtime-spec config-linux.md#intelrdt; the last two are of 1.1 and 1.2, which had no `enableMonitoring`. */
 export interface IntelRdt {
   readonly closID?: string;
   readonly l3CacheSchema?: string;
   readonly memBwSchema?: string;
+  readonly schemata?: readonly string[];
+  readonly enableMonitoring?: boolean;
   readonly enableCMT?: boolean;
   readonly enableMBM?: boolean;
+}
+
+/** runtime-spec config-linux.md#memory-policy */
+export interface MemoryPolicy {
+  readonly mode: string;
+  readonly nodes?: string;
+  readonly flags?: readonly string[];
 }
 
 /** runtime-spec config-linux.md#control-groups */

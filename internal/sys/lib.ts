@@ -99,6 +99,7 @@ const RARE = {
   ctr_unshare: { args: ["u64"], returns },
   ctr_prlimit64: { args: ["i32", "i32", "ptr", "ptr"], returns },
   ctr_setpriority: { args: ["i32", "i32", "i32"], returns },
+  ctr_set_mempolicy: { args: ["i32", "ptr", "u64"], returns },
   ctr_chroot: { args: ["ptr"], returns },
   ctr_getcwd: { args: ["ptr", "u64"], returns },
   ctr_listen: { args: ["i32", "i32"], returns },

@@ -193,6 +193,18 @@ export function unshare(flags: number): void {
   check("unshare", lib.ctr_unshare(flags));
 }
 
+/** set_mempolicy(2) of the calling thread; `nodes` is a mask, empty for none. */
+export function setMempolicy(mode: number, nodes: Uint8Array): void {
+  // The kernel takes one bit less than it is told of.
+  const count = nodes.length === 0 ? 0 : nodes.length * 8 + 1;
+  check("set_mempolicy", lib.ctr_set_mempolicy(mode, nodes.length === 0 ? new Uint8Array(8) : nodes, BigInt(count)));
+}
+
+/** chroot(2). */
+export function chroot(path: string): void {
+  check("chroot", lib.ctr_chroot(cstr(path)), path);
+}
+
 /** sethostname(2). */
 export function sethostname(name: string): void {
   const bytes = new TextEncoder().encode(name);

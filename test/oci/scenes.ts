@@ -1,5 +1,6 @@
 /** Every case of the conformance suite. */
 import { FILE_SCENES } from "./checks/files.ts";
+import { LATER_SCENES } from "./checks/later.ts";
 import { LIFECYCLE_SCENES } from "./checks/lifecycle.ts";
 import { LINUX_SCENES } from "./checks/linux.ts";
 import { PROCESS_SCENES } from "./checks/process.ts";
@@ -13,4 +14,5 @@ export const SCENES: readonly Scene[] = [
   ...LISTENER_SCENES,
   ...FILE_SCENES,
   ...LINUX_SCENES,
+  ...LATER_SCENES,
 ];

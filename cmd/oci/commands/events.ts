@@ -15,15 +15,15 @@ export const command: OciCommand = {
   operands: [1, 1],
   usage: "[command options] <container-id>",
   summary: "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
-  run(call) {
+  async run(call) {
     using directory = openContainer(call.globals.root, containerId(call));
     const container = known(directory);
     if (directory.status(container) === "stopped") throw stopped(container);
     if (call.flags.isSet("stats")) {
-      printStats(container);
+      await printStats(container);
       return 0;
     }
-    follow(directory, container, milliseconds(call.flags.text("interval") ?? DEFAULT_INTERVAL));
+    await follow(directory, container, milliseconds(call.flags.text("interval") ?? DEFAULT_INTERVAL));
     return 0;
   },
 };
@@ -32,12 +32,13 @@ function stopped({ id }: OciContainer): CtrError {
   return new CtrError("conflict", `container with id ${id} is not running`);
 }
 
-function printStats({ id, cgroup }: OciContainer): void {
-  print(`${JSON.stringify({ type: "stats", id, data: statsOf(cgroup) })}\n`);
+async function printStats({ id, cgroup, resctrl }: OciContainer): Promise<void> {
+  const rdt = resctrl === undefined ? {} : (await import("../../../internal/resctrl/stats.ts")).resctrlStats(resctrl);
+  print(`${JSON.stringify({ type: "stats", id, data: statsOf(cgroup, rdt) })}\n`);
 }
 
 /** Until the container ends. */
-function follow(directory: ContainerDirectory, container: OciContainer, intervalMs: number): void {
+async function follow(directory: ContainerDirectory, container: OciContainer, intervalMs: number): Promise<void> {
   using init = openInit(container);
   if (init === undefined) throw stopped(container);
   let wasKilled = false;
@@ -46,7 +47,7 @@ function follow(directory: ContainerDirectory, container: OciContainer, interval
     const isKilled = openCgroup(container.cgroup).oomKilled();
     if (isKilled && !wasKilled) print(`${JSON.stringify({ type: "oom", id: container.id })}\n`);
     wasKilled = isKilled;
-    printStats(container);
+    await printStats(container);
   }
 }
 

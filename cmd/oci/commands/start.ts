@@ -1,6 +1,6 @@
 /** `start`: the program of a container that was created. */
 import { startContainer } from "../../../internal/oci/start.ts";
-import { containerId, type OciCommand, warnIn } from "../command.ts";
+import { containerId, type OciCommand } from "../command.ts";
 
 export const command: OciCommand = {
   flags: {},
@@ -8,7 +8,7 @@ export const command: OciCommand = {
   usage: "<container-id>",
   summary: "executes the user defined process in a created container",
   async run(call) {
-    await startContainer(call.globals.root, containerId(call), warnIn(call));
+    await startContainer(call.globals.root, containerId(call));
     return 0;
   },
 };

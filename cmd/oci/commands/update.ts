@@ -2,7 +2,7 @@
 import { CtrError, withContext } from "../../../internal/errors/error.ts";
 import { updateContainer } from "../../../internal/oci/control.ts";
 import { parseResources } from "../../../internal/spec/parse-spec.ts";
-import type { CpuResources, MemoryResources, Resources } from "../../../internal/spec/runtime.ts";
+import type { CpuResources, IntelRdt, MemoryResources, Resources } from "../../../internal/spec/runtime.ts";
 import { readFd, readText } from "../../../internal/sys/file.ts";
 import { containerId, type OciCommand } from "../command.ts";
 import type { Flags } from "../flags.ts";
@@ -38,7 +38,7 @@ export const command: OciCommand = {
     const { flags, globals } = call;
     const file = flags.text("resources") ?? "";
     const resources = file === "" ? resourcesOf(flags) : readResources(file);
-    await updateContainer(globals.root, containerId(call), resources);
+    await updateContainer(globals.root, containerId(call), resources, classOfService(flags));
     return 0;
   },
 };
@@ -65,10 +65,6 @@ function withoutZeros({ memory, cpu, pids, blockIO, ...others }: Resources): Res
 }
 
 function resourcesOf(flags: Flags): Resources {
-  for (const name of ["l3-cache-schema", "mem-bw-schema"]) {
-    if ((flags.text(name) ?? "") === "") continue;
-    throw new CtrError("unsupported", `--${name}: Intel RDT is not supported`);
-  }
   const number = (name: string) => bytes(flags, name);
   const text = (name: string) => flags.text(name) ?? "";
   const memory: MemoryResources = compact({
@@ -95,6 +91,11 @@ function resourcesOf(flags: Flags): Resources {
     ...(limit === 0 ? {} : { pids: { limit } }),
     ...(weight === 0 ? {} : { blockIO: { weight } }),
   };
+}
+
+/** By flags only: a file of resources has none of it. */
+function classOfService(flags: Flags): IntelRdt {
+  return compact({ l3CacheSchema: flags.text("l3-cache-schema"), memBwSchema: flags.text("mem-bw-schema") });
 }
 
 /** The fields that were given. */

@@ -34,7 +34,7 @@ interface Range<From> {
 }
 
 // runtime-spec config-linux.md#seccomp
-const ARCHITECTURES = new Set(
+export const ARCHITECTURES: ReadonlySet<string> = new Set(
   `X86 X86_64 X32 ARM AARCH64 MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC
   PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB`
     .split(/\s+/)
