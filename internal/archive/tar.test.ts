@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { randomFractions } from "../../test/lib/random.ts";
 import { DEFAULT_LIMITS, type EntryHeader, type LayerEntry } from "../spec/layer-entry.ts";
 import { parseTime } from "./pax.ts";
 import { readTar, signedNumber } from "./tar-reader.ts";
@@ -54,17 +55,6 @@ async function refused(archive: Uint8Array): Promise<string> {
   return "accepted";
 }
 
-/** A small generator with a seed (mulberry32): a failing run can be repeated. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 const KINDS = ["file", "directory", "symlink", "link", "char", "block", "fifo"] as const;
 
 function randomEntry(next: () => number): WritableEntry {
@@ -103,7 +93,7 @@ function randomEntry(next: () => number): WritableEntry {
 }
 
 test.each([1, 2, 3, 4, 5, 6, 7, 8])("what is written is read back byte for byte, seed %p", async (seed) => {
-  const next = random(seed);
+  const next = randomFractions(seed);
   const entries = Array.from({ length: 40 }, () => randomEntry(next));
   const archive = await pack(entries);
   const found = await unpack(pieces(archive, 1 + Math.floor(next() * 700), 1 + Math.floor(next() * 70_000)));
@@ -123,7 +113,7 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])("what is written is read back byte for byte,
 test.each([1, 2, 3, 4, 5, 6])(
   "a damaged archive is an error or other entries, never a hang or a crash, seed %p",
   async (seed) => {
-    const next = random(seed);
+    const next = randomFractions(seed);
     const archive = await pack(Array.from({ length: 8 }, () => randomEntry(next)));
     for (let round = 0; round < 25; round++) {
       const damaged = archive.slice(0, 1 + Math.floor(next() * archive.length));

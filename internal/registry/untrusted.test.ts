@@ -1,5 +1,6 @@
 /** Seeded random bytes for everything that reads a registry's answers: it parses, gives nothing, or throws a CtrError. */
 import { expect, test } from "bun:test";
+import { randomNumbers } from "../../test/lib/random.ts";
 import { CtrError } from "../errors/error.ts";
 import { digestOf } from "../spec/digest.ts";
 import { parseToken } from "./authorization.ts";
@@ -20,17 +21,6 @@ import { parseResults } from "./search.ts";
 
 const ROUNDS = 4000;
 const CONTROL = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
-
-/** mulberry32: the same texts every time. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 const PIECES = [
   "Bearer ",
@@ -127,7 +117,7 @@ function survives(read: () => unknown): void {
 }
 
 test("headers: nothing throws, and what is found is well formed", () => {
-  const next = random(1);
+  const next = randomNumbers(1);
   for (let round = 0; round < ROUNDS; round++) {
     const header = text(next);
     for (const { scheme, parameters } of parseChallenges(header)) {
@@ -157,7 +147,7 @@ test("a header of a megabyte is no work", () => {
 });
 
 test("error bodies: one harmless line, whatever came", () => {
-  const next = random(2);
+  const next = randomNumbers(2);
   const answer = { errors: [{ code: "DENIED", message: "no \x1b[2J", detail: "d\u202e" }, { code: 1 }, null] };
   for (let round = 0; round < ROUNDS; round++) {
     const status = [400, 401, 403, 404, 405, 416, 429, 500, 503, 599, 999][next(11)] ?? 0;
@@ -170,7 +160,7 @@ test("error bodies: one harmless line, whatever came", () => {
 });
 
 test("documents: manifests, tokens, lists of tags and of results parse or throw one harmless line", () => {
-  const next = random(3);
+  const next = randomNumbers(3);
   const digest = digestOf("");
   const descriptor = {
     mediaType: MANIFEST_TYPES[1],

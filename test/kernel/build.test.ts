@@ -1,12 +1,13 @@
 /** The same sources give the same bytes, wherever they lie. */
 import { afterAll, expect } from "bun:test";
-import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, readdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { testHome } from "../lib/home.ts";
 import { needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 
 const top = resolve(import.meta.dir, "../..");
-const home = mkdtempSync("/tmp/ctr-build-");
+const home = testHome("build");
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 // The dependencies are copied too: behind a link their paths would be other ones, seen from the sources.

@@ -4,7 +4,7 @@
  * as long.
  */
 import { afterAll, describe, expect } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { CtrError, EXDEV, isErrno, SyscallError } from "../../internal/errors/error.ts";
 import { bindConsole, openNullDevice, openTerminal } from "../../internal/rootfs/devices.ts";
 import { makeReadonly, maskPaths, mountInRoot, PreparedMounts } from "../../internal/rootfs/mounts.ts";
@@ -13,6 +13,7 @@ import { O_DIRECTORY, O_PATH, open } from "../../internal/sys/fd.ts";
 import { fstatfsType, statx } from "../../internal/sys/file.ts";
 import { MNT_DETACH, umount2 } from "../../internal/sys/mount.ts";
 import { tempEngine } from "../lib/engine.ts";
+import { testHome } from "../lib/home.ts";
 import { mounts, requirePrivateHost } from "../lib/host.ts";
 import { compileFixture, hostileArchive } from "../lib/hostile-image.ts";
 import { needs } from "../lib/needs.ts";
@@ -25,7 +26,7 @@ const LIMIT_MS = 30_000 * RACES;
 
 /** A root file system of directories, on a mount of its own, with a procfs and a file of the host's that nobody may reach. */
 requirePrivateHost();
-const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/paths-`);
+const home = testHome("paths");
 const attack = await compileFixture("attack.c", `${home}/attack`, "-static");
 const root = `${home}/root`;
 const canary = `${home}/canary`;

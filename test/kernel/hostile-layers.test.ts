@@ -6,8 +6,9 @@ import { CtrError } from "../../internal/errors/error.ts";
 import { unpackLayer } from "../../internal/snapshot/unpack.ts";
 import { DEFAULT_LIMITS, type LayerLimits } from "../../internal/spec/layer-entry.ts";
 import { tempEngine } from "../lib/engine.ts";
-import { archive, damaged, END, paxHeader, type RawEntry, random, rawEntry } from "../lib/hostile-tar.ts";
+import { archive, damaged, END, paxHeader, type RawEntry, rawEntry } from "../lib/hostile-tar.ts";
 import { needs } from "../lib/needs.ts";
+import { randomNumbers } from "../lib/random.ts";
 import { test } from "../lib/test.ts";
 import { tree } from "../lib/tree.ts";
 
@@ -496,7 +497,7 @@ const held = () => [readdirSync("/proc/self/fd").length, readdirSync("/proc/self
 describe("damage", () => {
   for (const seed of [1, 2, 3, 4]) {
     test(`a damaged archive is unpacked or refused in one line, and nothing is left open, seed ${seed}`, async () => {
-      const next = random(seed);
+      const next = randomNumbers(seed);
       expect(await outcome(WHOLE)).toBe("unpacked");
       const [fds = 0, threads = 0] = held();
       for (let round = 0; round < 200; round++) await outcome(damaged(WHOLE, next));

@@ -1,6 +1,6 @@
 /**
- * A container's life, with our processes killed before each call that changes something. The calls are recorded first,
- * by strace, so that none is left to chance; what is found afterwards is true, can be removed, and leaves nothing.
+ * A container's life, with our processes killed before calls that change something, drawn as test/lib/steps.ts says: what
+ * is found afterwards is true, can be removed, and leaves nothing.
  */
 import { expect } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
@@ -9,6 +9,7 @@ import { isRunning } from "../../internal/sys/process.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { cgroupParent, cgroupsBelow, processes } from "../lib/host.ts";
 import { binary, needs } from "../lib/needs.ts";
+import { drawn, killedBefore, recordedSteps, recording } from "../lib/steps.ts";
 import { test as kernelTest } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -23,7 +24,9 @@ const CALLS = [
   ...["pivot_root", "exit_group"],
 ] as const;
 
-type Call = (typeof CALLS)[number];
+/** Of the steps of one test. */
+const MAX_STEPS = 20;
+const log = `${engine.scratch}/steps`;
 
 const strace = (options: readonly string[], words: readonly string[]) =>
   Bun.spawn(["strace", "-qq", ...options, ...words], {
@@ -33,22 +36,6 @@ const strace = (options: readonly string[], words: readonly string[]) =>
     stdout: "pipe",
     stderr: "ignore",
   });
-
-/** How often the busiest of the processes makes each call. */
-async function recorded(options: readonly string[], words: readonly string[]): Promise<ReadonlyMap<Call, number>> {
-  const log = `${engine.scratch}/steps`;
-  const child = strace([...options, "-ff", "-o", log, "-e", `trace=${CALLS.join(",")}`], words);
-  await child.exited;
-  const most = new Map<Call, number>();
-  for (const name of readdirSync(engine.scratch).filter((entry) => entry.startsWith("steps."))) {
-    const lines = readFileSync(`${engine.scratch}/${name}`, "utf8").split("\n");
-    for (const call of CALLS) {
-      const count = lines.filter((line) => line.startsWith(`${call}(`)).length;
-      if (count > (most.get(call) ?? 0)) most.set(call, count);
-    }
-  }
-  return most;
-}
 
 /** Our processes, all of whose names begin with ours. */
 const ours = () =>
@@ -86,32 +73,19 @@ function isAlive(pid: number): boolean {
   return processes().some((found) => found.pid === pid && found.state !== "Z");
 }
 
-/** Every call of a recording, with its number. */
-function* steps(most: ReadonlyMap<Call, number>): Generator<readonly [call: Call, n: number]> {
-  for (const [call, count] of most) for (let n = 1; n <= count; n++) yield [call, n];
-}
-
-const killedAt = (call: Call, n: number) => [
-  "-o",
-  "/dev/null",
-  "-e",
-  `trace=${call}`,
-  "-e",
-  `inject=${call}:signal=SIGKILL:when=${n}`,
-];
-
 for (const [name, follow] of [
   ["the command of a run", []],
-  ["command, supervisor and init of a run, each", ["-f"]],
+  ["command, supervisor and init of a run", ["-f"]],
 ] as const) {
   test(`${name}: killed before each of its calls`, async () => {
     const words = [binary(), "run", "--rm", "--network", "none", image, "true"];
     await engine.ok(...words.slice(1));
-    const most = await recorded(follow, words);
-    expect(most.size).toBeGreaterThan(5);
-    for (const [call, n] of steps(most)) {
-      await strace([...follow, ...killedAt(call, n)], words).exited;
-      await expectTruth(`${call} ${n}`);
+    await strace(recording(log, CALLS, follow.length > 0), words).exited;
+    const all = recordedSteps(log, CALLS);
+    expect(all.length).toBeGreaterThan(20);
+    for (const step of drawn(all, MAX_STEPS)) {
+      await strace([...follow, ...killedBefore(step)], words).exited;
+      await expectTruth(step.join(" "));
     }
     expect(await engine.ok("run", "--rm", "--network", "none", image, "echo", "works")).toBe("works");
   }, 400_000);
@@ -129,27 +103,23 @@ for (const [name, end] of [
     };
     const isAttached = (pid: string) =>
       waitFor("strace", () => !/^TracerPid:\s*0$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
-    const log = `${engine.scratch}/ending`;
     const supervisor = await begin();
-    const recorder = strace(["-o", log, "-e", `trace=${CALLS.join(",")}`, "-p", supervisor], []);
+    const recorder = strace([...recording(log, CALLS, false), "-p", supervisor], []);
     await isAttached(supervisor);
     await engine.ok(...end);
     await recorder.exited;
-    const lines = readFileSync(log, "utf8").split("\n");
-    const most = new Map(
-      CALLS.map((call) => [call, lines.filter((line) => line.startsWith(`${call}(`)).length] as const),
-    );
     await engine.ctr("rm", "-f", "victim");
-    expect([...steps(most)].length).toBeGreaterThan(5);
-    for (const [call, n] of steps(most)) {
+    const all = recordedSteps(log, CALLS);
+    expect(all.length).toBeGreaterThan(5);
+    for (const step of drawn(all, MAX_STEPS)) {
       const pid = await begin();
-      const tracer = strace([...killedAt(call, n), "-p", pid], []);
+      const tracer = strace([...killedBefore(step), "-p", pid], []);
       await isAttached(pid);
       const { status } = await engine.ctr(...end);
       // Whatever it said, done again it is done.
       if (status !== 0) await engine.ctr(...end);
       await tracer.exited;
-      await expectTruth(`${call} ${n}`);
+      await expectTruth(step.join(" "));
     }
   }, 400_000);
 }

@@ -7,12 +7,13 @@ import { diffUpper } from "../../internal/snapshot/diff.ts";
 import { unpackLayer } from "../../internal/snapshot/unpack.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { needs } from "../lib/needs.ts";
+import { isEveryStep } from "../lib/steps.ts";
 import { test } from "../lib/test.ts";
 import { tree } from "../lib/tree.ts";
 
 const engine = tempEngine();
 const { scratch } = engine;
-const SEEDS = [1, 2, 3, 4, 5, 6];
+const SEEDS = isEveryStep ? [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] : [1, 2, 3];
 
 let count = 0;
 const fresh = (name: string) => `${scratch}/${name}-${count++}`;

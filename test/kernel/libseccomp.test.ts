@@ -3,7 +3,7 @@
  * could all hold libseccomp has an order of its own, so the random ones here have one action.
  */
 import { beforeAll, expect } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { compileSeccomp } from "../../internal/security/seccomp/compile.ts";
 import { ABIS, type Abi, X32_BIT } from "../../internal/security/seccomp/numbers.ts";
 import { defaultProfile } from "../../internal/security/seccomp/profile.ts";
@@ -11,12 +11,14 @@ import { resolveProfile } from "../../internal/security/seccomp/resolve.ts";
 import { stringifyJson } from "../../internal/spec/json.ts";
 import type { Seccomp, SeccompOperator, SeccompSyscall } from "../../internal/spec/runtime.ts";
 import { runFilter } from "../lib/bpf.ts";
+import { testHome } from "../lib/home.ts";
 import { needs } from "../lib/needs.ts";
-import { plainValue, randomArguments, randomFilter, randomNumbers } from "../lib/seccomp-random.ts";
+import { randomNumbers } from "../lib/random.ts";
+import { plainValue, randomArguments, randomFilter } from "../lib/seccomp-random.ts";
 import { test } from "../lib/test.ts";
 
 const isHere = needs("libseccomp") && process.arch === "x64";
-const directory = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/libseccomp-`);
+const directory = testHome("libseccomp");
 const maker = `${directory}/libseccomp-filter`;
 
 beforeAll(() => {

@@ -1,17 +1,18 @@
 /**
  * netd, killed before each of its calls that change the kernel or its database, while it makes networks, puts containers
  * on them and takes them away again. Its manager starts the next one; whoever asked asks again and gets what was asked for;
- * and nothing differs afterwards from what is recorded. The calls are recorded first, by strace. All of them take minutes:
- * here some are drawn, another lot each time (`CTR_TEST_SEED` gives the same lot, `CTR_TEST_STEPS=all` every one).
+ * and nothing differs afterwards from what is recorded. The calls are drawn (test/lib/steps.ts).
  */
 import { expect } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { ensureNetd, type NetdClient } from "../../internal/ipc/netd-client.ts";
+import { testHome } from "../lib/home.ts";
 import { links, requirePrivateHost, rules } from "../lib/host.ts";
 import { leases } from "../lib/leaks.ts";
 import { needs } from "../lib/needs.ts";
 import { makeSandbox, type TestSandbox } from "../lib/sandbox.ts";
 import { startManaged } from "../lib/service-manager.ts";
+import { drawn, killedBefore, recordedSteps, recording } from "../lib/steps.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -20,10 +21,9 @@ const CALLS = [
   ...["sendto", "sendmsg", "pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "unlinkat", "socket", "bind"],
   ...["listen", "setsockopt", "setns", "close", "write", "vfork", "clone", "clone3", "connect", "sendmmsg"],
 ] as const;
-type Call = (typeof CALLS)[number];
 const MAX_STEPS = 24;
 
-const home = mkdtempSync("/tmp/ctr-t-");
+const home = testHome("netd");
 const directories = { root: `${home}/root`, state: `${home}/state` };
 for (const directory of Object.values(directories)) mkdirSync(directory);
 
@@ -59,17 +59,6 @@ async function everything(client: NetdClient, [web, db]: readonly [TestSandbox, 
   expect((await client.removeNetwork("back")).id).toBe(network.id);
 }
 
-/** A generator of numbers below 1 (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 const isTraced = (pid: number) => !/^TracerPid:\s*0$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 
 test.if(needs("strace"))(
@@ -86,35 +75,20 @@ test.if(needs("strace"))(
     {
       using client = await ensureNetd(directories);
       await everything(client, sandboxes); // once, so that what is made once is there
-      const recorder = await trace(["-o", `${home}/calls`, "-e", `trace=${CALLS.join(",")}`]);
+      const recorder = await trace(recording(`${home}/calls`, CALLS, false));
       await everything(client, sandboxes);
       recorder.kill("SIGINT");
       await recorder.exited;
     }
-    const lines = readFileSync(`${home}/calls`, "utf8").split("\n");
-    const all = CALLS.flatMap((call) => {
-      const count = lines.filter((line) => line.startsWith(`${call}(`)).length;
-      return Array.from({ length: count }, (_, index): readonly [Call, number] => [call, index + 1]);
-    });
+    const all = recordedSteps(`${home}/calls`, CALLS);
     expect(all.length).toBeGreaterThan(50);
-    const { CTR_TEST_SEED = String(Date.now() % 100_000), CTR_TEST_STEPS = "" } = process.env;
-    const next = random(Number(CTR_TEST_SEED));
-    const drawn = all.map((step) => ({ step, at: next() })).toSorted((one, other) => one.at - other.at);
-    const steps = drawn.slice(0, CTR_TEST_STEPS === "all" ? drawn.length : MAX_STEPS).map(({ step }) => step);
-    console.error(`CTR_TEST_SEED=${CTR_TEST_SEED}: ${steps.length} of ${all.length} calls`);
+    const steps = drawn(all, MAX_STEPS);
     const clean = rules();
     for (const [call, number] of steps) {
       const step = `${call} ${number}`;
       const before = netd.starts();
       using client = await ensureNetd(directories);
-      const tracer = await trace([
-        "-o",
-        "/dev/null",
-        "-e",
-        `trace=${call}`,
-        "-e",
-        `inject=${call}:signal=KILL:when=${number}`,
-      ]);
+      const tracer = await trace(killedBefore([call, number]));
       try {
         await everything(client, sandboxes);
       } catch (error) {

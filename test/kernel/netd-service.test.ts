@@ -1,8 +1,9 @@
 /** netd as a service: what it tells its manager, what a restart keeps, and that no request and no question is lost over it. */
 import { expect } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connectNetd } from "../../internal/ipc/netd-client.ts";
 import { dig, fakeServer, values } from "../lib/dns.ts";
+import { testHome } from "../lib/home.ts";
 import { requirePrivateHost, rules } from "../lib/host.ts";
 import { binary, needs } from "../lib/needs.ts";
 import { attach, host, inNamespace, makeSandbox, startNetd, type TestSandbox } from "../lib/sandbox.ts";
@@ -12,7 +13,7 @@ import { waitFor } from "../lib/wait.ts";
 
 requirePrivateHost();
 const [SIGHUP, SIGKILL, SIGTERM, SIGCONT, SIGSTOP] = [1, 9, 15, 18, 19];
-const home = mkdtempSync("/tmp/ctr-t-");
+const home = testHome("netd");
 const BACK = {
   name: "back",
   driver: "bridge",

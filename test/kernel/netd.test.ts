@@ -1,11 +1,12 @@
 /** netd's life: killed, started again, started by two at once, asked nonsense; and what it leaves behind (nothing). */
 import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { NETD_VERSION, netdSocket } from "../../internal/ipc/netd.ts";
 import { connectNetd } from "../../internal/ipc/netd-client.ts";
 import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../../internal/sys/socket.ts";
+import { testHome } from "../lib/home.ts";
 import { links, processes, requirePrivateHost, rules } from "../lib/host.ts";
 import { leases } from "../lib/leaks.ts";
 import { binary } from "../lib/needs.ts";
@@ -24,7 +25,7 @@ import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
 requirePrivateHost();
-const home = mkdtempSync("/tmp/ctr-t-");
+const home = testHome("netd");
 const directories = { root: `${home}/root`, state: `${home}/state` };
 let netd: RunningNetd = await startNetd(directories);
 

@@ -1,6 +1,6 @@
 /** Many endpoints on one network of a user's: nothing is left of them, each has its own address, and the last is as quick as the first. */
 import { expect } from "bun:test";
-import { mkdtempSync } from "node:fs";
+import { testHome } from "../lib/home.ts";
 import { links, requirePrivateHost, rules } from "../lib/host.ts";
 import { leases } from "../lib/leaks.ts";
 import { makeSandbox, startNetd, type TestSandbox } from "../lib/sandbox.ts";
@@ -8,7 +8,7 @@ import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
 requirePrivateHost();
-const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/s-`);
+const home = testHome("s");
 const directories = { root: `${home}/root`, state: `${home}/state` };
 const { client } = await startNetd(directories);
 const network = await client.createNetwork({

@@ -1,7 +1,8 @@
 /** `ctr oci` under those that call an OCI runtime: dockerd, containerd, podman; with their usual images and options. */
 import { expect } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { DockerAnswers } from "../lib/docker-answers.ts";
+import { testHome } from "../lib/home.ts";
 import { requirePrivateHost } from "../lib/host.ts";
 import { binary, needs } from "../lib/needs.ts";
 import { tempOciRuntime } from "../lib/oci-runtime.ts";
@@ -28,7 +29,7 @@ async function answersOf(command: readonly string[], env: { readonly [name: stri
 
 /** A script of test/lib with a home of its own and an empty /run. */
 async function inPrivate(script: string, ...words: readonly string[]): Promise<unknown> {
-  const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/parent-`);
+  const home = testHome("parent");
   try {
     const prepare = `${V1_ONLY}; mount -t tmpfs tmpfs /run && mount --bind "$1" "$1" && shift && exec "$@"`;
     const bun = [process.execPath, `${HERE}/../lib/${script}`, ...words, home];
@@ -87,7 +88,7 @@ test.if(needs("ctr", "podman"))(
 test.if(needs("ctr", "dockerd", "cgroup-v1"))(
   "containerd: its runc shim with ctr as BinaryName",
   async () => {
-    const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/image-`);
+    const home = testHome("image");
     try {
       const env = { CTR_ROOT: `${home}/root`, CTR_STATE: `${home}/state` };
       const archive = `${home}/min.tar`;

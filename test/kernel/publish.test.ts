@@ -1,7 +1,8 @@
 /** Published ports: who reaches what, from where. netd alone, with namespaces instead of containers. */
 import { expect } from "bun:test";
-import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { CtrError } from "../../internal/errors/error.ts";
+import { testHome } from "../lib/home.ts";
 import { requirePrivateHost } from "../lib/host.ts";
 import { attach, call, host, makeNeighbour, makeSandbox, serve, startNetd } from "../lib/sandbox.ts";
 import { test } from "../lib/test.ts";
@@ -10,7 +11,7 @@ import { waitFor } from "../lib/wait.ts";
 requirePrivateHost();
 // Without it bridged frames do not pass the packet filter, and nothing may depend on their doing so.
 if (existsSync("/proc/sys/net/bridge")) writeFileSync("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
-const home = mkdtempSync("/tmp/ctr-t-");
+const home = testHome("publish");
 const { client } = await startNetd({ root: `${home}/root`, state: `${home}/state` });
 const neighbour = await makeNeighbour();
 const web = await makeSandbox();

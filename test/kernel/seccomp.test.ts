@@ -12,7 +12,8 @@ import { resolveProfile } from "../../internal/security/seccomp/resolve.ts";
 import { stringifyJson } from "../../internal/spec/json.ts";
 import type { Seccomp, SeccompAction } from "../../internal/spec/runtime.ts";
 import { tempEngine } from "../lib/engine.ts";
-import { plainReader, randomArguments, randomFilter, randomNumbers } from "../lib/seccomp-random.ts";
+import { randomNumbers } from "../lib/random.ts";
+import { plainReader, randomArguments, randomFilter } from "../lib/seccomp-random.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 

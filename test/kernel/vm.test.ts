@@ -3,8 +3,9 @@
  * dist/ctr on its second disk. `test/vm/make` makes the machine, `test/vm/main` is what runs in it, `test/vm/netd` the part with netd under systemd.
  */
 import { expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { imageArchive } from "../lib/engine.ts";
+import { testHome } from "../lib/home.ts";
 import { layeredArchive } from "../lib/layered-image.ts";
 import { binary, isDocker, needs } from "../lib/needs.ts";
 
@@ -29,7 +30,7 @@ function machine(): string | undefined {
 
 /** Boots the machine with the payload and gives what its console showed. It is ended after `BOOT_AND_RUN_MS`. */
 async function boot(vm: string): Promise<string> {
-  const payload = mkdtempSync("/tmp/ctr-v-");
+  const payload = testHome("vm");
   try {
     copyFileSync(binary(), `${payload}/ctr`);
     copyFileSync(imageArchive("minimal"), `${payload}/minimal.tar`);

@@ -3,7 +3,8 @@
  * A test file makes one at its top; it is taken down after the last test, and what it left behind fails the file.
  */
 import { afterAll, expect } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
+import { testHome } from "./home.ts";
 import { processes, requirePrivateHost } from "./host.ts";
 import { isNetd, leaksSince, type Snapshot, snapshot } from "./leaks.ts";
 import { binary, isDocker } from "./needs.ts";
@@ -62,7 +63,7 @@ const decoder = new TextDecoder();
 /** Makes an engine and has it taken down after the file's last test. */
 export function tempEngine(): TestEngine {
   requirePrivateHost();
-  const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/e-`);
+  const home = testHome("e");
   const engine = createEngine(home);
   afterAll(async () => {
     try {

@@ -1,5 +1,5 @@
 /** Everything that reads bytes of others, with seeds to start from: test/kernel/fuzz.test.ts, scripts/fuzz. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { ByteQueue } from "../../internal/archive/byte-queue.ts";
 import { decompress } from "../../internal/archive/decompress.ts";
 import { parseTar } from "../../internal/archive/tar-reader.ts";
@@ -66,6 +66,7 @@ import { parseJson } from "../../internal/spec/json.ts";
 import { DEFAULT_LIMITS } from "../../internal/spec/layer-entry.ts";
 import { parseSpec } from "../../internal/spec/parse-spec.ts";
 import type { FuzzTarget } from "./fuzz.ts";
+import { testHome } from "./home.ts";
 import { archive, paxHeader, rawEntry } from "./hostile-tar.ts";
 
 const decoder = new TextDecoder();
@@ -286,7 +287,7 @@ function loader(): FuzzTarget["read"] {
   let engine: ReturnType<typeof openEngine> | undefined;
   return async (bytes) => {
     if (home === undefined) {
-      home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/fuzz-`);
+      home = testHome("fuzz");
       process.on("exit", () => rmSync(home ?? "", { recursive: true, force: true }));
       engine = openEngine({ root: `${home}/root`, state: `${home}/state` });
     }

@@ -4,7 +4,8 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { CtrError } from "../../internal/errors/error.ts";
-import { damaged, random } from "./hostile-tar.ts";
+import { damaged } from "./hostile-tar.ts";
+import { randomNumbers } from "./random.ts";
 
 export type Mutation = "bytes" | "json" | "tar";
 
@@ -63,7 +64,7 @@ export async function fuzz(
   seed: number,
   budgetMs: number,
 ): Promise<{ readonly cases: number; readonly finding?: Finding }> {
-  const next = random(seed);
+  const next = randomNumbers(seed);
   const seeds = target.seeds.map((text) => (typeof text === "string" ? encoder.encode(text) : text));
   const corpus = [...seeds];
   const end = performance.now() + budgetMs;

@@ -63,17 +63,6 @@ function setChecksum(block: Uint8Array): void {
   block.set(encoder.encode(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
 }
 
-/** A small generator with a seed (mulberry32): a failing run can be repeated. */
-export function random(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296) * limit);
-  };
-}
-
 const NAMES = [
   "..",
   "../x",

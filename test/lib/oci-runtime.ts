@@ -1,15 +1,7 @@
 /** `ctr oci` of a test's own: a root for its state, bundles below the test's cgroup parent, taken down at the end. */
 import { afterAll } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { testHome } from "./home.ts";
 import { binary } from "./needs.ts";
 import { record } from "./transcript.ts";
 
@@ -50,7 +42,7 @@ export interface Config {
 
 /** Makes one; its containers are deleted after the file's last test. */
 export function tempOciRuntime(): OciRuntime {
-  const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/oci-`);
+  const home = testHome("oci");
   const root = `${home}/state`;
   const path = `${home}/ctr-oci`;
   const rootfs = `${home}/rootfs`;

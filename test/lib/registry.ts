@@ -6,6 +6,7 @@ import { afterAll } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Socket } from "bun";
 import { parseRegistrySettings, type RegistrySettings } from "../../internal/registry/settings.ts";
+import { testHome } from "./home.ts";
 
 export interface RunningRegistry {
   /** `127.0.0.1:40123`: what stands before the first slash of a reference. */
@@ -30,7 +31,7 @@ export interface RegistryOptions {
   readonly proxyOf?: string;
 }
 
-const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/registry-`);
+const home = testHome("registry");
 const cleanups: (() => void | Promise<void>)[] = [];
 afterAll(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();

@@ -2,18 +2,6 @@
 import type { Abi } from "../../internal/security/seccomp/numbers.ts";
 import type { Seccomp, SeccompAction, SeccompArg, SeccompSyscall } from "../../internal/spec/runtime.ts";
 
-/** `next(bound)` is a whole number below bound; the same seed gives the same numbers. */
-export function randomNumbers(seed: number): (bound: number) => number {
-  let state = seed >>> 0;
-  return (bound) => {
-    // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
-  };
-}
-
 const OPERATORS = [
   "SCMP_CMP_NE",
   "SCMP_CMP_LT",

@@ -1,22 +1,15 @@
 /** Random legal configurations, each from its seed: what the differential test gives to every runtime. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { randomFractions } from "../lib/random.ts";
 import { type Bundle, type Json, MOUNTS, NAMESPACES } from "./harness.ts";
 
-/** Numbers that follow from a seed (mulberry32). */
+/** Choices that follow from a seed. */
 export class Dice {
-  #state: number;
+  /** 0 to 1, without 1. */
+  readonly roll: () => number;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** 0 to 1, without 1. */
-  roll(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    this.roll = randomFractions(seed);
   }
 
   below(count: number): number {

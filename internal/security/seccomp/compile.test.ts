@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { runFilter } from "../../../test/lib/bpf.ts";
-import { plainReader, randomArguments, randomFilter, randomNumbers } from "../../../test/lib/seccomp-random.ts";
+import { randomNumbers } from "../../../test/lib/random.ts";
+import { plainReader, randomArguments, randomFilter } from "../../../test/lib/seccomp-random.ts";
 import type { Seccomp } from "../../spec/runtime.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import { seccompFilter } from "../seccomp.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { runFilter } from "../../../test/lib/bpf.ts";
-import { randomArguments, randomFilter, randomNumbers } from "../../../test/lib/seccomp-random.ts";
+import { randomNumbers } from "../../../test/lib/random.ts";
+import { randomArguments, randomFilter } from "../../../test/lib/seccomp-random.ts";
 import { compileSeccomp } from "./compile.ts";
 import { ARCHITECTURE_WORDS, explain, targetOf } from "./explain.ts";
 import { parseProfile } from "./parse-profile.ts";

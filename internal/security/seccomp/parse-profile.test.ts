@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { randomNumbers } from "../../../test/lib/seccomp-random.ts";
+import { randomNumbers } from "../../../test/lib/random.ts";
 import { CtrError } from "../../errors/error.ts";
 import { compileSeccomp } from "./compile.ts";
 import { parseProfile } from "./parse-profile.ts";
