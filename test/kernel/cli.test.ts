@@ -1,6 +1,7 @@
 /** The command line: names, flags, operands, several targets, what lists and inspect show. */
 import { describe, expect } from "bun:test";
 import { tempEngine } from "../lib/engine.ts";
+import { processes } from "../lib/host.ts";
 import { isDocker, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -227,7 +228,10 @@ test.if(needs("ctr"))(
     ] as const) {
       await engine.ok(...DETACHED, "--name", name, image, "sleep", "1000");
       const pid = Number(await engine.ok("inspect", "-f", "{{.State.Pid}}", name));
-      process.kill(parentOf(pid), "SIGKILL");
+      const supervisor = parentOf(pid);
+      process.kill(supervisor, "SIGKILL");
+      // A signal is taken when the process gets a turn, not before.
+      await waitFor("the supervisor's end", () => !isAlive(supervisor));
       const { stdout, status } = await engine.ctr(command, ...more, ...(command === "ps" ? [] : [name]));
       expect(status).toBe(0);
       if (command === "ps") expect(stdout).toContain("Exited (137)");
@@ -247,19 +251,9 @@ test.if(needs("ctr"))("wait answers when the supervisor is killed meanwhile", as
   await engine.ok("rm", "waited");
 });
 
-function parentOf(pid: number): number {
-  const stat = require("node:fs").readFileSync(`/proc/${pid}/stat`, "utf8") as string;
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const found = (pid: number) => processes().find((process) => process.pid === pid && process.state !== "Z");
+const parentOf = (pid: number) => found(pid)?.parent ?? 0;
+const isAlive = (pid: number) => found(pid) !== undefined;
 
 test("inspect: Docker's names, nulls and never-times", async () => {
   const id = await engine.ok("create", "--name", "seen", "-e", "A=1", "-l", "k=v", image, "sleep", "5");
