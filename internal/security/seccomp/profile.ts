@@ -99,7 +99,7 @@ const NAMESPACE_FLAGS = 0x7e020000;
  * ATMSVC, 23 IrDA, 25 WANPIPE, 34 ISDN, 37 CAIF), 38 AF_ALG (the kernel's cryptography, a wide surface nobody in a
  * container needs) and 40 AF_VSOCK (reaches the hypervisor, in no namespace before kernel 7.0). From 46 on: unknown.
  */
-const REFUSED_DOMAINS = new Set([12, 19, 20, 23, 25, 34, 37, 38, 40]);
+export const REFUSED_DOMAINS: ReadonlySet<number> = new Set([12, 19, 20, 23, 25, 34, 37, 38, 40]);
 const LAST_DOMAIN = 45; // AF_MCTP
 
 function words(text: string): readonly string[] {
