@@ -32,6 +32,8 @@ export async function inspectEach(
     }
   }
   if (show === undefined) print(`${safeJson(sortedMaps(found), 4)}\n`);
+  else if (found.length === 0)
+    print("\n"); // as Docker
   else for (const object of found) print(`${show(object)}\n`);
   // After what was found, as Docker does.
   for (const line of missing) printError(harmless(line));

@@ -1,8 +1,8 @@
 /** `--filter` of the prune commands: `until`, `label` and `label!`. */
 import { CtrError } from "../../internal/errors/error.ts";
+import { parseMoment } from "../../internal/image/moment.ts";
 import type { StringFlag } from "./command.ts";
 import { invalidValue } from "./flags.ts";
-import { parseMoment } from "./format/moment.ts";
 
 /** What a filter looks at. */
 export interface Candidate {
@@ -15,6 +15,8 @@ export interface PruneFilter {
   readonly accepts: (candidate: Candidate) => boolean;
   /** The value of another key, such as `all` of volumes; undefined if it was not given. */
   readonly value: (key: string) => string | undefined;
+  /** All that was given of it. */
+  readonly values: (key: string) => readonly string[];
 }
 
 /** The flag, the same in every command. */
@@ -47,6 +49,7 @@ export function parsePruneFilter(texts: readonly string[], keys: readonly string
       return spared.length === 0 || !spared.every((label) => hasLabel(labels, label));
     },
     value: (key) => values.get(key)?.at(-1),
+    values: (key) => values.get(key) ?? [],
   };
 }
 

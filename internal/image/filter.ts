@@ -1,7 +1,8 @@
 /** The filters of `images`: of one key alternatives, of different keys conditions; labels are all conditions. */
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
-import { globMatches } from "./glob.ts";
+import { globMatcher } from "./glob.ts";
+import { parseMoment } from "./moment.ts";
 import { familiarName, parseReference } from "./reference.ts";
 import { resolveImage } from "./resolve.ts";
 
@@ -19,13 +20,23 @@ export type ImageFilter = (image: FilteredImage) => boolean;
 export function parseImageFilters(engine: Engine, texts: readonly string[]): ImageFilter {
   const alternatives = new Map<string, ImageFilter[]>();
   const conditions: ImageFilter[] = [];
+  const dangling: string[] = [];
   for (const text of texts) {
     const equals = text.indexOf("=");
     if (equals < 0) throw new CtrError("invalid", "invalid argument: bad format of filter (expected name=value)");
     const key = text.slice(0, equals).trim().toLowerCase();
-    const filter = parseFilter(engine, key, text.slice(equals + 1).trim());
+    const value = text.slice(equals + 1).trim();
+    if (key === "dangling") {
+      dangling.push(value);
+      continue;
+    }
+    const filter = parseFilter(engine, key, value);
     if (key === "label") conditions.push(filter);
     else alternatives.set(key, [...(alternatives.get(key) ?? []), filter]);
+  }
+  if (dangling.length > 0) {
+    const isWanted = parseSwitch("dangling", dangling);
+    conditions.push((image) => (image.references.length === 0) === isWanted);
   }
   for (const some of alternatives.values()) conditions.push((image) => some.some((filter) => filter(image)));
   return (image) => conditions.every((filter) => filter(image));
@@ -33,10 +44,6 @@ export function parseImageFilters(engine: Engine, texts: readonly string[]): Ima
 
 function parseFilter(engine: Engine, key: string, value: string): ImageFilter {
   switch (key) {
-    case "dangling": {
-      const isWanted = parseBoolean(key, value);
-      return (image) => (image.references.length === 0) === isWanted;
-    }
     case "label":
       return labelFilter(engine, value);
     case "before":
@@ -46,11 +53,11 @@ function parseFilter(engine: Engine, key: string, value: string): ImageFilter {
       return (image) => (key === "before" ? image.createdMs < createdMs : image.createdMs > createdMs);
     }
     case "until": {
-      const untilMs = parseMoment(value);
+      const untilMs = Number(parseMoment("until", value, Date.now()) / 1_000_000n);
       return (image) => image.createdMs < untilMs;
     }
     case "reference":
-      return (image) => image.references.some((reference) => matchesReference(reference, value));
+      return referenceFilter(value);
     default:
       throw new CtrError("invalid", `invalid filter '${key}'`);
   }
@@ -70,28 +77,20 @@ function labelFilter(engine: Engine, value: string): ImageFilter {
   return (image) => ids.has(image.id);
 }
 
-function parseBoolean(key: string, value: string): boolean {
-  if (["1", "true", "True", "TRUE", "t", "T"].includes(value)) return true;
-  if (["0", "false", "False", "FALSE", "f", "F"].includes(value)) return false;
-  throw new CtrError("invalid", `invalid filter '${key}=[${value}]'`);
+/** Docker's reading of a switch among filters (GetBoolOrDefault): what it has been given must mean one thing. */
+export function parseSwitch(key: string, values: readonly string[]): boolean {
+  const isTrue = values.includes("1") || values.includes("true");
+  const isFalse = values.includes("0") || values.includes("false");
+  if (isTrue === isFalse) throw new CtrError("invalid", `invalid filter '${key}=[${values.join(" ")}]'`);
+  return isTrue;
 }
 
-/** Unix seconds, RFC 3339, or a duration back from now. */
-function parseMoment(value: string): number {
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
-  const duration = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(value);
-  if (duration !== null && value !== "") {
-    const [, hours = "0", minutes = "0", seconds = "0"] = duration;
-    return Date.now() - ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000;
-  }
-  const moment = Date.parse(value);
-  if (Number.isNaN(moment))
-    throw new CtrError("invalid", `failed to parse value as time or duration: ${JSON.stringify(value)}`);
-  return moment;
-}
-
-function matchesReference(reference: string, pattern: string): boolean {
-  const parsed = parseReference(reference);
-  const name = familiarName(parsed);
-  return [name, `${name}:${parsed.tag ?? ""}`, reference].some((text) => globMatches(pattern, text));
+function referenceFilter(pattern: string): ImageFilter {
+  const matches = globMatcher(pattern);
+  return (image) =>
+    image.references.some((reference) => {
+      const parsed = parseReference(reference);
+      const name = familiarName(parsed);
+      return [name, `${name}:${parsed.tag ?? ""}`, reference].some(matches);
+    });
 }

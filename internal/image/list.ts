@@ -1,7 +1,7 @@
 /** What `images` shows: one line per tag, or one without a name. */
 import type { Engine } from "../db/engine.ts";
 import type { ImageFilter } from "./filter.ts";
-import { globMatches } from "./glob.ts";
+import { globMatcher } from "./glob.ts";
 
 export interface ListedImage {
   readonly id: string;
@@ -17,7 +17,7 @@ export interface ListedImage {
 export interface ListOptions {
   /** Also images without a name that others are made from. */
   readonly all: boolean;
-  /** `name` or `name:tag`; `*` matches within a component. */
+  /** `name` or `name:tag`; `*` matches within a component. An empty one says nothing. */
   readonly pattern: string | undefined;
   /** Of `parseImageFilters`. */
   readonly filter?: ImageFilter | undefined;
@@ -50,7 +50,9 @@ const NEVER_MS = Date.parse("0001-01-01T00:00:00Z");
  * be as quick with hundreds of them as with one.
  */
 export function listImages(engine: Engine, options: ListOptions): ListedImage[] {
-  const { all, pattern, filter, withDigests = false } = options;
+  const { all, filter, withDigests = false } = options;
+  const pattern = options.pattern || undefined;
+  const matchesPattern = patternMatcher(pattern);
   const images = readImages(engine);
   const digests = readDigests(engine);
   const parents = new Set(images.map(({ parent }) => parent));
@@ -62,7 +64,7 @@ export function listImages(engine: Engine, options: ListOptions): ListedImage[] 
       listed.push({ id, createdMs, size, repository: "<none>", tag: "<none>", digest: "<none>" });
     }
     for (const { repository, tag, digest, reference } of namesOf(tags, known, withDigests)) {
-      if (!matchesPattern(pattern, repository, tag)) continue;
+      if (!matchesPattern(repository, tag)) continue;
       if (filter?.({ id, createdMs, references: [reference] }) === false) continue;
       listed.push({ id, createdMs, size, repository, tag, digest });
     }
@@ -168,8 +170,8 @@ function suffixOf(reference: string): string {
 }
 
 /** The operand of `images`: without a tag it matches every tag. */
-function matchesPattern(pattern: string | undefined, name: string, tag: string): boolean {
-  if (pattern === undefined) return true;
-  const short = pattern.replace(/^docker\.io\/(library\/)?/, "");
-  return globMatches(short, name) || globMatches(short, `${name}:${tag}`);
+function patternMatcher(pattern: string | undefined): (name: string, tag: string) => boolean {
+  if (pattern === undefined) return () => true;
+  const matches = globMatcher(pattern.replace(/^docker\.io\/(library\/)?/, ""));
+  return (name, tag) => matches(name) || matches(`${name}:${tag}`);
 }

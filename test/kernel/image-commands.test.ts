@@ -286,9 +286,22 @@ describe("images", () => {
     expect(await names("since=filter/old:1", "before=filter/new:2")).toEqual(["filter/mid:1"]);
     expect(await names("dangling=true")).toEqual([]);
     expect((await names("dangling=false")).length).toBe(3);
+    expect(await names("reference=filter/*:[^1]")).toEqual(["filter/new:2"]);
+    expect(await names("reference=filter/\\*:1")).toEqual([]);
+    // An empty operand is none.
+    expect(await engine.ok("images", "-q", "")).toBe(await engine.ok("images", "-q"));
+    expect(await engine.fails(1, "images", "filter/[")).toContain("syntax error in pattern");
     if (!isDocker()) {
       expect(await names("until=2015-01-01")).toEqual(["filter/mid:1", "filter/old:1"]);
-      expect(await names("until=1h")).toEqual(["filter/new:2", "filter/mid:1", "filter/old:1"]);
+      for (const until of ["until=1h", "until=1.5h", "until=500ms"])
+        expect(await names(until)).toEqual(["filter/new:2", "filter/mid:1", "filter/old:1"]);
+      expect(await names("until=2010-01-01T00:00:01+00:00")).toEqual(["filter/mid:1", "filter/old:1"]);
+      expect(await engine.fails(1, "images", "-f", "dangling=true", "-f", "dangling=false")).toContain(
+        "invalid filter 'dangling=[true false]'",
+      );
+      expect(await engine.fails(1, "image", "prune", "-f", "--filter", "dangling=x")).toContain(
+        "invalid filter 'dangling=[x]'",
+      );
     }
     const usage = await engine.fails(125, "images", "-f", "dangling");
     expect(usage).toStartWith(
@@ -329,6 +342,7 @@ describe("images", () => {
       /^REPOSITORY +TAG +DIGEST +IMAGE ID +CREATED +SIZE$/,
     );
     expect(await engine.ok("images", "-q", "--format", "{{.Tag}} x", image)).toBe("latest x");
+    expect(await engine.ok("images", "-q", "--format", "raw", image)).toMatch(/^image_id: [0-9a-f]{12}$/);
     expect(await engine.fails(1, "images", "--format", "{{.Nope}}")).toContain(
       "can't evaluate field Nope in type *formatter.imageContext",
     );
@@ -356,7 +370,8 @@ describe("images", () => {
 describe("inspect", () => {
   test("finds containers, images and volumes by name, or only of a type", async () => {
     await engine.ok("volume", "create", "--label", "a=b", "looked-at");
-    const id = await engine.ok("create", "--name", "looked-at-too", image, "true");
+    const id = await engine.ok("create", "--name", "looked-at-too", "-l", "__proto__=x", image, "true");
+    expect(await engine.ok("inspect", "-f", "{{json .Config.Labels}}", id)).toBe('{"__proto__":"x"}');
     expect(await engine.ok("inspect", "-f", "{{.Name}}", "looked-at", "looked-at-too")).toBe(
       "looked-at\n/looked-at-too",
     );
@@ -370,6 +385,10 @@ describe("inspect", () => {
     const both = await engine.ctr("image", "inspect", "-f", "{{.Os}}", "nosuch", image);
     expect([both.status, both.stdout.trim()]).toEqual([1, "linux"]);
     expect(both.stderr).toContain("No such image: nosuch:latest");
+    // A template that has nothing to show is one empty line; without one it is an empty list.
+    expect((await engine.ctr("image", "inspect", "-f", "{{.Os}}", "nosuch")).stdout).toBe("\n");
+    expect((await engine.ctr("volume", "inspect", "-f", "{{.Name}}", "nosuch")).stdout).toBe("\n");
+    expect((await engine.ctr("image", "inspect", "nosuch")).stdout).toBe("[]\n");
     expect(await engine.fails(125, "image", "inspect", "-s", image)).toContain("unknown shorthand flag: 's' in -s");
     expect(await engine.ok("container", "inspect", "-s", "-f", "{{.SizeRw}}", id)).toBe("0");
     await engine.ok("rm", id);

@@ -42,7 +42,7 @@ export const command = defineCommand({
 
 async function moment(name: string, value: string | undefined): Promise<bigint | undefined> {
   if (value === undefined || value === "") return undefined;
-  const { parseMoment } = await import("../format/moment.ts");
+  const { parseMoment } = await import("../../../internal/image/moment.ts");
   return parseMoment(name, value, Date.now());
 }
 

@@ -51,7 +51,7 @@ export const command = defineCommand({
     }
     if (!isTable) {
       const { formatImages } = await import("../format/images.ts");
-      print(formatImages(images, { format, isShort, withDigests: flags.digests }));
+      print(formatImages(images, { format, isShort, withDigests: flags.digests, isQuiet: flags.quiet }));
       return 0;
     }
     const nowMs = Date.now();

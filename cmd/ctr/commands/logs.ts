@@ -56,6 +56,6 @@ export const command = defineCommand({
 async function timeFlag(name: string, value: string | undefined): Promise<bigint | undefined> {
   // Docker: "0" is no time either.
   if (value === undefined || value === "" || value === "0") return undefined;
-  const { parseMoment } = await import("../format/moment.ts");
+  const { parseMoment } = await import("../../../internal/image/moment.ts");
   return parseMoment(name, value, Date.now());
 }

@@ -8,15 +8,19 @@ export interface ImageListing {
   readonly format: string;
   readonly isShort: boolean;
   readonly withDigests: boolean;
+  /** What `raw` shows of an image is then its id alone. */
+  readonly isQuiet: boolean;
 }
 
 /** The text of the images in the format asked for. */
-export function formatImages(images: readonly ListedImage[], { format, isShort, withDigests }: ImageListing): string {
+export function formatImages(images: readonly ListedImage[], listing: ImageListing): string {
+  const { format, isShort, withDigests, isQuiet } = listing;
   const digest = withDigests ? "{{.Digest}}\t" : "";
   const table = `table {{.Repository}}\t{{.Tag}}\t${digest}{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
-  const raw =
-    `repository: {{.Repository}}\ntag: {{.Tag}}\n${withDigests ? "digest: {{.Digest}}\n" : ""}image_id: {{.ID}}\n` +
-    "created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
+  const raw = isQuiet
+    ? "image_id: {{.ID}}"
+    : `repository: {{.Repository}}\ntag: {{.Tag}}\n${withDigests ? "digest: {{.Digest}}\n" : ""}image_id: {{.ID}}\n` +
+      "created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
   return formatRows(format, fields(isShort, Date.now()), images, table, { type: "*formatter.imageContext", raw });
 }
 

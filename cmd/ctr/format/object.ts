@@ -91,10 +91,11 @@ function withGoNulls(value: unknown, name = ""): unknown {
   if (value === null) return POINTERS.has(name) ? NIL_POINTER : MAPS.has(name) ? NIL_MAP : NIL_LIST;
   if (Array.isArray(value)) return value.map((element) => withGoNulls(element));
   if (typeof value !== "object") return value;
-  const copy: { [key: string]: unknown } = {};
   const isSet = SETS.has(name);
-  for (const [key, element] of Object.entries(value)) copy[key] = isSet ? EMPTY_STRUCT : withGoNulls(element, key);
-  return copy;
+  // Not by assignment: a label may be called __proto__.
+  return Object.fromEntries(
+    Object.entries(value).map(([key, element]) => [key, isSet ? EMPTY_STRUCT : withGoNulls(element, key)]),
+  );
 }
 
 /** The object with the keys of its maps in order, as Go writes them; structs keep theirs. */

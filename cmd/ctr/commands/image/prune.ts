@@ -1,6 +1,7 @@
 /** `ctr image prune`: removes the images that have no name, or (`-a`) that no container uses. */
 import { collect } from "../../../../internal/container/collect.ts";
 import { openEngine } from "../../../../internal/db/engine.ts";
+import { parseSwitch } from "../../../../internal/image/filter.ts";
 import { pruneImages } from "../../../../internal/image/remove.ts";
 import { defineCommand } from "../../command.ts";
 import { isConfirmed } from "../../confirm.ts";
@@ -20,9 +21,9 @@ export const command = defineCommand({
     force: { type: "boolean", alias: "f", description: "Do not prompt for confirmation" },
   },
   async run({ flags, directories }) {
-    const { accepts, value } = parsePruneFilter(flags.filter, ["until", "label", "label!", "dangling"]);
-    const dangling = value("dangling");
-    const all = flags.all || dangling === "false" || dangling === "0";
+    const { accepts, values } = parsePruneFilter(flags.filter, ["until", "label", "label!", "dangling"]);
+    const dangling = values("dangling");
+    const all = flags.all || (dangling.length > 0 && !parseSwitch("dangling", dangling));
     const what = all ? "all images without at least one container associated to them" : "all dangling images";
     if (!flags.force && !isConfirmed(`WARNING! This will remove ${what}.\n`)) return 0;
     using engine = openEngine(directories);

@@ -35,6 +35,8 @@ export const command = defineCommand({
       else found.push(inspectVolume(engine, volume));
     }
     if (show === undefined) print(`${safeJson(found, 4)}\n`);
+    else if (found.length === 0)
+      print("\n"); // as Docker
     else for (const object of found) print(`${show(object)}\n`);
     // After what was found, as Docker does.
     for (const name of missing) printFailure(new CtrError("not-found", `get ${name}: no such volume`));

@@ -1,6 +1,6 @@
 /** Moments as a user types them: RFC 3339 (whole or in part), seconds since 1970, or a duration before now. */
-import { CtrError } from "../../../internal/errors/error.ts";
-import { parseGoDuration } from "../../../internal/image/go-duration.ts";
+import { CtrError } from "../errors/error.ts";
+import { parseGoDuration } from "./go-duration.ts";
 
 const DATE = /^(\d{4}-\d{2}-\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d{2}:\d{2})?$/i;
 
