@@ -44,7 +44,7 @@ test("netd and the supervisor of a default container have a filter on every thre
 });
 
 withLandlock(
-  "netd's Landlock domain: its own directories and network settings may be written, nothing else, and no process seen",
+  "netd's domain and filter: its own directories and network settings may be written, nothing else; no process seen, no namespace made",
   async () => {
     const [root, state] = [`${engine.scratch}/root`, `${engine.scratch}/state`];
     for (const directory of [root, state]) mkdirSync(directory);
@@ -67,6 +67,7 @@ withLandlock(
           sysrq: expect.stringMatching(/^errno (2|13)$/),
         },
         ...{ memory: "errno 13", mount: "errno 1", child: "refused", namespace: "errno 13" },
+        ...{ clone: "0", cloneUser: "1", cloneNetwork: "1", clone3: "38", algorithms: "1", packets: "1" },
         ...{ opened: "ok", openedFile: "errno 22", openedOther: "errno 22", openedNone: "errno 2" },
       });
       if (version >= 6) expect(signal).toBe("errno 1");
