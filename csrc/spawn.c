@@ -147,16 +147,33 @@ struct clone3_args {
   uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
 
+/* Kernel 5.5 */
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
 /* In every clone here: the child shares the memory and the parent waits; no handler of the parent's is the child's. */
-#define CLONE_USUAL (CLONE_VM | CLONE_VFORK | 0x100000000ULL /* CLONE_CLEAR_SIGHAND, kernel 5.5 */)
+#define CLONE_USUAL (CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND)
+
+/* As CLONE_CLEAR_SIGHAND does it; what is ignored is reset_signals' affair. Nothing arrives meanwhile: all is blocked. */
+static void clear_handlers(void)
+{
+  uint64_t action[8];
+  for (int signal = 1; signal <= 64; signal++)
+    if (syscall(SYS_rt_sigaction, signal, NULL, action, 8) == 0 && action[0] > 1 /* SIG_IGN */) {
+      memset(action, 0, sizeof action);
+      syscall(SYS_rt_sigaction, signal, action, NULL, 8);
+    }
+}
 
 /*
  * clone3(2) whose child stays on this stack, below this frame. It must be inline: a function that made the call and
- * returned in the child would have its return address overwritten before the parent wakes up.
+ * returned in the child would have its return address overwritten before the parent wakes up. A filter cannot see clone3's
+ * flags, so one that is about those answers ENOSYS (systemd's RestrictNamespaces=): then clone(2), if it has the flags too.
  */
 __attribute__((noinline)) static long clone_into(struct clone3_args *args, struct ctr_spawn *spawn)
 {
   long result;
+  uint64_t flags = args->flags & ~CLONE_CLEAR_SIGHAND;
 #if defined(__x86_64__)
   __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_clone3), "D"(args), "S"(sizeof *args) : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
@@ -170,6 +187,31 @@ __attribute__((noinline)) static long clone_into(struct clone3_args *args, struc
 #endif
   if (result == 0)
     child(spawn);
+  /* The lowest byte is the signal there (CLONE_NEWTIME is one of its bits), and no flag is above 32 bits. */
+  if (result != -ENOSYS || flags & 0xff || flags >> 32)
+    return result;
+  flags |= args->exit_signal;
+#if defined(__x86_64__)
+  register long r10 __asm__("r10") = 0;
+  register long r8 __asm__("r8") = 0;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(SYS_clone), "D"(flags), "S"(0L), "d"(args->pidfd), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
+#else
+  register long x2 __asm__("x2") = (long)args->pidfd;
+  register long x3 __asm__("x3") = 0;
+  register long x4 __asm__("x4") = 0;
+  x8 = SYS_clone;
+  x0 = (long)flags;
+  x1 = 0;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+  result = x0;
+#endif
+  if (result == 0) {
+    clear_handlers();
+    child(spawn);
+  }
   return result;
 }
 

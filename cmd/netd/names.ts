@@ -26,7 +26,8 @@ export function createNames(controller: Promise<Controller>, kept: KeptSockets, 
   return {
     changed: async () => await (server ?? (await start())).changed(),
     // At a start it is not there yet, nor are they missed.
-    missing: () => server?.missing() ?? [],
+    differences: () => server?.differences() ?? [],
+    repair: async () => await server?.repair(),
     untilNextTimer: () => server?.untilNextTimer(),
     counters: () => ({ ...(server?.counters ?? NO_QUESTIONS) }),
     idle: async () => await server?.idle(),

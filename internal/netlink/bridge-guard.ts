@@ -17,6 +17,7 @@ import {
   addSet,
   addTable,
   be16,
+  comment,
   deleteElements,
   deleteTable,
   differs,
@@ -42,9 +43,9 @@ import {
   NFT_REG_2,
   NFTA_DATA_VALUE,
   NFTA_LIST_ELEM,
-  NFTA_RULE_USERDATA,
   NFTA_SET_ELEM_KEY,
   NFTA_SET_ELEM_LIST_ELEMENTS,
+  noteOf,
   sendBatch,
   verdict,
 } from "./nftables.ts";
@@ -111,7 +112,7 @@ export function establishGuard(netlink: Netlink, table: string, ports: readonly 
     ...SET_NAMES.map((name) => addSet(NFPROTO_BRIDGE, table, { name, ...SETS[name] })),
     addChain(NFPROTO_BRIDGE, table, { name: FROM, hook: NF_BR_PRE_ROUTING, priority: FIRST }),
     addChain(NFPROTO_BRIDGE, table, { name: TO, hook: NF_BR_FORWARD, priority: FIRST }),
-    ...RULES.map(({ chain, expressions }, at) => addRule(NFPROTO_BRIDGE, table, chain, expressions, noteOf(at))),
+    ...RULES.map(({ chain, expressions }, at) => addRule(NFPROTO_BRIDGE, table, chain, expressions, markOf(at))),
     ...elementsOf(table, ports.slice(0, KEYS_AT_ONCE)),
   ]);
   for (let at = KEYS_AT_ONCE; at < ports.length; at += KEYS_AT_ONCE)
@@ -141,10 +142,8 @@ export function removeGuard(netlink: Netlink, table: string): void {
 export function compareGuard(netlink: Netlink, table: string, ports: readonly GuardedPort[]): string[] {
   const differences: string[] = [];
   for (const chain of [FROM, TO]) {
-    const wanted = RULES.flatMap((rule, at) => (rule.chain === chain ? [hex(noteOf(at))] : []));
-    const there = listRules(netlink, NFPROTO_BRIDGE, table, chain).map((message) =>
-      hex(decodeAttributes(message.payload, NFGENMSG_BYTES).get(NFTA_RULE_USERDATA) ?? new Uint8Array(0)),
-    );
+    const wanted = RULES.flatMap((rule, at) => (rule.chain === chain ? [hex(markOf(at))] : []));
+    const there = listRules(netlink, NFPROTO_BRIDGE, table, chain).map((message) => hex(noteOf(message)));
     if (wanted.join() !== there.join()) differences.push(`bridge ${table} ${chain} is not as it was written`);
   }
   if (differences.length > 0) return differences;
@@ -262,10 +261,9 @@ const FINGERPRINT = new Bun.CryptoHasher("sha256")
   .digest("hex")
   .slice(0, 8);
 
-/** What is kept with a rule: whoever changes one takes it away. As libnftables keeps a comment: type, length, text. */
-function noteOf(at: number): Uint8Array {
-  const text = Buffer.from(`ctr ${FINGERPRINT} ${at}\0`);
-  return new Uint8Array([0, text.length, ...text]);
+/** What is kept with a rule: whoever changes one takes it away. */
+function markOf(at: number): Uint8Array {
+  return comment(`ctr ${FINGERPRINT} ${at}`);
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,7 +1,9 @@
 /** Links: the requests of rtnetlink(7) that make, change, list and remove them, and what the kernel says of one. */
 import { EAFNOSUPPORT, EOPNOTSUPP } from "../errors/error.ts";
 import {
+  type Attributes,
   attribute,
+  byteOf,
   decodeAttributes,
   encodeMessage,
   type Message,
@@ -30,6 +32,7 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
+const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
@@ -43,6 +46,7 @@ const IFLA_BRPORT_STATE = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
 const BR_STATE_DISABLED = 0;
+const BR_STATE_FORWARDING = 3;
 const IFLA_INET_CONF = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
@@ -50,6 +54,7 @@ const IN6_ADDR_GEN_MODE_NONE = 1;
 const IPV4_DEVCONF_ARP_NOTIFY = 22;
 const IPV4_DEVCONF_ROUTE_LOCALNET = 26;
 // linux/if.h, linux/socket.h
+const IF_OPER_UP = 6;
 const IFF_UP = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -71,6 +76,15 @@ export interface Link {
   /** `veth`, `bridge`; undefined for hardware. */
   readonly kind: string | undefined;
   readonly alias: string | undefined;
+  /** What a bridge does with it; undefined for a link that is no bridge's port. */
+  readonly port: BridgePort | undefined;
+}
+
+export interface BridgePort {
+  readonly isHairpin: boolean;
+  readonly isIsolated: boolean;
+  /** Nothing passes, though the link could carry it. */
+  readonly isShut: boolean;
 }
 
 /** A veth pair: the near end is a port of a bridge and up, the peer is born in another network namespace. */
@@ -148,14 +162,16 @@ export function addSubInterface(wanted: SubInterface): Request {
   };
 }
 
-/** Makes a bridge; its MAC is given, because one taken from its ports would change with them. */
-export function addBridge(name: string, macAddress: Uint8Array, mtu: number): Request {
+/**
+ * Makes a bridge; its MAC is given, because one taken from its ports would change with them. Its MTU is its ports' lowest
+ * until it is set: one that it is born with does not count as that (br_mtu_auto_adjust).
+ */
+export function addBridge(name: string, macAddress: Uint8Array): Request {
   return {
     what: `add link ${name}`,
     bytes: encodeMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg({}), [
       attribute(IFLA_IFNAME, name),
       attribute(IFLA_ADDRESS, macAddress),
-      attribute(IFLA_MTU, mtu),
       nested(IFLA_LINKINFO, [attribute(IFLA_INFO_KIND, "bridge")]),
     ]),
   };
@@ -169,6 +185,11 @@ export function setHairpin(name: string): Request {
 /** Stops all traffic through a bridge's port at once, long before its link is gone. */
 export function disablePort(name: string): Request {
   return setPort(name, attribute(IFLA_BRPORT_STATE, u8(BR_STATE_DISABLED)));
+}
+
+/** Takes that back, for a port whose link has a carrier. */
+export function openPort(name: string): Request {
+  return setPort(name, attribute(IFLA_BRPORT_STATE, u8(BR_STATE_FORWARDING)));
 }
 
 function setPort(name: string, option: Uint8Array): Request {
@@ -185,6 +206,11 @@ export function isolatePort(name: string): Request {
 /** Makes the link a port of a bridge. */
 export function setMaster(name: string, bridge: number): Request {
   return changeByName(`change link ${name}`, name, [attribute(IFLA_MASTER, bridge)]);
+}
+
+/** The longest packet the link takes. */
+export function setMtu(name: string, mtu: number): Request {
+  return changeByName(`change link ${name}`, name, [attribute(IFLA_MTU, mtu)]);
 }
 
 /** A note on the link for people and for who looks for its owner: `ip -d link` shows it. */
@@ -268,6 +294,7 @@ export function decodeLink(message: Message): Link | undefined {
   if ((type !== RTM_NEWLINK && type !== RTM_DELLINK) || payload.length < IFINFOMSG_BYTES) return undefined;
   const view = viewOf(payload);
   const attributes = decodeAttributes(payload, IFINFOMSG_BYTES);
+  const kinds = nestedOf(attributes, IFLA_LINKINFO);
   return {
     index: view.getInt32(4, true),
     name: textOf(attributes, IFLA_IFNAME) ?? "",
@@ -275,8 +302,21 @@ export function decodeLink(message: Message): Link | undefined {
     mtu: numberOf(attributes, IFLA_MTU) ?? 0,
     master: numberOf(attributes, IFLA_MASTER),
     peer: numberOf(attributes, IFLA_LINK),
-    kind: textOf(nestedOf(attributes, IFLA_LINKINFO), IFLA_INFO_KIND),
+    kind: textOf(kinds, IFLA_INFO_KIND),
     alias: textOf(attributes, IFLA_IFALIAS),
+    port:
+      textOf(kinds, IFLA_INFO_SLAVE_KIND) === "bridge"
+        ? decodePort(kinds, byteOf(attributes, IFLA_OPERSTATE))
+        : undefined,
+  };
+}
+
+function decodePort(kinds: Attributes, operationalState: number | undefined): BridgePort {
+  const port = nestedOf(kinds, IFLA_INFO_SLAVE_DATA);
+  return {
+    isHairpin: byteOf(port, IFLA_BRPORT_MODE) === 1,
+    isIsolated: byteOf(port, IFLA_BRPORT_ISOLATED) === 1,
+    isShut: byteOf(port, IFLA_BRPORT_STATE) === BR_STATE_DISABLED && operationalState === IF_OPER_UP,
   };
 }
 

@@ -146,6 +146,11 @@ export function numberOf(attributes: Attributes, type: number): number | undefin
   return value === undefined || value.length < 4 ? undefined : viewOf(value).getUint32(0, true);
 }
 
+/** A number of 8 bits, or undefined when the attribute is missing. */
+export function byteOf(attributes: Attributes, type: number): number | undefined {
+  return attributes.get(type)?.[0];
+}
+
 /** Text up to its NUL, or undefined when the attribute is missing. */
 export function textOf(attributes: Attributes, type: number): string | undefined {
   const value = attributes.get(type);

@@ -6,6 +6,7 @@ import { EAGAIN, isErrno, SyscallError } from "../errors/error.ts";
 import { MSG_DONTWAIT, recv, send } from "../sys/socket.ts";
 import {
   attribute,
+  decodeAttributes,
   decodeError,
   decodeMessages,
   encodeMessage,
@@ -52,7 +53,7 @@ const NFTA_HOOK_PRIORITY = 2;
 const NFTA_RULE_TABLE = 1;
 const NFTA_RULE_CHAIN = 2;
 const NFTA_RULE_EXPRESSIONS = 4;
-export const NFTA_RULE_USERDATA = 7;
+const NFTA_RULE_USERDATA = 7;
 const NFTA_SET_TABLE = 1;
 const NFTA_SET_NAME = 2;
 const NFTA_SET_FLAGS = 3;
@@ -167,6 +168,17 @@ export function addRule(
     nested(NFTA_RULE_EXPRESSIONS, expressions),
     ...(note === undefined ? [] : [attribute(NFTA_RULE_USERDATA, note)]),
   ]);
+}
+
+/** A note for `addRule`, as libnftables keeps a comment: type, length, text. */
+export function comment(words: string): Uint8Array {
+  const text = Buffer.from(`${words}\0`);
+  return new Uint8Array([0, text.length, ...text]);
+}
+
+/** The note of a rule that `listRules` has given; empty for none. */
+export function noteOf({ payload }: Message): Uint8Array {
+  return decodeAttributes(payload, NFGENMSG_BYTES).get(NFTA_RULE_USERDATA) ?? new Uint8Array(0);
 }
 
 /** A set of keys of so many bytes; `type` is for people who list it (libnftables' numbers, six bits each). */

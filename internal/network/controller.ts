@@ -189,7 +189,7 @@ export async function openController(root: string, log: Log, dns: Dns = NO_DNS):
       .map(({ name }) => `the endpoint of ${name} was never finished`),
     ...gone().map(({ name }) => `${name} has ended, its endpoint is there still`),
     ...listNetworks(store).flatMap((network) => driverOf(drivers, network.driver).check(network)),
-    ...dns.missing().map(({ containerName }) => `container DNS of ${containerName} is not there`),
+    ...dns.differences(),
   ];
   let reconciled: Reconciled = { atMs: Date.now(), cause: "start", differences: [] };
   const note = (cause: Reconciled["cause"], differences: readonly string[]): void => {
@@ -207,7 +207,7 @@ export async function openController(root: string, log: Log, dns: Dns = NO_DNS):
       await Promise.all(collect([...listEndpoints(store).filter(({ state }) => state === "reserved"), ...gone()]));
       for (const network of listNetworks(store)) await driverOf(drivers, network.driver).repair(network);
       await filter.establish();
-      if (dns.missing().length > 0) await dnsChanged();
+      await dns.repair();
       note(cause, differences);
       return differences;
     });

@@ -37,11 +37,13 @@ export type DnsChanged = () => void | Promise<void>;
 /** What the controller knows of the name server. */
 export interface Dns {
   readonly changed: DnsChanged;
-  /** Containers that should be served and are not. */
-  readonly missing: () => readonly NamedEndpoint[];
+  /** What is otherwise than it should be, a line each. */
+  readonly differences: () => readonly string[];
+  /** Puts that right. */
+  readonly repair: () => Promise<void>;
 }
 
-export const NO_DNS: Dns = { changed: () => {}, missing: () => [] };
+export const NO_DNS: Dns = { changed: () => {}, differences: () => [], repair: async () => {} };
 
 interface NamedRow {
   readonly id: string;

@@ -88,6 +88,8 @@ export interface EndpointSettings {
   readonly gwPriority?: number;
   /** Of `--link-local-ip`: addresses besides. */
   readonly linkLocal?: readonly string[];
+  /** Of its link; 1500 unless given. The network's may have been changed since. */
+  readonly mtu?: number;
 }
 
 /** A network's row; `device` and what follows are there for networks with addresses. */

@@ -5,8 +5,9 @@
  */
 import { EAGAIN, ECONNREFUSED, isErrno, withContext } from "../../errors/error.ts";
 import { configureInterfaces } from "../../netlink/configure.ts";
-import { redirectLocalPort } from "../../netlink/local-redirect.ts";
+import { isRedirected, redirectLocalPort, setRedirect } from "../../netlink/local-redirect.ts";
 import { viewOf } from "../../netlink/message.ts";
+import type { Netlink } from "../../netlink/socket.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { descriptorOf, getsockname, MSG_DONTWAIT, recvfrom } from "../../sys/socket.ts";
 import type { Log } from "../log.ts";
@@ -17,7 +18,8 @@ import { PLAIN_UDP_BYTES } from "./message.ts";
 const ADDRESS = "127.0.0.11";
 const ADDRESS_BYTES = new Uint8Array([127, 0, 0, 11]);
 const PORT = 53;
-const TABLE = "ctr-dns";
+/** In the container's namespace. */
+export const TABLE = "ctr-dns";
 /** The longest query that is read; one with every option anybody sends stays below 1,000 bytes. */
 const MAX_QUERY_BYTES = 4096;
 /** Of one container at a time. */
@@ -60,8 +62,16 @@ export interface Listening {
   readonly keeper: Keeper;
 }
 
+/** The open sockets of one container. */
+export interface Listener extends Disposable {
+  /** False if somebody changed the rules that lead to them. */
+  isLedTo(): boolean;
+  /** Writes those rules again. */
+  leadAgain(): void;
+}
+
 /** Opens the sockets; loopback is up afterwards. Throws when the namespace does not let us. */
-export async function listenInside(namespace: Fd, answerer: Answerer, choices: Listening): Promise<Disposable> {
+export async function listenInside(namespace: Fd, answerer: Answerer, choices: Listening): Promise<Listener> {
   const { deadlines, log, keeper } = choices;
   using undo = new DisposableStack();
   // Killed on the way, each life may have left one of its own. Of TCP there is only ever one: it is used again.
@@ -73,7 +83,7 @@ export async function listenInside(namespace: Fd, answerer: Answerer, choices: L
     left.defer(() => keeper.forget(name));
   }
   if (oldTcp !== undefined) undo.defer(() => keeper.forget(oldTcp.name));
-  let tcp: Listener | undefined;
+  let tcp: TcpListener | undefined;
   const pending = inside(namespace, () => {
     // An address can only be bound to while its link is up, and init may not have come to it yet.
     configureInterfaces([]);
@@ -86,12 +96,11 @@ export async function listenInside(namespace: Fd, answerer: Answerer, choices: L
   // Before anything leads to them: at no moment is a question in a socket that is not kept.
   if (oldTcp === undefined) undo.adopt(keeper.keep("tcp", descriptorOf(tcp)), keeper.forget);
   undo.adopt(keeper.keep("udp", descriptorOf(udp)), keeper.forget);
+  const ports = { tcpPort: portOf(descriptorOf(tcp)), udpPort: udp.port };
+  const redirect = { table: TABLE, address: ADDRESS_BYTES, port: PORT, ...ports };
+  let rules: Netlink;
   try {
-    const ports = { tcpPort: portOf(descriptorOf(tcp)), udpPort: udp.port };
-    const rules = inside(namespace, () =>
-      redirectLocalPort({ table: TABLE, address: ADDRESS_BYTES, port: PORT, ...ports }),
-    );
-    undo.use(rules);
+    rules = undo.use(inside(namespace, () => redirectLocalPort(redirect)));
   } catch (error) {
     log(withContext("container DNS takes port 53 itself", error).message);
     undo.dispose();
@@ -111,7 +120,12 @@ export async function listenInside(namespace: Fd, answerer: Answerer, choices: L
       }),
     );
   }
-  return undo.move();
+  const owned = undo.move();
+  return {
+    isLedTo: () => isRedirected(rules, redirect),
+    leadAgain: () => setRedirect(rules, redirect),
+    [Symbol.dispose]: () => owned.dispose(),
+  };
 }
 
 function portOf(socket: number): number {
@@ -139,18 +153,19 @@ function answerLeft(old: Fd, udp: UdpSocket, answerer: Answerer): void {
   }
 }
 
-async function listenPlainly(namespace: Fd, answerer: Answerer, deadlines: Deadlines): Promise<Disposable> {
+async function listenPlainly(namespace: Fd, answerer: Answerer, deadlines: Deadlines): Promise<Listener> {
   using undo = new DisposableStack();
   const pending = inside(namespace, () => {
     undo.adopt(listenTcp(PORT, answerer, deadlines), (listener) => listener.stop(true));
     return listenUdp(PORT, answerer);
   });
   undo.adopt(await pending, (socket) => socket.close());
-  return undo.move();
+  const owned = undo.move();
+  return { isLedTo: () => true, leadAgain: () => {}, [Symbol.dispose]: () => owned.dispose() };
 }
 
 type UdpSocket = Bun.udp.Socket<"buffer">;
-type Listener = Bun.TCPSocketListener<Connection | undefined>;
+type TcpListener = Bun.TCPSocketListener<Connection | undefined>;
 
 function listenUdp(port: number, answerer: Answerer): Promise<UdpSocket> {
   return Bun.udpSocket({
@@ -182,7 +197,7 @@ function answerDatagram(socket: UdpSocket, answerer: Answerer, packet: Buffer, {
 }
 
 /** On a port of 127.0.0.11, or on a socket that listens already, which is the listener's from here on. */
-function listenTcp(where: number | Fd, answerer: Answerer, deadlines: Deadlines): Listener {
+function listenTcp(where: number | Fd, answerer: Answerer, deadlines: Deadlines): TcpListener {
   let connections = 0;
   const wait = (socket: Bun.Socket<Connection | undefined>, connection: Connection): void => {
     connection.stopWaiting();

@@ -7,10 +7,10 @@ import { CtrError, withContext } from "../../errors/error.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { randomId } from "../id.ts";
 import type { Log } from "../log.ts";
-import type { NamedEndpoint, NamesOnNetworks } from "../names.ts";
+import type { NamesOnNetworks } from "../names.ts";
 import { isAlive, openSandbox, type SandboxRecord } from "../sandbox.ts";
 import { createDeadlines } from "./deadlines.ts";
-import { type Keeper, type KeptSocket, limitOf, listenInside } from "./listener.ts";
+import { type Keeper, type KeptSocket, type Listener, limitOf, listenInside, TABLE } from "./listener.ts";
 import {
   answer,
   badVersion,
@@ -41,8 +41,10 @@ const OWN_ADDRESS = "127.0.0.11";
 export interface NameServer extends Disposable {
   /** What `names` gives has changed: settled when every container on a network with names can ask. Never rejects. */
   changed(): Promise<void>;
-  /** Those that should be served and are not. */
-  missing(): readonly NamedEndpoint[];
+  /** Containers that should be served and are not, or whose questions somebody leads elsewhere: a line each. */
+  differences(): readonly string[];
+  /** Puts that right. */
+  repair(): Promise<void>;
   /** Milliseconds until a timer is due: for `dozeWhenIdle`. */
   untilNextTimer(): number | undefined;
   readonly counters: DnsCounters;
@@ -90,6 +92,7 @@ interface Client {
   readonly owned: DisposableStack;
   readonly ready: Promise<void>;
   namespace: Fd | undefined;
+  listener: Listener | undefined;
   pending: number;
 }
 
@@ -132,7 +135,7 @@ export function createNameServer(choices: NameServerChoices): NameServer {
         const keeper = keeperOf(kept, containerId, sandbox);
         const listening = await listenInside(opened, answerer, { deadlines, log, keeper });
         if (owned.disposed) listening[Symbol.dispose]();
-        else owned.use(listening);
+        else client.listener = owned.use(listening);
       } catch (error) {
         if (owned.disposed) return; // it ended meanwhile
         log(withContext(`container DNS of ${containerId.slice(0, 12)}`, error).message);
@@ -144,6 +147,7 @@ export function createNameServer(choices: NameServerChoices): NameServer {
       containerId,
       owned,
       namespace: undefined,
+      listener: undefined,
       pending: 0,
       // Not before `client` is there.
       ready: Promise.resolve().then(start),
@@ -164,9 +168,25 @@ export function createNameServer(choices: NameServerChoices): NameServer {
     await Promise.all(opened.map(({ ready }) => ready));
   };
 
+  /** One line for a container, on however many networks it is. */
+  const served = (): ReadonlyMap<string, string> =>
+    new Map(names().map(({ containerId, containerName }) => [containerId, containerName]));
+  const isLedElsewhere = ({ listener }: Client): boolean => listener?.isLedTo() === false;
+
   return {
     changed: () => changed().catch((error: unknown) => log(withContext("container DNS", error).message)),
-    missing: () => names().filter(({ containerId }) => !clients.has(containerId)),
+    differences: () =>
+      [...served()].flatMap(([containerId, name]) => {
+        const client = clients.get(containerId);
+        if (client === undefined) return [`container DNS of ${name} is not there`];
+        return isLedElsewhere(client)
+          ? [`container DNS of ${name}: nf_tables ${TABLE} in it is not as it was written`]
+          : [];
+      }),
+    repair: async () => {
+      for (const client of clients.values()) if (isLedElsewhere(client)) client.listener?.leadAgain();
+      await changed();
+    },
     untilNextTimer: deadlines.untilNext,
     idle: () => (counters.waiting === 0 ? Promise.resolve() : new Promise((resolve) => atRest.push(resolve))),
     get counters() {

@@ -7,9 +7,11 @@ import { decodeAddress, listAddresses } from "../../netlink/route.ts";
 import { decodeAddress6, listAddresses6 } from "../../netlink/route6.ts";
 import { dump } from "../../netlink/socket.ts";
 import { readText } from "../../sys/file.ts";
+import { isWithoutIcc } from "../guard.ts";
 import type { HeldPorts } from "../ports.ts";
 import { type EndpointRecord, listEndpoints, type NetworkRow } from "../store.ts";
-import type { DriverContext } from "./bridge.ts";
+import type { DriverContext } from "./driver.ts";
+import { USUAL_MTU } from "./endpoint.ts";
 
 /** The host's ends of our containers' links. */
 export const VETH_NAME = /^veth[0-9a-f]{7}$/;
@@ -43,14 +45,19 @@ export function checkBridge(context: DriverContext, network: NetworkRow): string
   const bridge = links.find(({ name }) => name === device);
   if (bridge === undefined) return [`${device} (network ${network.name}) is missing`];
   if (bridge.kind !== "bridge" || bridge.alias !== aliasOf(root)) return [`${device} is not this engine's bridge`];
+  const isIsolated = isWithoutIcc(network) && !context.filter.guard.isThere();
+  const ports: BridgePorts = { index: bridge.index, name: device, isIsolated };
   const known = new Set(all.map(({ hostInterface }) => hostInterface));
   return [
     ...(bridge.isUp ? [] : [`${device} is down`]),
+    ...(network.mtu === null || bridge.mtu === network.mtu
+      ? []
+      : [`${device} has MTU ${bridge.mtu}, not ${network.mtu}`]),
     ...addressDifferences(context, network, bridge),
     ...(routesLoopback(device) ? [] : [`${device} does not route 127.0.0.0/8 to published ports`]),
-    ...endpoints.flatMap((endpoint) => linkDifferences(endpoint, links, bridge)),
-    ...endpoints.flatMap(({ id, name, ports }) =>
-      ports
+    ...endpoints.flatMap((endpoint) => linkDifferences(endpoint, links, ports)),
+    ...endpoints.flatMap(({ id, name, ports: bindings }) =>
+      bindings
         .filter((binding) => !isHeld(context.ports, id, binding))
         .map(
           ({ protocol, hostIp, hostPort }) =>
@@ -85,10 +92,31 @@ function routesLoopback(device: string): boolean {
   return readText(`/proc/sys/net/ipv4/conf/${device}/route_localnet`).trim() === "1";
 }
 
-function linkDifferences({ hostInterface, name }: EndpointRecord, links: readonly Link[], bridge: Link): string[] {
-  const link = links.find((candidate) => candidate.name === hostInterface);
-  const shown = `${hostInterface} (container ${name})`;
-  if (link === undefined) return [`${shown} is missing`];
-  if (link.master !== bridge.index) return [`${shown} is not on ${bridge.name}`];
-  return link.isUp ? [] : [`${shown} is down`];
+function linkDifferences(endpoint: EndpointRecord, links: readonly Link[], bridge: BridgePorts): string[] {
+  const link = links.find(({ name }) => name === endpoint.hostInterface);
+  const lines = link === undefined ? ["is missing"] : portDifferences(endpoint, link, bridge);
+  return lines.map((line) => `${endpoint.hostInterface} (container ${endpoint.name}) ${line}`);
+}
+
+/** What its ports are compared with. */
+export interface BridgePorts {
+  readonly index: number;
+  readonly name: string;
+  /** Its ports are kept apart by the bridge itself. */
+  readonly isIsolated: boolean;
+}
+
+/** What an endpoint's link has otherwise than recorded. */
+export function portDifferences({ ports, settings }: EndpointRecord, link: Link, bridge: BridgePorts): string[] {
+  const { mtu = USUAL_MTU } = settings;
+  if (link.master !== bridge.index) return [`is not on ${bridge.name}`];
+  return [
+    ...(link.isUp ? [] : ["is down"]),
+    ...(link.mtu === mtu ? [] : [`has MTU ${link.mtu}, not ${mtu}`]),
+    ...(link.port?.isHairpin === false && ports.length > 0
+      ? ["does not lead its container to its own published ports"]
+      : []),
+    ...(link.port?.isIsolated === false && bridge.isIsolated ? [`reaches its neighbours on ${bridge.name}`] : []),
+    ...(link.port?.isShut === true ? ["is shut"] : []),
+  ];
 }

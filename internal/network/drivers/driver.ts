@@ -1,6 +1,23 @@
-/** What a network driver does; the controller keeps the rest. */
+/** What a network driver does, and what it is given to do it with; the controller keeps the rest. */
 import type { AttachRequest, Endpoint, PortRequest } from "../../ipc/netd.ts";
-import type { EndpointRecord, NetworkRow } from "../store.ts";
+import type { Netlink } from "../../netlink/socket.ts";
+import type { NetdConfig } from "../config.ts";
+import type { Filter } from "../filter.ts";
+import type { Log } from "../log.ts";
+import type { HeldPorts } from "../ports.ts";
+import type { EndpointRecord, NetworkRow, Store } from "../store.ts";
+
+/** What the drivers share. */
+export interface DriverContext {
+  readonly root: string;
+  readonly config: NetdConfig;
+  readonly bootId: string;
+  readonly store: Store;
+  readonly netlink: Netlink;
+  readonly filter: Filter;
+  readonly ports: HeldPorts;
+  readonly log: Log;
+}
 
 export interface Driver {
   /** Makes what a new network has of its own. */

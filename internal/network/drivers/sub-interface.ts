@@ -20,8 +20,8 @@ import {
   type NetworkRow,
   reserveEndpoint,
 } from "../store.ts";
-import { type DriverContext, describe, settingsOf } from "./bridge.ts";
-import type { Driver } from "./driver.ts";
+import type { Driver, DriverContext } from "./driver.ts";
+import { describe, settingsOf } from "./endpoint.ts";
 
 export type Kind = "macvlan" | "ipvlan";
 

@@ -1,7 +1,7 @@
 /** The drivers by name. */
 import { CtrError } from "../../errors/error.ts";
-import { createBridgeDriver, type DriverContext } from "./bridge.ts";
-import type { Driver } from "./driver.ts";
+import { createBridgeDriver } from "./bridge.ts";
+import type { Driver, DriverContext } from "./driver.ts";
 import { createEndpointlessDriver } from "./none.ts";
 import { createSubInterfaceDriver } from "./sub-interface.ts";
 
