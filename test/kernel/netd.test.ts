@@ -316,6 +316,7 @@ test("check and reconcile: each difference is told, and put right", async () => 
   const ports = [{ containerPort: 80, protocol: "tcp" as const, hostPort: 18080 }];
   const { hostInterface } = await attach(netd.client, sandbox, { containerId: "web", network: "back", ports });
   const on = `${hostInterface} (container web)`;
+  const inside = `nsenter --net -t ${sandbox.pid} --`;
   expect(await netd.client.check(false)).toEqual([]);
   for (const [tampering, difference] of [
     ["ip link set br-back down", "br-back is down"],
@@ -326,6 +327,19 @@ test("check and reconcile: each difference is told, and put right", async () => 
     ["sysctl -qw net.ipv4.ip_forward=0", "/proc/sys/net/ipv4/ip_forward is not 1"],
     [`ip link set ${hostInterface} down`, `${on} is down`],
     [`ip link set ${hostInterface} nomaster`, `${on} is not on br-back`],
+    ["ip link set br-back mtu 1400", "br-back has MTU 1400, not 1500"],
+    [`ip link set ${hostInterface} mtu 1400`, `${on} has MTU 1400, not 1500`],
+    [
+      `bridge link set dev ${hostInterface} hairpin off`,
+      `${on} does not lead its container to its own published ports`,
+    ],
+    [`bridge link set dev ${hostInterface} state 0`, `${on} is shut`],
+    [`${inside} nft flush table ip ctr-dns`, "container DNS of web: nf_tables ctr-dns in it is not as it was written"],
+    [`${inside} nft delete table ip ctr-dns`, "container DNS of web: nf_tables ctr-dns in it is not as it was written"],
+    [
+      `${inside} nft insert rule ip ctr-dns asked drop`,
+      "container DNS of web: nf_tables ctr-dns in it is not as it was written",
+    ],
     [
       "ip link add vethabcdef0 type veth peer name stray && ip link set vethabcdef0 master br-back",
       "vethabcdef0 on br-back is no container's",
@@ -366,6 +380,22 @@ test("check and reconcile: each difference is told, and put right", async () => 
   await sandbox.end();
   await nothingLeft();
   await netd.client.removeNetwork("back");
+});
+
+test("a bridge keeps its MTU when its last container goes, and an endpoint the one that it was made with", async () => {
+  const narrow = { ...BACK, name: "narrow", options: { "com.docker.network.driver.mtu": "1400" } };
+  const { device = "" } = await netd.client.createNetwork(narrow);
+  const mtu = () => /mtu (\d+)/.exec(host("ip", "link", "show", device))?.[1];
+  expect(mtu()).toBe("1400");
+  const sandbox = await makeSandbox();
+  await attach(netd.client, sandbox, { containerId: "web", network: "narrow" });
+  expect(host("nsenter", "--net", "-t", String(sandbox.pid), "ip", "link", "show", "eth0")).toContain("mtu 1400");
+  expect(ctr("netd", "check").lines).toEqual([""]);
+  await sandbox.end();
+  await nothingLeft();
+  expect(mtu()).toBe("1400");
+  expect(ctr("netd", "check").lines).toEqual([""]);
+  await netd.client.removeNetwork("narrow");
 });
 
 test("network inspect -v: endpoints with their leases, ports and names", async () => {

@@ -42,8 +42,7 @@ WantedBy=sockets.target
 
 /**
  * What the service may do is what netd does: links and rules (NET_ADMIN, NET_RAW), ports below 1024, other processes'
- * network namespaces (SYS_PTRACE to open, SYS_ADMIN to enter). RestrictNamespaces= would refuse clone3(2), by which netd
- * starts its helper; it makes none: unshare(2) is refused. Memory that is
+ * network namespaces (SYS_PTRACE to open, SYS_ADMIN to enter), of which it makes none: unshare(2) is refused. Memory that is
  * written and executed is JavaScript's. Starting netd again is safe at any moment, so it always is; only a configuration
  * that it does not understand (78, sysexits(3)) has to be changed first.
  */
@@ -86,6 +85,7 @@ ReadWritePaths=${quote(root)} ${quote(state)} /proc/sys/net${isLegacy ? " -/run/
 ProtectHome=${isBelow("/home", "/root", "/run/user") ? "read-only" : "yes"}
 PrivateTmp=${isBelow("/tmp", "/var/tmp") ? "no" : "yes"}
 PrivateDevices=yes
+PrivateMounts=yes
 DevicePolicy=closed
 ProtectProc=invisible
 ProtectControlGroups=yes
@@ -96,6 +96,7 @@ ProtectClock=yes
 ProtectHostname=yes
 LockPersonality=yes
 KeyringMode=private
+RestrictNamespaces=net
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
