@@ -4,9 +4,10 @@
  *   bun build.ts            the executable, and the list of its parts (dist/ctr.spdx.json)
  *   bun build.ts --helper   only the C helper (what `bun test` needs)
  */
-import { mkdirSync, renameSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { writeOwnPrograms } from "./internal/security/own-filter-program.ts";
 import { writeDefaultPrograms } from "./internal/security/seccomp/default-program.ts";
+import { alignedForLargePages, writeInLargePieces } from "./scripts/large-pages.ts";
 import { writeSbom } from "./scripts/sbom.ts";
 
 const CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-plt", "-fstack-protector-strong"];
@@ -74,7 +75,10 @@ async function bundle(): Promise<void> {
   });
   for (const log of result.logs) console.error(log);
   if (!result.success) throw new Error("the bundle failed");
-  await closeDoors(`${root}/build/ctr`);
+  const bytes = Buffer.from(await Bun.file(`${root}/build/ctr`).arrayBuffer());
+  closeDoors(bytes);
+  rmSync(`${root}/build/ctr`);
+  writeInLargePieces(`${root}/build/ctr`, alignedForLargePages(bytes));
   mkdirSync(`${root}/dist`, { recursive: true });
   await writeSbom(root, `${root}/dist/ctr.spdx.json`, { executable: `${root}/build/ctr`, version, commit: hash });
   // Renamed into place: a running ctr keeps its old file.
@@ -98,8 +102,7 @@ const DOORS = [
 ];
 
 /** Replaces the first letter of each name by NUL. Throws for a Bun that no longer has one of them as a C string. */
-async function closeDoors(path: string): Promise<void> {
-  const bytes = Buffer.from(await Bun.file(path).arrayBuffer());
+function closeDoors(bytes: Buffer): void {
   for (const name of DOORS) {
     const wanted = Buffer.from(`\0${name}\0`);
     let count = 0;
@@ -107,7 +110,6 @@ async function closeDoors(path: string): Promise<void> {
     if (count === 0)
       throw new Error(`${name} is not where it was in the interpreter: see docs/decisions/0006-environment.md`);
   }
-  await Bun.write(path, bytes);
 }
 
 await compileHelper();

@@ -42,16 +42,33 @@ long ctr_poll(void *fds, uint64_t count, int timeout_ms)
   RETRY(syscall(SYS_ppoll, fds, count, timeout_ms < 0 ? NULL : &left, NULL, 0));
 }
 
-/*
- * ctr_poll, but first the pages of these address ranges are let go of: nothing but this function and the wait needs any
- * of the program between the two, so that what is mapped meanwhile is next to nothing.
- */
-long ctr_poll_without(const uint64_t *ranges, uint64_t range_count, void *fds, uint64_t count, int timeout_ms)
+static int let_go(const uint64_t *ranges, uint64_t count)
 {
-  for (uint64_t i = 0; i < range_count; i++)
+  for (uint64_t i = 0; i < count; i++)
     if (syscall(SYS_madvise, ranges[2 * i], ranges[2 * i + 1], 4 /* MADV_DONTNEED */) < 0)
       return -errno;
-  return ctr_poll(fds, count, timeout_ms);
+  return 0;
+}
+
+/*
+ * ctr_poll, but first the pages of these address ranges are let go of: nothing but this function and the wait needs any
+ * of the program between the two, so that what is mapped meanwhile is next to nothing. Once more a moment later, because
+ * other threads have something to finish when this one comes to rest, and each of their steps may map 2 MiB.
+ */
+enum { SETTLED_MS = 300 };
+
+long ctr_poll_without(const uint64_t *ranges, uint64_t range_count, void *fds, uint64_t count, int timeout_ms)
+{
+  int error = let_go(ranges, range_count);
+  if (error == 0 && (timeout_ms < 0 || timeout_ms > SETTLED_MS)) {
+    long ready = ctr_poll(fds, count, SETTLED_MS);
+    if (ready != 0)
+      return ready;
+    if (timeout_ms > 0)
+      timeout_ms -= SETTLED_MS;
+    error = let_go(ranges, range_count);
+  }
+  return error != 0 ? error : ctr_poll(fds, count, timeout_ms);
 }
 
 /* Reading and writing */

@@ -410,8 +410,10 @@ function roleEnvironment(role: Role, settings: { readonly [name: string]: string
     "LANG=C.UTF-8",
     `${ROLE_MARK}=${role}`,
     // Settings of the interpreter, fixed here: init ends, and a supervisor mostly waits, before compiled code would pay
-    // for itself; idle it is half a megabyte less. No memory is prepared by a thread of its own.
+    // for itself; idle it is half a megabyte less. No memory is prepared, and none looked
+    // through, by threads of their own.
     "BUN_JSC_useWarmUpMarkedBlocks=0",
+    "BUN_JSC_numberOfGCMarkers=1",
     ...(role === "netd" ? ["BUN_JSC_useDFGJIT=0", "BUN_JSC_useConcurrentJIT=0"] : ["BUN_JSC_useBaselineJIT=0"]),
     ...own,
   ];

@@ -1,5 +1,7 @@
 /** Start-up is a feature: a ceiling under which it stays, with room for a busy machine. `npm run bench` has the numbers. */
 import { expect } from "bun:test";
+import { chmodSync } from "node:fs";
+import { alignedForLargePages } from "../../scripts/large-pages.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { binary, needs } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
@@ -27,4 +29,45 @@ test.if(needs("ctr"))("ps needs at most 25 ms of processor time", () => {
 
 test.if(needs("ctr"))("the command of a run needs at most 40 ms of processor time", () => {
   expect(processorTime("run", "--rm", "--network", "none", image, "true")).toBeLessThan(40);
+});
+
+/** The loaded segments as readelf(1) prints them. */
+function segments(
+  path: string,
+): readonly { readonly offset: number; readonly address: number; readonly size: number }[] {
+  const text = Bun.spawnSync(["readelf", "-lW", path]).stdout.toString();
+  return [...text.matchAll(/^ +LOAD +(0x\S+) (0x\S+) 0x\S+ (0x\S+)/gm)].map(([, offset, address, size]) => ({
+    offset: Number(offset),
+    address: Number(address),
+    size: Number(size),
+  }));
+}
+
+test.if(needs("ctr"))(
+  "the executable lies on disk as it lies in memory, so that 2 MiB of it can be mapped at once",
+  () => {
+    const loaded = segments(binary());
+    expect(loaded.length).toBeGreaterThan(2);
+    for (const { offset, address } of loaded) expect((address - offset) % 0x20_0000).toBe(0);
+  },
+);
+
+test("a program that is moved for large pages has the same segments, and runs", async () => {
+  const before = await Bun.file("/bin/true").bytes();
+  const moved = alignedForLargePages(before);
+  const path = `${engine.root}/moved`;
+  await Bun.write(path, moved);
+  chmodSync(path, 0o755);
+  expect(Bun.spawnSync([path]).exitCode).toBe(0);
+  const [old, now] = [segments("/bin/true"), segments(path)];
+  expect(now.map(({ address, size }) => [address, size])).toEqual(old.map(({ address, size }) => [address, size]));
+  for (const [at, { offset, address, size }] of now.entries()) {
+    expect((address - offset) % 0x20_0000).toBe(0);
+    const from = old[at]?.offset ?? -1;
+    const isHead = offset === 0;
+    // The head holds the places of the others, which are new.
+    if (!isHead) expect(moved.subarray(offset, offset + size)).toEqual(before.subarray(from, from + size));
+  }
+  expect(Bun.spawnSync(["readelf", "-SW", path]).stderr.toString()).toBe("");
+  expect(() => alignedForLargePages(new Uint8Array(100))).toThrow("not an ELF64 executable");
 });
