@@ -1,28 +1,19 @@
 /** The controller: networks and endpoints as netd's clients know them, kept true to what the kernel has. */
-import { CtrError, ENOSYS, ESRCH, isErrno, withContext } from "../errors/error.ts";
-import type {
-  AttachRequest,
-  DetachRequest,
-  Endpoint,
-  IpamPool,
-  NetworkRecord,
-  NetworkRequest,
-  Sandbox,
-} from "../ipc/netd.ts";
-import { formatIpv4, formatSubnet } from "../netlink/ipv4.ts";
-import { decodeLink, getLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
-import { decodeMessages } from "../netlink/message.ts";
+import { CtrError, withContext } from "../errors/error.ts";
+import type { AttachRequest, DetachRequest, Endpoint, NetworkRecord, NetworkRequest, Sandbox } from "../ipc/netd.ts";
+import { getLink } from "../netlink/link.ts";
 import { decodeRoute, listRoutes } from "../netlink/route.ts";
 import { decodeRoute6, listRoutes6 } from "../netlink/route6.ts";
-import { dump, exchange, NETLINK_ROUTE, openNetlink, openNetlinkGroups } from "../netlink/socket.ts";
-import type { Fd } from "../sys/fd.ts";
+import { dump, exchange, NETLINK_ROUTE, openNetlink } from "../netlink/socket.ts";
 import type { Watched } from "../sys/idle.ts";
-import { isRunning, pidfdOpen } from "../sys/process.ts";
 import { readConfig } from "./config.ts";
+import { describeNetwork } from "./describe-network.ts";
 import type { Driver } from "./drivers/driver.ts";
 import { createDrivers, driverOf, PREDEFINED } from "./drivers/table.ts";
+import { createEndWatch } from "./end-watch.ts";
 import { createFilter } from "./filter.ts";
 import { randomId } from "./id.ts";
+import { watchLinks } from "./link-watch.ts";
 import { configureLive } from "./live.ts";
 import { type PortPlace, settlePorts } from "./live-ports.ts";
 import type { Log } from "./log.ts";
@@ -45,6 +36,7 @@ import {
   renameEndpoints,
   type Store,
 } from "./store.ts";
+import { createTurns } from "./turns.ts";
 
 /** What concerns all networks is one turn, as what concerns one container is: no id of a container is a word. */
 const NETWORKS = "networks";
@@ -395,117 +387,6 @@ function endpointNow(store: Store, endpoint: EndpointRecord): EndpointRecord {
   return endpointsOf(store, endpoint.containerId).find(({ id }) => id === endpoint.id) ?? endpoint;
 }
 
-interface EndWatch extends Disposable {
-  readonly descriptors: Map<number, () => void>;
-  watch(endpoint: EndpointRecord, onEnd: () => void): void;
-  forget(endpointId: string): void;
-}
-
-/**
- * Hears of the end of sandboxes' processes by pidfd: also when their namespace lives on in another process, and nobody is
- * left to say detach.
- */
-function createEndWatch(): EndWatch {
-  const pidfds = new Map<string, Fd>();
-  const descriptors = new Map<number, () => void>();
-  const forget = (endpointId: string): void => {
-    const pidfd = pidfds.get(endpointId);
-    if (pidfd === undefined) return;
-    pidfds.delete(endpointId);
-    descriptors.delete(pidfd.number);
-    pidfd.close();
-  };
-  const watch = ({ id, sandbox }: EndpointRecord, onEnd: () => void): void => {
-    const { pid, startTime } = sandbox;
-    if (pid === undefined || startTime === undefined) return;
-    let pidfd: Fd;
-    try {
-      pidfd = pidfdOpen(pid);
-    } catch (error) {
-      if (isErrno(error, ENOSYS)) return; // before kernel 5.3: the link's end and the next netd still tell
-      if (!isErrno(error, ESRCH)) throw error;
-      onEnd();
-      return;
-    }
-    pidfds.set(id, pidfd);
-    descriptors.set(pidfd.number, () => {
-      forget(id);
-      onEnd();
-    });
-    if (!isRunning(pid, startTime)) onEnd();
-  };
-  return {
-    descriptors,
-    watch,
-    forget,
-    [Symbol.dispose]: () => {
-      for (const pidfd of pidfds.values()) pidfd.close();
-    },
-  };
-}
-
-/** Runs what concerns one container one after the other; containers do not wait for each other. */
-function createTurns(): <T>(containerId: string, action: () => Promise<T>) => Promise<T> {
-  const last = new Map<string, Promise<unknown>>();
-  return (containerId, action) => {
-    const before = last.get(containerId);
-    const turn = before === undefined ? action() : before.then(action, action);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined, // told to whoever waits for this turn
-    );
-    last.set(containerId, settled);
-    void settled.then(() => {
-      if (last.get(containerId) === settled) last.delete(containerId);
-    });
-    return turn;
-  };
-}
-
-/**
- * Hears of every link that goes, without asking again and again: netlink(7) multicast through Bun's event loop. When the
- * kernel had to drop news (ENOBUFS), listening starts anew and `onLost` is told.
- */
-async function watchLinks(
-  onGone: (name: string) => void,
-  trouble: { readonly onLost: () => void; readonly onFailed: (error: unknown) => void },
-): Promise<Disposable> {
-  let isOpen = true;
-  let end = (): void => {};
-  const listenAnew = async (): Promise<void> => {
-    const fd = openNetlinkGroups(NETLINK_ROUTE, RTMGRP_LINK);
-    const options = {
-      fd: fd.take(),
-      socket: {
-        binaryType: "uint8array" as const,
-        data: (_socket: unknown, chunk: Uint8Array) => {
-          for (const message of decodeMessages(chunk)) {
-            // A bridge's port that leaves it is told in the same words, for AF_BRIDGE.
-            if (message.type !== RTM_DELLINK || message.payload[0] !== 0) continue;
-            const link = decodeLink(message);
-            if (link !== undefined) onGone(link.name);
-          }
-        },
-        close: () => {
-          if (!isOpen) return;
-          listenAnew().then(trouble.onLost, trouble.onFailed);
-        },
-        error: () => {}, // close follows
-      },
-    };
-    // Bun takes a descriptor here; its types (1.4.5) do not say so.
-    const socket = await Bun.connect(options as never);
-    end = () => socket.end();
-  };
-  await listenAnew();
-  return {
-    [Symbol.dispose]: () => {
-      isOpen = false;
-      end();
-    },
-  };
-}
-
 /** The default bridge has links only, and the others no endpoints. */
 function hasNoNames({ name }: NetworkRow): boolean {
   return isPredefined(name);
@@ -519,32 +400,4 @@ function sandboxOf({ pid, path }: SandboxRecord): Sandbox {
   if (pid !== undefined) return { pid };
   if (path !== undefined) return { path };
   throw new CtrError("internal", "a sandbox without a process or a path");
-}
-
-function describeNetwork(network: NetworkRow): NetworkRecord {
-  const { id, name, driver, created_at, device, subnet, prefix_length, gateway, mtu, settings } = network;
-  const shown =
-    subnet === null || prefix_length === null
-      ? undefined
-      : formatSubnet({ network: subnet, prefixLength: prefix_length });
-  const pools: readonly IpamPool[] =
-    settings.pools ??
-    (shown === undefined || gateway === null ? [] : [{ subnet: shown, gateway: formatIpv4(gateway) }]);
-  return {
-    id,
-    name,
-    driver,
-    createdAtMs: created_at,
-    isInternal: settings.internal === true,
-    isAttachable: settings.attachable === true,
-    hasIpv6: settings.ipv6 === true,
-    labels: settings.labels ?? {},
-    options: settings.options ?? {},
-    ipamOptions: settings.ipamOptions ?? {},
-    pools,
-    ...(device === null ? {} : { device }),
-    ...(shown === undefined ? {} : { subnet: shown }),
-    ...(gateway === null ? {} : { gateway: formatIpv4(gateway) }),
-    ...(mtu === null ? {} : { mtu }),
-  };
 }
