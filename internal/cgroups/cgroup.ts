@@ -2,11 +2,10 @@
  * A container's cgroup: one directory in each v1 hierarchy that is needed, or one in v2's. Everything a container
  * starts is inside, because its first process enters before it does anything else (see `entrance`).
  */
-import { CtrError, EBUSY, ENODEV, ENOENT, ESRCH, isErrno, withContext } from "../errors/error.ts";
+import { CtrError, ESRCH, isErrno, withContext } from "../errors/error.ts";
 import type { Resources } from "../spec/runtime.ts";
-import { AT_FDCWD, type Fd } from "../sys/fd.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
-import { pidfdSendSignal } from "../sys/process.ts";
 import {
   cgroupsPath,
   DEFAULT_PARENT,
@@ -19,21 +18,22 @@ import {
   v2Hierarchy,
 } from "./birth.ts";
 import type { Controller, Stats } from "./controller.ts";
-import { V1_CONTROLLERS, V2_CONTROLLERS, V2_OTHERS } from "./controllers.ts";
+import { missingController, V1_CONTROLLERS, V2_CONTROLLERS, V2_OTHERS } from "./controllers.ts";
 import {
   childNames,
   makeDirectory,
   normalPath,
-  openPidfd,
   removeDirectory,
   treePids,
   tryRemove,
   waitForProcesses,
 } from "./directories.ts";
-import { readControl, writeControl } from "./file.ts";
+import { writeControl } from "./file.ts";
 import { cgroupLayout, type Hierarchy, type Layout } from "./layout.ts";
+import { signalAll } from "./signal-all.ts";
 import * as v1Freezer from "./v1/freezer.ts";
 import { oomKills as v1OomKills } from "./v1/memory.ts";
+import { applyUnified, enableControllers, killWhole } from "./v2/enable.ts";
 import * as v2Freezer from "./v2/freezer.ts";
 import { oomKills as v2OomKills } from "./v2/memory.ts";
 
@@ -137,7 +137,7 @@ export class Cgroup {
     for (const controller of this.#controllers()) {
       const directory = this.directoryOf(controller.name);
       if (directory !== undefined) controller.apply(directory, resources);
-      else if (controller.isAsked(resources)) throw missing(controller.name);
+      else if (controller.isAsked(resources)) throw missingController(controller.name);
     }
     if (this.#isV2) {
       applyUnified(this.#main.directory, resources);
@@ -156,7 +156,7 @@ export class Cgroup {
   /** Stops every process. Throws `unavailable` if one cannot be stopped; then all run. */
   freeze(timeoutMs = FREEZE_TIMEOUT_MS): void {
     const directory = this.#freezerDirectory();
-    if (directory === undefined) throw missing("freezer");
+    if (directory === undefined) throw missingController("freezer");
     if (this.#isV2) v2Freezer.freeze(directory, timeoutMs);
     else v1Freezer.freeze(directory, timeoutMs);
   }
@@ -366,15 +366,6 @@ export class Cgroup {
   }
 }
 
-/** cgroup.kill; nobody is in a cgroup that systemd has removed meanwhile. */
-function killWhole(directory: string): void {
-  try {
-    writeControl(directory, "cgroup.kill", 1, "kill");
-  } catch (error) {
-    if (!(error instanceof CtrError) || !isErrno(error.cause, ENOENT, ENODEV)) throw error;
-  }
-}
-
 /** v1: the hierarchies every container needs, those its limits ask for, and the one by which systemd tracks our caller. */
 function createV1(path: string, resources: Resources, layout: Layout): Cgroup {
   const made: Place[] = [];
@@ -408,46 +399,6 @@ function createV2(path: string, layout: Layout): Cgroup {
   return new Cgroup(path, [{ hierarchy, directory: `${hierarchy.mountPoint}${path}` }], layout);
 }
 
-/** In every directory from the root down to the parent, because a controller goes down one level at a time. */
-function enableControllers(mountPoint: string, path: string, resources: Resources): void {
-  const wanted = V2_CONTROLLERS.filter((controller) => controller.isAlwaysMade || controller.isAsked(resources));
-  const has = (directory: string) => new Set(readControl(directory, "cgroup.controllers").trim().split(" "));
-  const reached = has(`${mountPoint}${path}`);
-  if (wanted.every(({ name }) => reached.has(name))) return;
-
-  const offered = has(mountPoint);
-  const lacking = wanted.find((controller) => !offered.has(controller.name) && controller.isAsked(resources));
-  if (lacking !== undefined) throw missing(lacking.name);
-  const names = wanted.map(({ name }) => name).filter((name) => offered.has(name));
-  let directory = mountPoint;
-  for (const part of path.split("/").slice(1)) {
-    const enabled = new Set(readControl(directory, "cgroup.subtree_control").trim().split(" "));
-    for (const name of names) {
-      if (!enabled.has(name)) enableController(directory, name);
-    }
-    directory = `${directory}/${part}`;
-  }
-}
-
-function enableController(directory: string, name: string): void {
-  try {
-    writeControl(directory, "cgroup.subtree_control", `+${name}`, "enable controller");
-  } catch (error) {
-    if (!(error instanceof CtrError) || !isErrno(error.cause, EBUSY)) throw error;
-    // cgroups(7), "no internal processes"
-    const message = `enable controller ${name}: ${directory} holds processes itself; move them into a cgroup below it`;
-    throw new CtrError("conflict", message, { cause: error });
-  }
-}
-
-/** runtime-spec config-linux.md#unified: file names of v2 and what is written into them. */
-function applyUnified(directory: string, { unified = {} }: Resources): void {
-  for (const [file, value] of Object.entries(unified)) {
-    if (file.includes("/") || !file.includes(".")) throw new CtrError("invalid", `${file} is no cgroup file`);
-    for (const line of value.split("\n")) writeControl(directory, file, line, file);
-  }
-}
-
 function stillThere(pids: readonly number[]): CtrError {
   return new CtrError("unavailable", `kill: ${pids.length} processes are still there (such as ${pids[0]})`);
 }
@@ -458,32 +409,5 @@ function tryMove(directory: string, pid: number): void {
   } catch (error) {
     // It has ended meanwhile.
     if (!(error instanceof CtrError) || !isErrno(error.cause, ESRCH)) throw error;
-  }
-}
-
-function missing(name: string): CtrError {
-  const why = `this machine has no ${name} cgroup controller (not mounted, or switched off on the kernel's command line)`;
-  return new CtrError("unsupported", why);
-}
-
-/**
- * Signals what is listed both before and after its pidfd was opened: then the pidfd is of a process of ours, even if a
- * number was given to another process in between.
- */
-function signalAll(list: () => readonly number[], signal: number): void {
-  using opened = new DisposableStack();
-  const pidfds = new Map<number, Fd>();
-  for (const pid of list()) {
-    const pidfd = openPidfd(pid);
-    if (pidfd !== undefined) pidfds.set(pid, opened.use(pidfd));
-  }
-  for (const pid of list()) {
-    const pidfd = pidfds.get(pid);
-    if (pidfd === undefined) continue;
-    try {
-      pidfdSendSignal(pidfd.number, signal);
-    } catch (error) {
-      if (!isErrno(error, ESRCH)) throw error;
-    }
   }
 }

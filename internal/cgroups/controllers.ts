@@ -1,4 +1,5 @@
 /** The table of controllers, in the order in which their limits are applied. */
+import { CtrError } from "../errors/error.ts";
 import type { Controller } from "./controller.ts";
 import { blkio } from "./v1/blkio.ts";
 import { cpu } from "./v1/cpu.ts";
@@ -40,3 +41,9 @@ export const V1_CONTROLLERS: readonly Controller[] = [
 export const V2_CONTROLLERS: readonly Controller[] = [memoryV2, cpuV2, pidsV2, cpusetV2, io, hugetlbV2, rdmaV2];
 /** Not enabled there: devices are a program attached to the cgroup, and what v1 has for the network v2 has not. */
 export const V2_OTHERS: readonly Controller[] = [devicesV2, network];
+
+/** The error of a machine that lacks a controller. */
+export function missingController(name: string): CtrError {
+  const why = `this machine has no ${name} cgroup controller (not mounted, or switched off on the kernel's command line)`;
+  return new CtrError("unsupported", why);
+}
