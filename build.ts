@@ -20,22 +20,25 @@ async function run(...command: string[]): Promise<string> {
   return output.trim();
 }
 
-/** Compiles the helper and the two static programs and writes them as base64, which Bun embeds as text. */
+/** Programs without the C library: their name, and what they consist of besides the file of that name and static.c. */
+const STATIC_PROGRAMS = [["reaper"], ["opener"], ["joiner", "join", "exec"]] as const;
+
+/** Compiles the helper and the static programs and writes them as base64, which Bun embeds as text. */
 async function compileHelper(): Promise<void> {
   mkdirSync(`${root}/build`, { recursive: true });
   const cc = process.env["CC"] ?? "cc";
-  const sources = ["syscalls", "spawn", "exec", "user-namespace", "wait", "tree-writer"].map(
+  const sources = ["syscalls", "spawn", "join", "exec", "user-namespace", "wait", "tree-writer"].map(
     (name) => `csrc/${name}.c`,
   );
   await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
   const alone = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-s"];
-  for (const name of ["reaper", "opener"]) await run(cc, ...CFLAGS, ...alone, "-o", `build/${name}`, `csrc/${name}.c`);
-  for (const [file, target] of [
-    ["build/helper.so", "build/helper.b64"],
-    ["build/reaper", "build/reaper.b64"],
-    ["build/opener", "build/opener.b64"],
-  ] as const) {
-    await Bun.write(`${root}/${target}`, (await Bun.file(`${root}/${file}`).bytes()).toBase64());
+  for (const [name, ...parts] of STATIC_PROGRAMS) {
+    const own = [name, ...parts, "static"].map((part) => `csrc/${part}.c`);
+    await run(cc, ...CFLAGS, ...alone, "-o", `build/${name}`, ...own);
+  }
+  for (const file of ["helper.so", ...STATIC_PROGRAMS.map(([name]) => name)]) {
+    const target = `${root}/build/${file.replace(/\.so$/, "")}.b64`;
+    await Bun.write(target, (await Bun.file(`${root}/build/${file}`).bytes()).toBase64());
   }
 }
 

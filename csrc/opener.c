@@ -19,22 +19,6 @@
 #endif
 #define NSFS_MAGIC_ 0x6e736673
 
-/* The compiler may call these, whatever is asked of it. */
-void *memset(void *to, int value, size_t size)
-{
-  for (volatile char *at = to; size > 0; size--)
-    *at++ = (char)value;
-  return to;
-}
-
-void *memcpy(void *restrict to, const void *restrict from, size_t size)
-{
-  volatile char *at = to;
-  for (const char *byte = from; size > 0; size--)
-    *at++ = *byte++;
-  return to;
-}
-
 static void name_descriptor(char *name, long fd)
 {
   char digits[12];

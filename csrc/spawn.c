@@ -5,9 +5,6 @@
  */
 #include "spawn.h"
 
-#include <linux/keyctl.h>
-#include <sys/mman.h>
-
 /* More than systemd passes to any service; a higher number would not fit below the usual limit of 1024. */
 #define MAX_FDS 256
 
@@ -45,26 +42,10 @@ __attribute__((noreturn)) static void child(struct ctr_spawn *spawn)
 {
   struct failure failure = {0, 0};
   int first_pidfd = -1;
-  const int32_t *joins = pointer(spawn->joins);
-  const struct ctr_process *process = pointer(spawn->process);
   if (spawn->joined_pid < 0)
     goto inside;
-  /* config.md#linux-process, execCPUAffinity: even before the cgroup. */
-  if (process && process->initial_cpus && syscall(SYS_sched_setaffinity, 0, CPU_MASK_BYTES, pointer(process->initial_cpus)) < 0) {
-    fail(&failure, STEP_SCHEDULER);
+  if (ctr_enter_cgroups(spawn, &failure) < 0)
     goto out;
-  }
-  /*
-   * Before everything else, so that whatever this process makes is inside. "0" into `tasks` moves the one thread that
-   * writes without the kernel's global lock (kernel 5.4): 0.02 ms, where a pid into `cgroup.procs` waits 6 ms for a
-   * grace period. Only a process of a single thread may do it so; this one was just cloned.
-   */
-  const int32_t *task_fds = pointer(spawn->task_fds);
-  for (int64_t i = 0; i < spawn->task_fd_count; i++)
-    if (syscall(SYS_write, task_fds[i], "0", 1) < 0) {
-      fail(&failure, STEP_CGROUP);
-      goto out;
-    }
   if (spawn->user_namespace_fd >= 0) {
     join_user_namespace(spawn, &failure);
     goto out;
@@ -75,33 +56,14 @@ inside:
     fail(&failure, STEP_CGROUP);
     goto out;
   }
-  /* Before any mount namespace is joined: what is at /proc in there is the container's affair. */
-  if (spawn->process && ctr_set_labels(pointer(spawn->process), &failure) < 0)
+  if (ctr_join_namespaces(spawn, &failure) < 0)
     goto out;
-  if (process)
-    ctr_permit_limits(process);
-  for (int64_t i = 0; i < spawn->join_count; i++)
-    if (syscall(SYS_setns, joins[2 * i], joins[2 * i + 1]) < 0) {
-      fail(&failure, STEP_JOIN);
-      goto out;
-    }
-  /* Itself it stays where it is: this is for what it starts (setns(2)). */
-  if (spawn->report && syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
-    fail(&failure, STEP_JOIN);
-    goto out;
-  }
-  if (!spawn->report && spawn->new_session && syscall(SYS_setsid) < 0) {
+  if (spawn->new_session && syscall(SYS_setsid) < 0) {
     fail(&failure, STEP_SESSION);
     goto out;
   }
-  /*
-   * The caller's keys are not for a container, nor for what looks after it: a new session keyring (keyctl(2)). A kernel may
-   * have none; a supervisor's own filter refuses the call, and its keyring is a new one already.
-   */
-  if (spawn->new_session && syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM) {
-    fail(&failure, STEP_SESSION);
+  if (ctr_join_new_keyring(spawn, &failure) < 0)
     goto out;
-  }
   /*
    * Before the descriptors are placed, which may cover those it is given. It is this process's child, and runs from now
    * on beside it; this one goes on when that has made its execve, as its own parent does with it (CLONE_VFORK).
@@ -117,10 +79,6 @@ inside:
   }
   if (place_descriptors(pointer(spawn->fds), spawn->fd_count, first_pidfd) < 0) {
     fail(&failure, STEP_STDIO);
-    goto out;
-  }
-  if (spawn->report) {
-    ctr_start_program(spawn, &failure);
     goto out;
   }
   if (spawn->process) {
@@ -243,55 +201,6 @@ static void join_user_namespace(struct ctr_spawn *spawn, struct failure *failure
     *failure = (struct failure){spawn->failed_step, spawn->failed_errno};
 }
 
-static long spawn_child(struct ctr_spawn *spawn);
-
-/*
- * By way of a process in between (ctr_start_program). A filter that forbids what is to be done under it, or ends the one in
- * between, leaves nothing behind: then the program is started directly.
- */
-static long spawn_program(struct ctr_spawn *spawn)
-{
-  struct failure *report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (report == MAP_FAILED)
-    return spawn_child(spawn);
-  *report = (struct failure){0, 0};
-  spawn->report = (uint64_t)(uintptr_t)report;
-  spawn->program_pid = 0;
-  long between = spawn_child(spawn);
-  long pid = spawn->program_pid;
-  if (between > 0) {
-    syscall(SYS_close, (int)spawn->pidfd);
-    syscall(SYS_wait4, (int)between, NULL, 0x40000000 /* __WALL */, NULL);
-    spawn->pidfd = -1;
-    if (pid > 0 && report->error == 0) {
-      spawn->pidfd = syscall(SYS_pidfd_open, (int)pid, 0);
-      if (spawn->pidfd < 0) {
-        spawn->failed_step = STEP_CLONE;
-        spawn->failed_errno = errno;
-        pid = -errno;
-      }
-    } else if (pid > 0) {
-      /* Whoever traces it may have written the report: it is ended whatever it says. */
-      syscall(SYS_kill, (int)pid, SIGKILL);
-      syscall(SYS_wait4, (int)pid, NULL, 0, NULL);
-      spawn->failed_step = report->step;
-      spawn->failed_errno = report->error > 0 && report->error < 4096 ? report->error : EINVAL;
-      pid = -spawn->failed_errno;
-    } else {
-      spawn->failed_step = STEP_CLONE; /* ended by the filter */
-      spawn->failed_errno = ENOSYS;
-      pid = -ENOSYS;
-    }
-  } else {
-    pid = between;
-  }
-  syscall(SYS_munmap, report, sizeof *report);
-  spawn->report = 0;
-  int step = (int)spawn->failed_step;
-  int is_filter = pid < 0 && (step == STEP_CLONE || step == STEP_SESSION || step == STEP_TERMINAL);
-  return is_filter && pid != -EAGAIN && pid != -ENOMEM && ((struct ctr_process *)pointer(spawn->process))->seccomp ? spawn_child(spawn) : pid;
-}
-
 /*
  * Starts a process: 0 < pid, or -errno with failed_step and failed_errno set. When the child failed before its
  * execve, the pid is reaped here and the result is its error.
@@ -301,11 +210,6 @@ static long spawn_program(struct ctr_spawn *spawn)
  * child, whose file system context is its own.
  */
 long ctr_spawn(struct ctr_spawn *spawn)
-{
-  return spawn->process && spawn->pid_namespace_fd >= 0 && spawn->is_watched ? spawn_program(spawn) : spawn_child(spawn);
-}
-
-static long spawn_child(struct ctr_spawn *spawn)
 {
   uint64_t all = ~0ULL;
   uint64_t before;
@@ -318,7 +222,7 @@ static long spawn_child(struct ctr_spawn *spawn)
   spawn->pidfd = -1;
   spawn->joined_pid = 0;
   int joins_user = spawn->user_namespace_fd >= 0;
-  if (spawn->pid_namespace_fd >= 0 && !spawn->report && !joins_user) {
+  if (spawn->pid_namespace_fd >= 0 && !joins_user) {
     own_pid_namespace = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0 || syscall(SYS_setns, (int)spawn->pid_namespace_fd, CLONE_NEWPID) < 0) {
       spawn->failed_step = STEP_JOIN;

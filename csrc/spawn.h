@@ -1,6 +1,7 @@
 /*
  * Starting a process: what internal/sys/spawn.ts writes down, and what the files of this half share of it.
- * spawn.c makes the process and joins, exec.c confines it and executes, user-namespace.c makes the namespaces of users.
+ * spawn.c makes the process, join.c has it join, exec.c confines it and executes, user-namespace.c makes the namespaces of
+ * users, and joiner.c is a program of its own that joins and executes.
  */
 #ifndef CTR_SPAWN_H
 #define CTR_SPAWN_H
@@ -60,9 +61,8 @@ struct ctr_spawn {
   uint64_t task_fds; /* int32_t[task_fd_count]: `tasks` files of cgroup v1 directories to be in */
   int64_t task_fd_count;
   uint64_t first; /* struct ctr_spawn *, or 0: a child of the child, started before the child's own execve */
-  int64_t is_watched; /* somebody in the pid namespace may trace what joins it: see ctr_start_program */
-  /* for the C side only */
-  uint64_t report; /* struct failure * that a program which shares no memory writes to, 0 for one that is the child itself */
+  int64_t is_watched; /* for joiner.c: the program is born confined, see ctr_start_program */
+  uint64_t report;    /* for joiner.c: struct failure * of the program, which shares no other memory */
   int64_t program_pid;
   /* later additions */
   int64_t user_namespace_fd; /* or -1: the process is root of this one, and what it is born in belongs to it */
@@ -88,8 +88,11 @@ static inline int fail(struct failure *out, enum step step)
   return -1;
 }
 
-/* exec.c, for spawn.c: 0, or -1 with the failure. Between clone and execve, so system calls only. */
+/* join.c and exec.c, for spawn.c and joiner.c: 0, or -1 with the failure. Between clone and execve, so system calls only. */
 #pragma GCC visibility push(hidden)
+int ctr_enter_cgroups(const struct ctr_spawn *spawn, struct failure *failure);
+int ctr_join_namespaces(const struct ctr_spawn *spawn, struct failure *failure);
+int ctr_join_new_keyring(const struct ctr_spawn *spawn, struct failure *failure);
 void ctr_reset_signals(void);
 void ctr_permit_limits(const struct ctr_process *process);
 int ctr_set_labels(const struct ctr_process *process, struct failure *failure);

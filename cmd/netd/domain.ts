@@ -7,18 +7,7 @@
 import openerBase64 from "../../build/opener.b64" with { type: "text" };
 import { EACCES, ENOENT, EROFS, isErrno } from "../../internal/errors/error.ts";
 import { openThrough } from "../../internal/network/opener.ts";
-import {
-  F_ADD_SEALS,
-  F_SETFD,
-  type Fd,
-  fcntl,
-  memfdCreate,
-  O_CREAT,
-  O_PATH,
-  O_RDWR,
-  open,
-  writeAll,
-} from "../../internal/sys/fd.ts";
+import { F_SETFD, type Fd, fcntl, O_CREAT, O_PATH, O_RDWR, open, sealedProgram } from "../../internal/sys/fd.ts";
 import { mkdirAll } from "../../internal/sys/file.ts";
 import {
   LANDLOCK_ACCESS_FS_MAKE_BLOCK,
@@ -144,14 +133,9 @@ function openRule(path: string, allowed: bigint): PathRule[] {
   }
 }
 
-const MFD_ALLOW_SEALING = 2;
-const F_SEAL_ALL = 0xf;
-
 /** It lives as long as the other end of its socket. */
 function startOpener(socket: Fd): void {
-  using program = memfdCreate("ctr-opener", MFD_ALLOW_SEALING);
-  writeAll(program.number, Uint8Array.fromBase64(openerBase64));
-  fcntl(program.number, F_ADD_SEALS, F_SEAL_ALL);
+  using program = sealedProgram("ctr-opener", openerBase64);
   const child = spawnExecutable(program.number, ["ctr-opener"], [], { fds: [socket.number], newSession: true });
   child.pidfd.close();
   socket.close();

@@ -37,7 +37,6 @@ async function main(): Promise<number> {
     const [name, ...words] = operands;
     if (flags.isSet("version")) return await printVersion();
     if (name === undefined || name === "help" || flags.isSet("help")) return await help(words);
-    if (name === "exec") await protectExecutable();
     const load = COMMANDS[name];
     if (load === undefined) {
       log.fatal(`No help topic for '${name}'`);
@@ -52,20 +51,6 @@ async function main(): Promise<number> {
     log.fatal(words(error, command));
     return command?.failureStatus ?? 1;
   }
-}
-
-/** What `exec` starts is this process until its execve: that must not lead anybody to the file on disk. */
-async function protectExecutable(): Promise<void> {
-  const [{ runFromCopy }, { PR_SET_DUMPABLE, prctl }] = await Promise.all([
-    import("../../internal/sys/spawn.ts"),
-    import("../../internal/sys/process.ts"),
-  ]);
-  const kept = ["LISTEN_FDS", "XDG_RUNTIME_DIR"].flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  runFromCopy("oci", WORDS, Object.fromEntries(kept));
-  prctl(PR_SET_DUMPABLE, 0);
 }
 
 function logOf(flags: Flags): Log {

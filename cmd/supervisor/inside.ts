@@ -43,7 +43,7 @@ export async function startInside(
   // The container's own, whatever more this program may do (`exec --privileged`), as with Docker.
   const filter = await supervision.seccomp(containerCapabilities(record.hostConfig));
   using agent = filter?.listener === undefined ? undefined : await agentOf(filter.listener, supervision, pid);
-  const isWatched = await supervision.isWatched();
+  const spawn = (await supervision.isWatched()) ? (await import("../../internal/sys/joiner.ts")).spawnApart : undefined;
   const { streams, ends } = request.terminal ? openProgramTerminal(root.number, size) : makePipes(hasInput);
   const spawned = await startIn(supervision, pid, streams, ends, () =>
     join(
@@ -54,7 +54,7 @@ export async function startInside(
       filter,
       ends.fds,
       [],
-      isWatched,
+      spawn,
       agent === undefined ? {} : { agent },
       idMapsOf(record.hostConfig),
     ),

@@ -6,6 +6,7 @@ import type { StandardFds } from "../runtime/waiting-init.ts";
 import type { SeccompListener } from "../security/seccomp.ts";
 import type { Capabilities, Process, Spec } from "../spec/runtime.ts";
 import { readText, replaceFile, writeInto } from "../sys/file.ts";
+import { spawnApart } from "../sys/joiner.ts";
 import type { Spawned } from "../sys/spawn.ts";
 import { checkProcess } from "./check-config.ts";
 import { known, type OciContainer, openContainer } from "./container.ts";
@@ -79,7 +80,7 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   const ids = isInUserNamespace(spec) ? await idsOf(container.init.pid) : undefined;
   await inherited(container, spec);
   const spawned = started(() =>
-    join(init.number, cgroup, program, user, seccomp, fds, options.preserved, true, rare, ids),
+    join(init.number, cgroup, program, user, seccomp, fds, options.preserved, spawnApart, rare, ids),
   );
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;

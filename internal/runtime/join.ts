@@ -17,6 +17,7 @@ import {
   type ProcessImage,
   SpawnError,
   type Spawned,
+  type SpawnOptions,
   spawnProcess,
 } from "../sys/spawn.ts";
 import { type IdRuns, outside } from "../sys/user-namespace.ts";
@@ -26,6 +27,9 @@ import type { StandardFds } from "./waiting-init.ts";
 export function containerRoot(pid: number): Fd {
   return open(`/proc/${pid}/root`, O_PATH | O_DIRECTORY);
 }
+
+/** How the process is started in its namespaces. */
+export type SpawnIn = (image: ProcessImage, options: SpawnOptions & { readonly pidNamespaceFd: number }) => Spawned;
 
 /** What a process can be started in: a cgroup, or a place in one. */
 export type Enterable = Pick<Cgroup, "entrance">;
@@ -49,7 +53,7 @@ export function join(
   seccomp: SeccompFilter | undefined,
   stdio: StandardFds,
   preserved: readonly number[] = [],
-  isWatched = false,
+  spawn: SpawnIn = spawnProcess,
   rare: Partial<ProcessImage> = {},
   ids?: IdRuns,
 ): Spawned {
@@ -60,11 +64,10 @@ export function join(
   try {
     const firstClosedFd = stdio.length + preserved.length;
     const image = { ...processImage(process, user, seccomp), ...rare, firstClosedFd };
-    return spawnProcess(image, {
+    return spawn(image, {
       // The user namespace last: with it goes every right over the others that comes from outside.
       joins: [{ fd: pidfd, kind: kinds }, ...(ids === undefined ? [] : [{ fd: pidfd, kind: CLONE_NEWUSER }])],
       pidNamespaceFd: pidfd,
-      isWatched,
       ...(entrance.cgroupFd === undefined ? {} : { cgroupFd: entrance.cgroupFd }),
       taskFds: entrance.taskFds,
       fds: [...stdio, ...preserved],

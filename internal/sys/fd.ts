@@ -111,6 +111,17 @@ export function memfdCreate(name: string, flags = 0): Fd {
   return new Fd(check("memfd_create", lib.ctr_memfd_create(cstr(name), flags | 1)));
 }
 
+const MFD_ALLOW_SEALING = 2;
+const F_SEAL_ALL = 0xf;
+
+/** A program from its base64, to be executed by this descriptor: in memory, and sealed, so that nobody can write to it. */
+export function sealedProgram(name: string, base64: string): Fd {
+  const fd = memfdCreate(name, MFD_ALLOW_SEALING);
+  writeAll(fd.number, Uint8Array.fromBase64(base64));
+  fcntl(fd.number, F_ADD_SEALS, F_SEAL_ALL);
+  return fd;
+}
+
 /** flock(2). Blocks unless `LOCK_NB` is given (then EAGAIN). */
 export function flock(fd: number, operation: number): void {
   check("flock", lib.ctr_flock(fd, operation));

@@ -96,7 +96,7 @@ export interface ExecLabel {
 }
 
 /** The order of `enum step` in csrc/spawn.h. */
-const STEPS = [
+export const STEPS = [
   "none",
   "clone",
   "join",
@@ -132,7 +132,7 @@ export class SpawnError extends SyscallError {
 }
 
 /** Keeps the buffers alive that the packed numbers point to. */
-class Packer {
+export class Packer {
   readonly kept: Uint8Array[] = [];
 
   pointer(bytes: Uint8Array): bigint {
@@ -162,7 +162,7 @@ function packScheduling(packer: Packer, { attributes, ioPriority, initialCpus, c
 }
 
 /** `struct ctr_process` of csrc/spawn.h. */
-function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
+export function packProcess(packer: Packer, image: ProcessImage): BigInt64Array {
   return new BigInt64Array([
     BigInt(image.uid),
     BigInt(image.gid),
@@ -231,18 +231,6 @@ export function execve(path: string, args: readonly string[], env: readonly stri
   throw new SyscallError("execve", packer.kept.length > 0 ? -result : EINVAL, path);
 }
 
-/**
- * Goes on as the same program from a copy of the executable that nobody can write to, in a clean environment with these
- * `settings` alone. For a process that will start others inside a container without executing itself there: what they see
- * as their executable until then, and what `#!/proc/self/exe` means to the kernel, is ours (CVE-2019-5736). Returns in the
- * process that has done it already.
- */
-export function runFromCopy(role: Role, args: readonly string[], settings: { readonly [name: string]: string }): void {
-  if (isReexecuted()) return;
-  const executable = ownExecutable();
-  execve(`/proc/self/fd/${executable.number}`, ["ctr", role, ...args], roleEnvironment(role, settings));
-}
-
 /** How to start a process; absent means: nothing new, nothing joined. */
 export interface SpawnOptions {
   /** `CLONE_NEW…` of the namespaces to make. */
@@ -250,7 +238,7 @@ export interface SpawnOptions {
   /** Namespace descriptors to join, with their `CLONE_NEW…`. */
   readonly joins?: readonly { readonly fd: number; readonly kind: number }[];
   readonly pidNamespaceFd?: number;
-  /** Somebody in there may trace (CAP_SYS_PTRACE): nothing of this process is to be had of the program before its execve. */
+  /** For `spawnApart`: the program is born confined. */
   readonly isWatched?: boolean;
   /** The child is root of this user namespace, and `namespaces` belong to it. */
   readonly userNamespaceFd?: number;
@@ -302,7 +290,12 @@ export function spawnProcess(image: ProcessImage, options: SpawnOptions): Spawne
 }
 
 /** `struct ctr_spawn` of csrc/spawn.h. */
-function packSpawn(packer: Packer, options: SpawnOptions, executable: Executable, process: bigint): BigInt64Array {
+export function packSpawn(
+  packer: Packer,
+  options: SpawnOptions,
+  executable: Executable,
+  process: bigint,
+): BigInt64Array {
   const { joins = [], first } = options;
   return new BigInt64Array([
     BigInt(options.namespaces ?? 0),
@@ -390,7 +383,7 @@ function sealedCopy(): Fd {
 }
 
 /** The roles that ctr starts itself as. */
-export type Role = "supervisor" | "init" | "netd" | "oci";
+export type Role = "supervisor" | "init" | "netd";
 
 const ROLE_MARK = "CTR_ROLE";
 

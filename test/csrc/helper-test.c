@@ -610,52 +610,6 @@ static void landlock_forbids_what_a_runtime_does(void)
   status_of(outside);
 }
 
-/* By way of a process in between, which leaves nothing: no descriptor, no child, no other memory. */
-static void a_watched_program_shares_nothing(void)
-{
-  char *argv[] = {"true", NULL};
-  char *candidates[] = {"/missing/true", "/bin/true", NULL}, *missing[] = {"/missing/true", NULL};
-  struct ctr_process process = process_of(candidates, argv);
-  int32_t fds[] = {0, 1, 2};
-  int before = descriptors();
-  struct ctr_spawn spawn = spawn_of(&process, fds, 3);
-  spawn.pid_namespace_fd = ctr_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC, 0);
-  spawn.is_watched = spawn.new_session = 1;
-  /* Under no filter, and under one that forbids clone(2), where it is started directly. */
-  struct sock_filter no_clone[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  for (int is_filtered = 0; is_filtered < 2; is_filtered++) {
-    process.seccomp = is_filtered ? address(no_clone) : 0;
-    process.seccomp_count = is_filtered ? 4 : 0;
-    long pid = start(&spawn);
-    HOLDS(pid > 0);
-    IS(spawn.failed_errno, 0);
-    IS(ctr_fcntl((int)spawn.pidfd, F_GETFD, 0), FD_CLOEXEC);
-    IS(status_of(pid), 0);
-    IS(ctr_close((int)spawn.pidfd), 0);
-  }
-  process.seccomp = 0;
-  process.candidates = address(missing);
-  spawn_fails(spawn, STEP_EXEC, ENOENT, __LINE__);
-  process.candidates = address(candidates);
-  process.cwd = address("/missing");
-  spawn_fails(spawn, STEP_CHDIR, ENOENT, __LINE__);
-  process.cwd = 0;
-  process.controlling_terminal = 1;
-  int null = (int)ctr_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
-  int32_t no_terminal[] = {null, null, null};
-  spawn.fds = address(no_terminal);
-  spawn_fails(spawn, STEP_TERMINAL, ENOTTY, __LINE__);
-  IS(ctr_close(null), 0);
-  IS(ctr_close((int)spawn.pid_namespace_fd), 0);
-  IS(descriptors(), before);
-  HOLDS(is_childless());
-}
-
 int main(void)
 {
   wrappers_return_errno();
@@ -670,8 +624,6 @@ int main(void)
   exec_tells_what_failed();
   labels_are_never_left_out();
   landlock_forbids_what_a_runtime_does();
-  if (geteuid() == 0)
-    a_watched_program_shares_nothing();
   if (geteuid() == 0)
     namespaces_are_made_and_joined();
   return failures > 100 ? 100 : failures;

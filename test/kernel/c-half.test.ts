@@ -29,7 +29,7 @@ sanitized("the helper under the address and undefined behaviour sanitizers", asy
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
     "test/csrc/helper-test.c",
-    ...["syscalls", "spawn", "exec", "user-namespace"].map((name) => `csrc/${name}.c`),
+    ...["syscalls", "spawn", "join", "exec", "user-namespace"].map((name) => `csrc/${name}.c`),
   );
   // Leaks are not looked for: a clone that shares the memory confuses the search, and the helper allocates nothing.
   const child = Bun.spawn([program], { env: { ...process.env, ASAN_OPTIONS: "detect_leaks=0" }, stderr: "pipe" });
@@ -68,6 +68,7 @@ function reaperPath(): string {
     "-fsanitize=undefined",
     "-fsanitize-undefined-trap-on-error",
     "csrc/reaper.c",
+    "csrc/static.c",
   );
   return reaper;
 }
