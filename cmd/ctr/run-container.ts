@@ -6,7 +6,7 @@ import { startSpec } from "../../internal/container/spec.ts";
 import { sendStart } from "../../internal/container/start.ts";
 import { openEngine } from "../../internal/db/engine.ts";
 import { checkLog } from "./check-log.ts";
-import { checkCidFile, writeCidFile } from "./cid-file.ts";
+import { openCidFile } from "./cid-file.ts";
 import type { Call } from "./command.ts";
 import type { RUN_FLAGS } from "./container-flags.ts";
 import { checkPullFlag, createPulling } from "./create-pulling.ts";
@@ -32,11 +32,11 @@ export async function runContainer(
   checkPullFlag(flags, "run");
   await checkLog(spec);
   const secrets = await readSecrets(flags.secret, "run");
-  checkCidFile(flags.cidfile);
+  using cidFile = openCidFile(flags.cidfile);
   using engine = openEngine(call.directories);
   const wanted = { image, args, flags: spec, secrets, keeper: supervisor.keeper, id };
   const { record, warnings } = await createPulling(engine, flags, wanted);
-  writeCidFile(flags.cidfile, record.id);
+  cidFile?.write(record.id);
   for (const warning of warnings) printError(`WARNING: ${warning}`);
   const isAttached = attached.stdin || attached.stdout || attached.stderr;
   if (record.driver !== undefined) {
@@ -48,8 +48,8 @@ export async function runContainer(
     ...(isTty ? { size: terminalSize() } : {}),
     ...(supervisor.init === undefined ? {} : { spec: await startSpec(engine, record) }),
   });
-  if (flags.detach || !(attached.stdout || attached.stderr)) printLine(record.id);
   if (!isAttached) {
+    printLine(record.id);
     for (const warning of await whenStarted(connection)) printError(`WARNING: ${warning}`);
     connection.end();
     await tidyUp(engine);

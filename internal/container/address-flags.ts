@@ -15,7 +15,8 @@ export function parseMacAddress(text: string): string {
 }
 
 export function parseDns(address: string): string {
-  if (!isIpAddress(address.trim())) throw new OptionError(`${address} is not an ip address`, "dns", address);
+  if (!isIpAddress(address.trim()))
+    throw new OptionError(`IP address is not correctly formatted: ${address}`, "dns", address);
   return address.trim();
 }
 

@@ -159,6 +159,9 @@ function warningsFor(hostConfig: HostConfig): string[] {
   if (hostConfig.NetworkMode === "host" && publishes) {
     warnings.push("Published ports are discarded when using host network mode");
   }
+  for (const address of hostConfig.Dns) {
+    if (/^127\.|^::1$/.test(address)) warnings.push(`Localhost DNS (${address}) may fail in containers.`);
+  }
   return warnings;
 }
 

@@ -24,7 +24,7 @@ const HEALTH_FLAGS = [
 
 /** The fields that were given; `NONE` switches the image's off. Throws OptionError. */
 export function healthcheckFromFlags(flags: HealthFlags): Healthcheck | undefined {
-  const isGiven = HEALTH_FLAGS.some((name) => flags[name] !== undefined && flags[name] !== "");
+  const isGiven = HEALTH_FLAGS.some((name) => (name === "health-cmd" ? flags[name] : flags[name] !== undefined));
   if (flags["no-healthcheck"]) {
     if (isGiven) throw new OptionError("--no-healthcheck conflicts with --health-* options");
     return { Test: ["NONE"] };

@@ -65,13 +65,13 @@ test.each([
   ["nothing", undefined, undefined, undefined],
   ["the image's", { Test: ["CMD", "a"], Retries: 4 }, undefined, { Test: ["CMD", "a"], Retries: 4 }],
   ["a field of the user's", { Test: ["CMD", "a"] }, { Interval: 5e9 }, { Test: ["CMD", "a"], Interval: 5e9 }],
-  ["--no-healthcheck", { Test: ["CMD", "a"], Retries: 4 }, { Test: ["NONE"] }, { Test: ["NONE"] }],
+  ["--no-healthcheck", { Test: ["CMD", "a"], Retries: 4 }, { Test: ["NONE"] }, { Test: ["NONE"], Retries: 4 }],
 ] as const)("merged: %s", (_name, image, user, merged) => {
   expect(mergeHealthcheck(image, user)).toEqual(merged as never);
 });
 
 test("less than a millisecond is refused", () => {
   expect(() => mergeHealthcheck(undefined, { Test: ["CMD", "a"], Timeout: 999_999 })).toThrow(
-    "Timeout in Healthcheck cannot be less than one millisecond",
+    "Timeout in Healthcheck cannot be less than 1ms",
   );
 });

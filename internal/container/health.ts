@@ -54,12 +54,12 @@ export function afterCheck(plan: HealthPlan, health: Health, result: HealthResul
   return { Status: FailingStreak >= plan.retries ? "unhealthy" : health.Status, FailingStreak, Log };
 }
 
-/** The image's check with the user's over it, field by field; a `NONE` of the user's stands alone. */
+/** The image's check with the user's over it, field by field. */
 export function mergeHealthcheck(
   image: Healthcheck | undefined,
   user: Healthcheck | undefined,
 ): Healthcheck | undefined {
-  const merged = user?.Test?.[0] === "NONE" ? user : { ...image, ...user };
+  const merged = { ...image, ...user };
   checkHealthcheck(merged);
   return Object.keys(merged).length === 0 ? undefined : merged;
 }
@@ -70,8 +70,7 @@ const TIMES = ["Interval", "Timeout", "StartPeriod", "StartInterval"] as const;
 function checkHealthcheck(check: Healthcheck): void {
   for (const name of TIMES) {
     const ns = check[name] ?? 0;
-    if (ns !== 0 && ns < NS_PER_MS)
-      throw new CtrError("invalid", `${name} in Healthcheck cannot be less than one millisecond`);
+    if (ns !== 0 && ns < NS_PER_MS) throw new CtrError("invalid", `${name} in Healthcheck cannot be less than 1ms`);
   }
   if ((check.Retries ?? 0) < 0) throw new CtrError("invalid", "Retries in Healthcheck cannot be negative");
 }

@@ -73,7 +73,8 @@ function together(own: NetworkAttachment, shared: NetworkAttachment): NetworkAtt
 }
 
 function shortForm(text: string): string {
-  if (text === "" || text === "default") return "bridge";
+  if (text === "") throw new OptionError("no name set for network");
+  if (text === "default") return "bridge";
   if (text === "container:") throw invalid("invalid container format container:<name|id>");
   if (text.startsWith("container:")) return text;
   if (!NAME.test(text)) throw new CtrError("not-found", `network ${text} not found`);

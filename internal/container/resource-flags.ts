@@ -76,9 +76,10 @@ export function readResources(flags: ResourceFlags): ResourceConfig {
     CpusetCpus: "",
     CpusetMems: "",
     MemoryReservation: 0,
-    PidsLimit: null,
     BlkioWeight: 0,
     ...given,
+    // 0 and less are no limit (moby api/server/router/container).
+    PidsLimit: (given.PidsLimit ?? 0) > 0 ? (given.PidsLimit ?? null) : null,
     Memory: memory,
     // Docker's default: as much swap as memory.
     MemorySwap: memory > 0 && (given.MemorySwap ?? 0) === 0 ? 2 * memory : (given.MemorySwap ?? 0),

@@ -21,7 +21,8 @@ export function securityOptions(given: readonly string[]): SecurityOptions {
     else if (key === "label" && value !== undefined) options.push(`label=${labelOption(option)}`);
     else if (key === "no-new-privileges" && value !== undefined && TRUE.test(value)) options.push(`${key}=true`);
     else if (isKnown(key, value)) options.push(option);
-    else if (value === undefined) throw new OptionError(`invalid --security-opt: ${JSON.stringify(text)}`);
+    else if (value === undefined || value === "")
+      throw new OptionError(`Invalid --security-opt: ${JSON.stringify(text)}`);
     else if (key === "seccomp") options.push(`seccomp=${readSeccompProfile(option.slice("seccomp=".length))}`);
     else throw new CtrError("invalid", `invalid --security-opt 2: ${JSON.stringify(text)}`);
   }

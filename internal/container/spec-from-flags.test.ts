@@ -52,7 +52,17 @@ test.each<[Partial<ContainerFlags>, object]>([
   [{ network: ["none"] }, { NetworkMode: "none" }],
   [{ network: ["default"] }, { NetworkMode: "bridge" }],
   [{ network: ["container:web"] }, { NetworkMode: "container:web" }],
-  [{ "cap-add": ["net_admin"] }, { CapAdd: ["net_admin"] }],
+  [{ "cap-add": ["net_admin"] }, { CapAdd: ["CAP_NET_ADMIN"] }],
+  [
+    { "cap-add": ["kill", "CAP_CHOWN", "chown"], "cap-drop": ["Kill", "fowner"] },
+    { CapAdd: ["CAP_CHOWN", "CAP_KILL"], CapDrop: ["CAP_FOWNER"] },
+  ],
+  [
+    { "cap-add": ["all", "kill"], "cap-drop": ["kill", "ALL"] },
+    { CapAdd: ["ALL"], CapDrop: ["CAP_KILL"] },
+  ],
+  [{ "shm-size": "0" }, { ShmSize: 64 << 20 }],
+  [{ "pids-limit": "-1" }, { PidsLimit: null }],
   [{ volume: ["./x:/data:ro", "/anon"] }, { Binds: ["/home/me/x:/data:ro"] }],
   [{ volume: ["/anon"] }, { Binds: null }],
   [{ tmpfs: ["/run:size=1m"] }, { Tmpfs: { "/run": "size=1m" } }],
@@ -63,11 +73,11 @@ test.each<[Partial<ContainerFlags>, object]>([
   [{ "security-opt": ["systempaths=unconfined"] }, { SecurityOpt: null, AreSystemPathsHidden: false }],
   [{ privileged: true }, { Privileged: true, AreSystemPathsHidden: false }],
   [
-    { ulimit: ["nofile=1024:2048", "core=-1"] },
+    { ulimit: ["nofile=1", "nofile=1024:2048", "core=-1"] },
     {
       Ulimits: [
-        { Name: "nofile", Soft: 1024, Hard: 2048 },
         { Name: "core", Soft: -1, Hard: -1 },
+        { Name: "nofile", Soft: 1024, Hard: 2048 },
       ],
     },
   ],
@@ -105,7 +115,7 @@ test.each<[Partial<ContainerFlags>, string, string | undefined]>([
   [{ label: ["=x"] }, "invalid label '=x': empty name", "label"],
   [{ attach: ["bogus"] }, "valid streams are STDIN, STDOUT and STDERR", "attach"],
   [{ publish: ["99999:80"] }, "invalid hostPort: 99999", undefined],
-  [{ dns: ["x"] }, "x is not an ip address", "dns"],
+  [{ dns: ["x"] }, "IP address is not correctly formatted: x", "dns"],
   [{ "dns-search": ["a b"] }, "a b is not a valid domain", "dns-search"],
   [{ "add-host": ["x"] }, 'bad format for add-host: "x"', "add-host"],
   [{ "add-host": ["x:y"] }, 'invalid IP address in add-host: "y"', "add-host"],
@@ -115,7 +125,7 @@ test.each<[Partial<ContainerFlags>, string, string | undefined]>([
   [{ ulimit: ["bogus=1"] }, "invalid ulimit type: bogus", "ulimit"],
   [{ ulimit: ["nofile=2:1"] }, "soft limit must be less than or equal to hard limit: 2 > 1", "ulimit"],
   [{ hostname: "a b" }, "invalid hostname: a b", undefined],
-  [{ "security-opt": ["bogus"] }, 'invalid --security-opt: "bogus"', undefined],
+  [{ "security-opt": ["bogus"] }, 'Invalid --security-opt: "bogus"', undefined],
   [{ "security-opt": ["seccomp=/no/file"] }, "opening seccomp profile (/no/file) failed: ", undefined],
 ])("spec-from-flags: %j is an unusable flag", (flags, why, flag) => {
   let thrown: unknown;

@@ -4,6 +4,7 @@
  */
 import { CtrError } from "../errors/error.ts";
 import type { Healthcheck } from "../image/config.ts";
+import { effectiveCapabilities } from "../security/capabilities.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
@@ -15,14 +16,14 @@ import { type HealthFlags, healthcheckFromFlags } from "./health-flags.ts";
 import { parseLink } from "./links.ts";
 import { logConfigFromFlags } from "./log-flags.ts";
 import { type NamespaceFlags, readNamespaces } from "./namespace-flags.ts";
-import { isUserNetwork, type NetworkFlags, readNetworks } from "./network-flags.ts";
+import { type NetworkFlags, readNetworks } from "./network-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
 import type { HostConfig } from "./record.ts";
 import { type ResourceFlags, readResources } from "./resource-flags.ts";
 import { parseRestartPolicy, type RestartPolicy } from "./restart-policy.ts";
 import { securityOptions } from "./security-options.ts";
-import { parseUlimit } from "./ulimit-flag.ts";
+import { ulimitsFromFlags } from "./ulimit-flag.ts";
 import { ifGiven, parseInteger, parseSize } from "./units.ts";
 import { type UserNamespaceRequest, userNamespaceRequest } from "./userns-mode.ts";
 
@@ -141,11 +142,12 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     exposedPorts: [...new Set([...Object.keys(publish), ...parseExpose(flags.expose)])],
     stopSignal: checkSignal(flags["stop-signal"]),
     stopTimeout: ifGiven(flags["stop-timeout"], (text) => parseInteger("stop-timeout", text)),
-    macAddress: ifGiven(flags["mac-address"], parseMacAddress),
+    macAddress: ifGiven(flags["mac-address"] || undefined, parseMacAddress),
     volumes: binds.filter(isAnonymous).map((mount) => mount.destination),
     healthcheck: healthcheckFromFlags(flags),
   };
   const { mode, networks } = readNetworks(flags);
+  const capabilities = effectiveCapabilities(flags["cap-add"], flags["cap-drop"]);
   for (const link of flags.link) parseLink(link);
   const hostConfig: HostConfig = {
     Binds: flags.volume.length === 0 ? null : bindTexts(binds),
@@ -161,8 +163,8 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     PublishAllPorts: flags["publish-all"],
     RestartPolicy: restartPolicy(flags),
     AutoRemove: flags.rm,
-    CapAdd: nullIfEmpty(flags["cap-add"]),
-    CapDrop: nullIfEmpty(flags["cap-drop"]),
+    CapAdd: nullIfEmpty(capabilities.add),
+    CapDrop: nullIfEmpty(capabilities.drop),
     Dns: flags.dns.map(parseDns),
     DnsOptions: flags["dns-option"],
     DnsSearch: flags["dns-search"].map(parseDnsSearch),
@@ -174,16 +176,16 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     ...(tmpfs.length === 0
       ? {}
       : { Tmpfs: Object.fromEntries(tmpfs.map((mount) => [mount.destination, mount.options])) }),
-    ShmSize: ifGiven(flags["shm-size"], (text) => parseSize("shm-size", text)) ?? DEFAULT_SHM_SIZE,
+    ShmSize: ifGiven(flags["shm-size"], (text) => parseSize("shm-size", text)) || DEFAULT_SHM_SIZE,
     ...readResources(flags),
     ...(flags.init ? { Init: true } : {}),
     ...newCgroupPlace(flags["cgroup-parent"], caller.variables),
     ...readNamespaces(flags, mode),
-    Ulimits: flags.ulimit.map(parseUlimit),
+    Ulimits: ulimitsFromFlags(flags.ulimit),
     AreSystemPathsHidden: !security.areSystemPathsShown && !flags.privileged,
   };
   checkNetworkConflicts(hostConfig, config, flags);
-  return { name: flags.name, config, hostConfig, mounts, userNamespace };
+  return { name: flags.name || undefined, config, hostConfig, mounts, userNamespace };
 }
 
 function nullIfEmpty(list: readonly string[]): readonly string[] | null {
@@ -256,6 +258,8 @@ function labels(flags: ContainerFlags): { readonly [name: string]: string } {
     ...flags.label.map((text) => {
       if (text === "" || text.startsWith("="))
         throw new OptionError(`invalid label '${text}': empty name`, "label", text);
+      const [name = ""] = text.split("=", 1);
+      if (/\s/.test(name)) throw new OptionError(`label '${name}' contains whitespaces`, "label", text);
       return text;
     }),
   ];
@@ -308,7 +312,7 @@ function checkNetworkConflicts(hostConfig: HostConfig, config: UserConfig, flags
   const hasLinks = flags.link.length > 0;
   if (hasLinks && NetworkMode === "host")
     throw conflict("host type networking can't be used with links. This would result in undefined behavior");
-  if (hasLinks && NetworkMode !== "bridge" && !isUserNetwork(NetworkMode))
+  if (hasLinks && NetworkMode.startsWith("container:"))
     throw conflict("container type network can't be used with links. This would result in undefined behavior");
   if (!NetworkMode.startsWith("container:")) return;
   if (config.hostname !== undefined) throw conflict("hostname and the network mode");

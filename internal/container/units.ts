@@ -2,16 +2,16 @@
 import { durationFault, parseGoDuration } from "../image/go-duration.ts";
 import { OptionError } from "./option-error.ts";
 
-/** A flag's value that was given, and not as an empty text. */
+/** A flag's value that was given; an empty one is for `parse` to refuse, as pflag's numbers and sizes do. */
 export function ifGiven<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
-  return text === undefined || text === "" ? undefined : parse(text);
+  return text === undefined ? undefined : parse(text);
 }
 
 const SHIFT: { readonly [unit: string]: number } = { "": 0, b: 0, k: 10, m: 20, g: 30, t: 40, p: 50 };
 
 /** A size in bytes: `64m`, `1.5g`, `512`, `10MiB`; 1024-based (go-units RAMInBytes). */
 export function parseSize(flag: string, text: string): number {
-  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?$/i.exec(text.trim()) ?? [];
+  const [, digits, unit = ""] = /^((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?) ?([bkmgtp]?)(?:i?b)?$/i.exec(text.trim()) ?? [];
   const bytes = Math.floor(Number(digits) * 2 ** (SHIFT[unit.toLowerCase()] ?? 0));
   if (digits === undefined || !Number.isSafeInteger(bytes)) {
     throw new OptionError(`invalid size: '${text}'`, flag, text);
@@ -24,9 +24,9 @@ export function parseSizeOrUnlimited(flag: string, text: string): number {
   return text === "-1" ? -1 : parseSize(flag, text);
 }
 
-/** CPUs in billionths: `0.5`, `1.25`, `3/2`. */
+/** CPUs in billionths: `0.5`, `1.25`, `3/2`, `1e-1`; how many there may be is the engine's question. */
 export function parseCpus(flag: string, text: string): number {
-  const [, above, below = "1"] = /^\+?(\d+(?:\.\d*)?|\.\d+)(?:\/(\d+))?$/.exec(text) ?? [];
+  const [, above, below = "1"] = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?:\/(\d+))?$/i.exec(text) ?? [];
   if (above === undefined || Number(below) === 0) {
     throw new OptionError(`failed to parse ${text} as a rational number`, flag, text);
   }

@@ -88,11 +88,32 @@ function unique(names: readonly string[]): readonly string[] {
   return [...new Set(names)];
 }
 
+/**
+ * The flags' words as Docker's HostConfig has them: full names in order, each once; ALL stands alone, and what is added
+ * is not dropped. No name is checked.
+ */
+export function effectiveCapabilities(
+  add: readonly string[],
+  drop: readonly string[],
+): { readonly add: readonly string[]; readonly drop: readonly string[] } {
+  const names = (words: readonly string[]) => {
+    const all = unique(words.map(fullName)).toSorted();
+    return all.includes(ALL) ? [ALL] : all;
+  };
+  const added = names(add);
+  return { add: added, drop: names(drop).filter((name) => !added.includes(name)) };
+}
+
 /** `net_admin` or `CAP_NET_ADMIN` as `CAP_NET_ADMIN`; `all` as `ALL`. */
-function normalName(word: string, flag: "CapAdd" | "CapDrop"): string {
+function fullName(word: string): string {
   const upper = word.trim().toUpperCase();
-  if (upper === ALL || upper === "CAP_ALL") return ALL;
-  const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+  return upper === ALL || upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+}
+
+/** The full name of one that this kernel has. */
+function normalName(word: string, flag: "CapAdd" | "CapDrop"): string {
+  const name = fullName(word);
+  if (name === ALL) return ALL;
   if (!CAPABILITIES.includes(name)) throw new CtrError("invalid", `invalid ${flag}: unknown capability: "${name}"`);
   if (!known().includes(name)) {
     throw new CtrError(

@@ -135,7 +135,7 @@ describe("bad input", () => {
     [["--health-interval", "x"], /invalid duration/],
     [["--health-interval", "-1s"], /--health-interval cannot be negative/],
     [["--health-retries", "-1"], /--health-retries cannot be negative/],
-    [["--health-timeout", "1us", "--health-cmd", "true"], /cannot be less than one millisecond/],
+    [["--health-timeout", "1us", "--health-cmd", "true"], /cannot be less than 1ms/],
     [["--no-healthcheck", "--health-cmd", "true"], /--no-healthcheck conflicts with --health-\* options/],
   ] as const) {
     test(`run ${flags.join(" ")} is refused`, async () => {

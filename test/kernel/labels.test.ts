@@ -17,7 +17,7 @@ test.if(isPlain)(
     expect(await refused("apparmor=some")).toContain("apparmor profile some: this host has no AppArmor");
     expect(await refused("label=type:spc_t")).toContain("label=type:spc_t: this host has no SELinux");
     expect(await refused("label=nonsense")).toContain('bad label option "nonsense", valid options');
-    expect(await refused("apparmor=")).toContain("invalid --security-opt");
+    expect(await refused("apparmor=")).toContain("Invalid --security-opt");
     expect(await engine.ok("ps", "-aq")).toBe("");
   },
 );

@@ -1,7 +1,7 @@
 /** `ctr create`: creates a container without starting it. */
 import { openEngine } from "../../../internal/db/engine.ts";
 import { checkLog } from "../check-log.ts";
-import { checkCidFile, writeCidFile } from "../cid-file.ts";
+import { openCidFile } from "../cid-file.ts";
 import { defineCommand } from "../command.ts";
 import { CONTAINER_FLAGS } from "../container-flags.ts";
 import { checkPullFlag, createPulling } from "../create-pulling.ts";
@@ -20,14 +20,14 @@ export const command = defineCommand({
     checkPullFlag(flags, "create");
     await checkLog(spec);
     const secrets = await readSecrets(flags.secret, "create");
-    checkCidFile(flags.cidfile);
+    using cidFile = openCidFile(flags.cidfile);
     using engine = openEngine(directories);
     const { record, warnings } = await createPulling(engine, flags, { image, args, flags: spec, secrets });
+    cidFile?.write(record.id);
     if (record.runtime.mounts.some(({ copiesUp }) => copiesUp === true)) {
       const { fillVolumes } = await import("../../../internal/container/fill-volumes.ts");
       await fillVolumes(engine, record);
     }
-    writeCidFile(flags.cidfile, record.id);
     for (const warning of warnings) printError(`WARNING: ${warning}`);
     printLine(record.id);
     return 0;
