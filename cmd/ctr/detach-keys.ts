@@ -1,7 +1,6 @@
 /** Detach keys: a sequence such as `ctrl-p,ctrl-q` that is looked for in what is typed. */
-import { CtrError, EACCES, ENOENT, ENOTDIR, isErrno } from "../../internal/errors/error.ts";
-import { readText } from "../../internal/sys/file.ts";
-import { printError } from "./output.ts";
+import { CtrError } from "../../internal/errors/error.ts";
+import { userSetting } from "./user-config.ts";
 
 const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
 
@@ -11,29 +10,7 @@ const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
  */
 export function chooseDetachKeys(flag: string | undefined, hasTerminal: boolean): Uint8Array {
   if (flag !== undefined && flag !== "") return parseDetachKeys(flag);
-  return parseDetachKeys((hasTerminal ? configuredKeys() : undefined) ?? DEFAULT_DETACH_KEYS);
-}
-
-function configuredKeys(): string | undefined {
-  const directory = process.env["DOCKER_CONFIG"] || `${process.env["HOME"] || "/root"}/.docker`;
-  const path = `${directory}/config.json`;
-  let text: string;
-  try {
-    text = readText(path);
-  } catch (error) {
-    if (isErrno(error, ENOENT, ENOTDIR, EACCES)) return undefined;
-    throw error;
-  }
-  try {
-    const config: unknown = JSON.parse(text);
-    const keys =
-      typeof config === "object" && config !== null && "detachKeys" in config ? config.detachKeys : undefined;
-    return typeof keys === "string" && keys !== "" ? keys : undefined;
-  } catch (error) {
-    // As Docker's client: a broken file keeps nobody from working.
-    printError(`WARNING: Error loading config file: ${path}: ${error instanceof Error ? error.message : error}`);
-    return undefined;
-  }
+  return parseDetachKeys((hasTerminal ? userSetting("detachKeys") : undefined) ?? DEFAULT_DETACH_KEYS);
 }
 
 /** The bytes of a sequence (moby/term ToBytes). Throws `invalid`. */

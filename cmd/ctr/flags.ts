@@ -65,6 +65,8 @@ export function parseFlags<const D extends FlagDefinitions>(
       return;
     }
     checkValue(name, definition, value);
+    // docker/cli opts.FilterOpt
+    if (definition.valueHint === "filter" && value === "") return;
     const list = values[name];
     if (Array.isArray(list)) list.push(value);
     else values[name] = value;

@@ -49,10 +49,11 @@ export async function runContainer(
     ...(supervisor.init === undefined ? {} : { spec: await startSpec(engine, record) }),
   });
   if (!isAttached) {
-    printLine(record.id);
+    const id = printId(record.id);
     for (const warning of await whenStarted(connection)) printError(`WARNING: ${warning}`);
     connection.end();
     await tidyUp(engine);
+    if (id.problem !== undefined) throw id.problem;
     return 0;
   }
   let tidied: Promise<void> | undefined;
@@ -69,4 +70,14 @@ export async function runContainer(
   });
   await tidied;
   return ending.kind === "exited" ? ending.status : 0;
+}
+
+/** Before the start is over, as Docker does; an id that cannot be written is told when it is. */
+function printId(id: string): { readonly problem?: unknown } {
+  try {
+    printLine(id);
+    return {};
+  } catch (problem) {
+    return { problem };
+  }
 }

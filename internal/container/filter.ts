@@ -5,6 +5,7 @@ import { CtrError } from "../errors/error.ts";
 import { resolveImageId } from "../image/resolve.ts";
 import { healthPlan } from "./health.ts";
 import { endpointsOf, networkNames } from "./networks.ts";
+import { portsOf } from "./port-list.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isState } from "./states.ts";
 import { findContainer } from "./store.ts";
@@ -85,7 +86,8 @@ function check(engine: Engine, key: Key, value: string): Accepts {
     case "health":
       if (!["starting", "healthy", "unhealthy", "none"].includes(value))
         throw new CtrError("invalid", `invalid filter 'health=${value}'`);
-      return ({ config, runtime }) => (healthPlan(config) === undefined ? "none" : runtime.health?.Status) === value;
+      return ({ config, runtime: { health } }) =>
+        (healthPlan(config) === undefined || health === undefined ? "none" : health.Status) === value;
     case "before": {
       const than = findContainer(engine, value);
       return ({ createdAt }) => createdAt < than.createdAt;
@@ -110,10 +112,9 @@ function check(engine: Engine, key: Key, value: string): Accepts {
     }
     case "expose": {
       const isIn = portRange(value, key);
-      return ({ config, runtime }) =>
-        Object.keys(config.ExposedPorts ?? {}).some((port) =>
-          isIn(Number(port.split("/")[0]), port.split("/")[1] ?? "tcp"),
-        ) || (runtime.endpoint?.ports ?? []).some((port) => isIn(port.containerPort, port.protocol));
+      // As Docker: what the list shows, so of a running container.
+      return (record) =>
+        Object.keys(portsOf(record)).some((port) => isIn(Number(port.split("/")[0]), port.split("/")[1] ?? "tcp"));
     }
   }
 }

@@ -1,4 +1,5 @@
 /** A container as `docker inspect` shows it (Engine API, ContainerInspect): Docker's names, nulls and never-times. */
+import { cgroupLayout } from "../cgroups/layout.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
@@ -63,7 +64,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
       Tty: config.Tty,
       OpenStdin: config.OpenStdin,
       StdinOnce: config.StdinOnce,
-      Env: config.Env,
+      Env: config.Env.length === 0 ? null : config.Env,
       Cmd: config.Cmd,
       ...(config.Healthcheck === undefined ? {} : { Healthcheck: config.Healthcheck }),
       Image: config.Image,
@@ -110,13 +111,13 @@ function stateOf({ state, runtime }: ContainerRecord): object {
   };
 }
 
-/** What is recorded, between Docker's fields for what this engine has no flag for. */
 /** Docker shows null for a privileged container, and an empty list with `systempaths=unconfined`. */
 function systemPaths(config: HostConfig, paths: readonly string[]): readonly string[] | null {
   if (config.Privileged) return null;
   return config.AreSystemPathsHidden ? paths : [];
 }
 
+/** What is recorded, between Docker's fields for what this engine has no flag for. */
 function hostConfigOf(config: HostConfig, engine: Engine, record: ContainerRecord): object {
   return {
     Binds: config.Binds,
@@ -178,7 +179,8 @@ function hostConfigOf(config: HostConfig, engine: Engine, record: ContainerRecor
     MemoryReservation: config.MemoryReservation,
     MemorySwap: config.MemorySwap,
     MemorySwappiness: config.MemorySwappiness ?? null,
-    OomKillDisable: config.OomKillDisable ?? null,
+    // Unset it is Docker's default where the kernel has the switch.
+    OomKillDisable: config.OomKillDisable ?? (cgroupLayout().mode === "v2" ? null : false),
     PidsLimit: config.PidsLimit,
     Ulimits: config.Ulimits,
     CpuCount: 0,
@@ -193,10 +195,9 @@ function hostConfigOf(config: HostConfig, engine: Engine, record: ContainerRecor
 
 /** Nothing is mounted on the host: `MergedDir` is where Docker would have it. */
 function graphDriver(engine: Engine, record: ContainerRecord): object {
-  if (record.driver !== undefined) return { Name: record.driver, Data: null };
+  if (record.driver !== undefined) return { Data: null, Name: record.driver };
   const { upper, work } = writableSnapshot(engine.root, record.id);
   return {
-    Name: "overlay2",
     Data: {
       ID: record.id,
       LowerDir: lowerDirectories(engine, record.layers).join(":"),
@@ -204,6 +205,7 @@ function graphDriver(engine: Engine, record: ContainerRecord): object {
       UpperDir: upper,
       WorkDir: work,
     },
+    Name: "overlay2",
   };
 }
 

@@ -121,9 +121,12 @@ const DEFAULT_SHM_SIZE = 64 << 20;
 export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
   const publish = parsePublish(flags.publish);
   const security = securityOptions(flags["security-opt"]);
-  const tmpfs = flags.tmpfs.map(parseTmpfs);
+  // The last of a destination counts.
+  const tmpfs = [...new Map(flags.tmpfs.map(parseTmpfs).map((mount) => [mount.destination, mount])).values()];
   const requests = flags.mount.map((text) => mountRequest(text, caller.directory));
-  const binds = flags.volume.map((spec) => ofDriver(parseBind(spec, caller.directory), flags["volume-driver"]));
+  const binds = [...new Set(flags.volume)].map((spec) =>
+    ofDriver(parseBind(spec, caller.directory), flags["volume-driver"]),
+  );
   const mounts = [...binds, ...requests.map(wantedMount)];
   // One that nobody named gives way to any other, as an image's does.
   checkDestinations([...mounts.filter((mount) => !isAnonymous(mount)), ...tmpfs].map((mount) => mount.destination));

@@ -138,11 +138,11 @@ export function restingMounts(engine: Engine, record: ContainerRecord, isWritabl
   // Then it is init that fills its empty volumes.
   const isBeingStarted = supervisorPid !== process.pid && isRunning(supervisorPid, supervisorStartTime);
   makeSources(engine, mounts);
-  const depth = (mount: Mount) => mount.destination.split("/").length;
-  const users = mounts
-    .filter((mount) => mount.Type !== "tmpfs")
-    .map((mount) => userMount({ ...mount, Propagation: "" }, startedAt === undefined && !isBeingStarted))
-    .toSorted((a, b) => depth(a) - depth(b));
+  const users = nearestFirst(
+    mounts
+      .filter((mount) => mount.Type !== "tmpfs")
+      .map((mount) => userMount({ ...mount, Propagation: "" }, startedAt === undefined && !isBeingStarted)),
+  );
   const taken = new Set(users.map((mount) => mount.destination));
   const etc = etcMounts(engine, record, undefined, false).filter(
     ({ destination, source }) => !taken.has(destination) && source !== undefined && exists(AT_FDCWD, source),
@@ -291,7 +291,7 @@ export function execProcess(record: ContainerRecord, exec: ExecProcess): Process
   };
 }
 
-/** The engine's mounts, then its files, then the user's, those nearer to the root first (moby sortMounts). */
+/** The engine's mounts, then its files and the user's, those nearer to the root first (moby sortMounts). */
 function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Mount[] {
   const ipc = ipcMounts(record.hostConfig, donors);
   const { hostConfig, runtime } = record;
@@ -313,10 +313,17 @@ function mountsOf(engine: Engine, record: ContainerRecord, donors: Donors): Moun
       isNetworkShared: false,
     }),
     ...(ipc ?? []),
-    ...etcMounts(engine, record, donors.network, isMapped),
   ].filter((mount) => !taken.has(mount.destination));
+  const files = etcMounts(engine, record, donors.network, isMapped).filter(
+    ({ destination }) => !taken.has(destination),
+  );
+  return [...engines, ...nearestFirst([...files, ...users])];
+}
+
+/** A volume on /etc takes the engine's files in, and one on /etc/x is not covered by it. */
+function nearestFirst(mounts: readonly Mount[]): readonly Mount[] {
   const depth = (mount: Mount) => mount.destination.split("/").length;
-  return [...engines, ...users.toSorted((a, b) => depth(a) - depth(b))];
+  return mounts.toSorted((a, b) => depth(a) - depth(b));
 }
 
 /**

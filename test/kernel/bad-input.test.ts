@@ -90,6 +90,15 @@ describe("flags of run", () => {
     ["a name with a space", ["--name", "a b"]],
     ["a security option nobody knows", ["--security-opt", "nonsense"]],
     ["a flag's value missing its meaning", ["--read-only=maybe"]],
+    ["an empty size", ["-m", ""]],
+    ["an empty number of processors", ["--cpus", ""]],
+    ["an empty size of shared memory", ["--shm-size", ""]],
+    ["an empty time", ["--health-interval", "", "--health-cmd", "true"]],
+    ["a network without a name", ["--network", ""]],
+    ["a label with a blank", ["-l", "a b=c"]],
+    ["a capability that is a set", ["--cap-add", "CAP_ALL"]],
+    ["three limits in one", ["--ulimit", "nofile=1:2:3"]],
+    ["an id file that cannot be made", ["--cidfile", "/no/such/directory/id"]],
   ];
   test.each(rows)("%s: 125", async (_name, flags) => {
     // The network flags come last, so that those of a row win.

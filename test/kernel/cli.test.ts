@@ -1,5 +1,6 @@
 /** The command line: names, flags, operands, several targets, what lists and inspect show. */
 import { describe, expect } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { processes } from "../lib/host.ts";
 import { isDocker, needs } from "../lib/needs.ts";
@@ -138,6 +139,7 @@ describe("several targets", () => {
     expect(JSON.parse(stdout).map(({ Name }: { Name: string }) => Name)).toEqual(["/there"]);
     expect(stderr).toMatch(/No such object: nosuch\n$/i);
     expect((await engine.ctr("inspect", "nosuch")).stdout).toBe("[]\n");
+    expect((await engine.ctr("inspect", "-f", "{{.Name}}", "nosuch")).stdout).toBe("\n");
     await engine.ok("rm", "there");
   });
 
@@ -192,6 +194,41 @@ describe("ps", () => {
     expect(await names(`ancestor=${image}`, "name=done")).toEqual(["done"]);
     expect(await engine.fails(1, "ps", "-f", "bogus=1")).toMatch(/invalid filter 'bogus'/i);
     await engine.ok("rm", "web-1", "web-2", "done");
+  });
+
+  test("an empty format is none, -q goes before any, and the user's configuration has its own", async () => {
+    await engine.ok("create", "--name", "there", "--health-cmd", "true", "--expose", "80", image, "true");
+    const id = (await engine.ok("inspect", "-f", "{{.Id}}", "there")).slice(0, 12);
+    expect(await engine.ok("ps", "-a", "--format", "")).toStartWith("CONTAINER ID ");
+    const quiet = await engine.ctr("ps", "-aq", "--format", "{{.Names}}");
+    expect([quiet.stdout, quiet.stderr, quiet.status]).toEqual([
+      `${id}\n`,
+      "WARNING: Ignoring custom format, because both --format and --quiet are set.\n",
+      0,
+    ]);
+    for (const [filters, found] of [
+      [["", "name=there"], id],
+      [["health=none"], id],
+      [["health=starting"], ""],
+      [["expose=80"], ""],
+    ] as const) {
+      expect(await engine.ok("ps", "-aq", ...filters.flatMap((filter) => ["-f", filter]))).toBe(found);
+    }
+    const DOCKER_CONFIG = `${engine.scratch}/docker`;
+    mkdirSync(DOCKER_CONFIG);
+    const asked = (...words: readonly string[]) => engine.ctrWith({ env: { DOCKER_CONFIG } }, ...words);
+    writeFileSync(`${DOCKER_CONFIG}/config.json`, '{"psFormat":"own {{.Names}}","volumesFormat":"own {{.Name}}"}');
+    expect((await asked("ps", "-a")).stdout).toBe("own there\n");
+    expect((await asked("ps", "-aq")).stdout).toBe(`${id}\n`);
+    expect((await asked("ps", "-a", "--format", "{{.Names}}")).stdout).toBe("there\n");
+    await engine.ok("volume", "create", "shown");
+    expect((await asked("volume", "ls")).stdout).toBe("own shown\n");
+    await engine.ok("volume", "rm", "shown");
+    writeFileSync(`${DOCKER_CONFIG}/config.json`, '{"psFormat":');
+    const broken = await asked("ps", "-a");
+    expect([broken.status, broken.stdout.split("\n").length]).toEqual([0, 3]);
+    expect(broken.stderr).toStartWith(`WARNING: Error loading config file: ${DOCKER_CONFIG}/config.json: `);
+    await engine.ok("rm", "there");
   });
 
   test("a field that is not there: 1", async () => {

@@ -1,6 +1,6 @@
 /** `--mount` and the words after `-v`, seen from inside; propagation from both sides. */
 import { describe, expect } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
 import { isDocker } from "../lib/needs.ts";
 import { test } from "../lib/test.ts";
@@ -24,6 +24,36 @@ function directory(name: string): string {
 }
 
 const WRITES = "touch /x/f 2> /dev/null && echo top; touch /x/sub/f 2> /dev/null && echo below; true";
+
+test("what covers /etc has the engine's files in it", async () => {
+  const source = directory("etc");
+  const shown = "cat /etc/hostname; grep -c localhost /etc/hosts; touch /etc/of-mine; ls /etc";
+  const files = ["hostname", "hosts", "of-mine", "resolv.conf"];
+  for (const mount of [
+    ["-v", `${source}:/etc`],
+    ["-v", "etc-volume:/etc:nocopy"],
+    ["--tmpfs", "/etc"],
+  ]) {
+    expect((await inside(["-h", "covered", ...mount], "sh", "-c", shown)).split("\n")).toEqual([
+      "covered",
+      "2",
+      ...files,
+    ]);
+  }
+  expect(readdirSync(source).sort()).toEqual(files);
+  expect(readFileSync(`${source}/hosts`, "utf8")).toBe("");
+  await engine.ok("volume", "rm", "etc-volume");
+});
+
+test("the same -v twice is one, of two --tmpfs the last counts; of others a destination is taken once", async () => {
+  const source = directory("twice");
+  const flags = ["-v", `${source}:/x`, "-v", `${source}:/x`, "--tmpfs", "/t:size=1m", "--tmpfs", "/t:size=2m"];
+  const shown = await inside(flags, "sh", "-c", "grep -c ' /x ' /proc/mounts; grep ' /t ' /proc/mounts");
+  expect(shown).toMatch(/^1\ntmpfs \/t tmpfs \S*size=2048k/);
+  expect(await engine.fails(125, "run", "-v", `${source}:/x`, "--tmpfs", "/x", image, "true")).toContain(
+    "Duplicate mount point: /x",
+  );
+});
 
 describe("bind", () => {
   test("--mount type=bind: writable, and read-only with either word", async () => {

@@ -82,9 +82,14 @@ function localTime(timeNs: bigint): string {
 
 function jsonOf({ timeNs, type, action, id, attributes }: RecordedEvent): string {
   const time = Number(timeNs / 1_000_000_000n);
-  const object = { Type: type, Action: action, Actor: { ID: id, Attributes: attributes }, scope: SCOPE, time };
+  const object = { Type: type, Action: action, Actor: { ID: id, Attributes: inOrder(attributes) }, scope: SCOPE, time };
   // The nanoseconds have more digits than a number here keeps.
   return `${safeJson(object).slice(0, -1)},"timeNano":${timeNs}}`;
+}
+
+/** As Go writes a map. */
+function inOrder(attributes: RecordedEvent["attributes"]): RecordedEvent["attributes"] {
+  return Object.fromEntries(Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The fields of Docker's events.Message; the last three are its older names for the same. */
@@ -92,7 +97,7 @@ function templateData({ timeNs, type, action, id, attributes }: RecordedEvent): 
   return {
     Type: type,
     Action: action,
-    Actor: { ID: id, Attributes: attributes },
+    Actor: { ID: id, Attributes: inOrder(attributes) },
     Scope: SCOPE,
     Time: Number(timeNs / 1_000_000_000n),
     TimeNano: timeNs,

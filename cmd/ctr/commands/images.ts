@@ -4,6 +4,7 @@ import { listImages } from "../../../internal/image/list.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { humanSize, knownAgo } from "../format/duration.ts";
 import { print, printTable } from "../output.ts";
+import { userSetting } from "../user-config.ts";
 
 export const command = defineCommand({
   meta: { name: "images", description: "List images" },
@@ -38,7 +39,8 @@ export const command = defineCommand({
     });
     const isShort = !flags["no-trunc"];
     const shownId = (id: string) => (isShort ? id.slice("sha256:".length, "sha256:".length + 12) : id);
-    const format = flags.format?.trim() ?? "";
+    const given = flags.format?.trim() ?? "";
+    const format = given === "" && !flags.quiet && !flags.tree ? (userSetting("imagesFormat") ?? "") : given;
     const isTable = format === "" || format === "table";
     if (flags.tree) {
       const { printImageTree } = await import("../format/image-tree.ts");

@@ -16,7 +16,7 @@ export const command = defineCommand({
     using engine = openEngine(directories);
     const [target = "", wanted] = operands;
     const ports = portsOf(currentContainer(engine, target));
-    if (wanted !== undefined) {
+    if (wanted !== undefined && wanted !== "") {
       const key = portKey(wanted);
       const bindings = Object.hasOwn(ports, key) ? ports[key] : undefined;
       if (bindings === undefined || bindings === null)

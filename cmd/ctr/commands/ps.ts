@@ -9,7 +9,8 @@ import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { commandText, imageText, shortId, statusText } from "../format/container-text.ts";
 import { humanAgo } from "../format/duration.ts";
-import { print, printTable } from "../output.ts";
+import { print, printError, printTable } from "../output.ts";
+import { userSetting } from "../user-config.ts";
 
 export const command = defineCommand({
   meta: { name: "ps", description: "List containers" },
@@ -47,13 +48,14 @@ export const command = defineCommand({
     const last = flags.latest && Number(flags.last) < 0 ? 1 : Number(flags.last);
     const records = await chosen(engine, flags.filter, flags.all || last > 0, last);
     const isShort = !flags["no-trunc"];
-    const isTable = flags.format === undefined || flags.format.trim() === "table";
-    if (flags.quiet && isTable) {
+    const given = flags.format?.trim() ?? "";
+    if (flags.quiet) {
+      if (given !== "") printError("WARNING: Ignoring custom format, because both --format and --quiet are set.");
       print(records.map((record) => `${isShort ? shortId(record.id) : record.id}\n`).join(""));
       return 0;
     }
     const nowMs = Date.now();
-    const format = flags.format?.trim();
+    const format = given === "" ? userSetting("psFormat") : given;
     if (format !== undefined || flags.size) {
       const { printContainers } = await import("../format/containers.ts");
       printContainers(engine, records, { format: format ?? "table", isShort, withSize: flags.size, nowMs });

@@ -62,9 +62,21 @@ async function startAttached(
   if (Tty && streams.stdin) checkInputTerminal();
   const session = { streams, isTty: Tty, proxiesSignals: true, detachKeys };
   if (record.state === "running") return await attachToRunning(engine, record, session);
-  const connection = await beginStart(engine, record, { streams, ...(Tty ? { size: terminalSize() } : {}) });
-  const ending = await attachedSession(connection, session);
-  return ending.kind === "exited" ? ending.status : 0;
+  let isStarted = false;
+  try {
+    const connection = await beginStart(engine, record, { streams, ...(Tty ? { size: terminalSize() } : {}) });
+    const ending = await attachedSession(connection, {
+      ...session,
+      onStarted: () => {
+        isStarted = true;
+      },
+    });
+    return ending.kind === "exited" ? ending.status : 0;
+  } catch (error) {
+    // Only of `run` is what kept a program from starting told apart by the status.
+    if (isStarted || !(error instanceof CtrError)) throw error;
+    throw new CtrError(error.kind, error.message, { cause: error });
+  }
 }
 
 function findAtRest(engine: Engine, name: string) {

@@ -6,6 +6,7 @@ import { isTerminal } from "../../../internal/sys/terminal.ts";
 import { defineCommand } from "../command.ts";
 import { printStats } from "../format/stats.ts";
 import { STDOUT } from "../output.ts";
+import { userSetting } from "../user-config.ts";
 
 /** Between two looks: CPU is what was used in between. */
 const INTERVAL_MS = 1000;
@@ -31,15 +32,16 @@ export const command = defineCommand({
     using engine = openEngine(directories);
     const wanted = operands.map((container) => ({ id: currentContainer(engine, container).id, container }));
     using reader = new StatsReader(engine, { wanted, all: flags.all });
-    const show = (stats: readonly ContainerStats[]) =>
-      printStats(stats, { format: flags.format ?? "table", isShort: !flags["no-trunc"] });
+    const given = flags.format?.trim() ?? "";
+    const format = given === "" ? (userSetting("statsFormat") ?? "table") : given;
+    const show = (stats: readonly ContainerStats[]) => printStats(stats, { format, isShort: !flags["no-trunc"] });
     reader.look();
     if (flags["no-stream"]) {
       await Bun.sleep(SHORT_INTERVAL_MS);
       show(reader.look());
       return 0;
     }
-    if (isTerminal(STDOUT) && (flags.format === undefined || flags.format.trim() === "table")) {
+    if (isTerminal(STDOUT) && format === "table") {
       const { showLive } = await import("../stats-screen.ts");
       await showLive(() => reader.look(), INTERVAL_MS, !flags["no-trunc"]);
       return 0;

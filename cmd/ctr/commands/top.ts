@@ -23,7 +23,7 @@ export const command = defineCommand({
     const record = currentContainer(engine, target);
     const pids = processesOf(record);
     recordContainerEvent(engine, record, "top");
-    print(layoutTable(await psLines(options.length === 0 ? ["-ef"] : options, new Set(pids)), LEAST_WIDTH));
+    print(layoutTable(await psLines(options.join("").trim() === "" ? ["-ef"] : options, new Set(pids)), LEAST_WIDTH));
     return 0;
   },
 });

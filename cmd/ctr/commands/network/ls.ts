@@ -3,6 +3,7 @@ import { ensureNetd } from "../../../../internal/ipc/netd-client.ts";
 import { defineCommand } from "../../command.ts";
 import { networkFilter, shortNetworkId } from "../../networks.ts";
 import { print, printTable } from "../../output.ts";
+import { userSetting } from "../../user-config.ts";
 
 export const command = defineCommand({
   meta: { name: "ls", description: "List networks" },
@@ -33,7 +34,8 @@ export const command = defineCommand({
     const networks = (await netd.networks()).filter(accepts).sort((a, b) => (a.name < b.name ? -1 : 1));
     const isShort = !flags["no-trunc"];
     const shown = (id: string) => (isShort ? shortNetworkId(id) : id);
-    const format = flags.format?.trim() ?? "";
+    const given = flags.format?.trim() ?? "";
+    const format = given === "" && !flags.quiet ? (userSetting("networksFormat") ?? "") : given;
     if (flags.quiet && (format === "" || format === "table")) {
       print(networks.map(({ id }) => `${shown(id)}\n`).join(""));
     } else if (format !== "") {

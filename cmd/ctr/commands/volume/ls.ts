@@ -3,6 +3,7 @@ import { openEngine } from "../../../../internal/db/engine.ts";
 import { filterVolumes } from "../../../../internal/volume/list.ts";
 import { defineCommand } from "../../command.ts";
 import { print, printTable } from "../../output.ts";
+import { userSetting } from "../../user-config.ts";
 
 export const command = defineCommand({
   meta: { name: "ls", description: "List volumes" },
@@ -28,7 +29,8 @@ export const command = defineCommand({
   async run({ flags, directories }) {
     using engine = openEngine(directories);
     const volumes = filterVolumes(engine, flags.filter);
-    const format = flags.format?.trim() ?? "";
+    const given = flags.format?.trim() ?? "";
+    const format = given === "" && !flags.quiet ? (userSetting("volumesFormat") ?? "") : given;
     if (flags.quiet && (format === "" || format === "table")) {
       print(volumes.map(({ name }) => `${name}\n`).join(""));
     } else if (format !== "") {
