@@ -8,7 +8,7 @@ import { readBootId } from "../../internal/network/sandbox.ts";
 const NO_QUESTIONS: DnsCounters = { containers: 0, questions: 0, answered: 0, forwarded: 0, failed: 0, waiting: 0 };
 
 export interface Names extends Dns {
-  readonly changed: () => Promise<void>;
+  readonly changed: (containerId?: string) => Promise<void>;
   untilNextTimer(): number | undefined;
   counters(): DnsCounters;
   /** Resolves when no question waits for another server. */
@@ -24,7 +24,8 @@ export function createNames(controller: Promise<Controller>, kept: KeptSockets, 
     return server;
   };
   return {
-    changed: async () => await (server ?? (await start())).changed(),
+    changed: async (containerId) => await (server ?? (await start())).changed(containerId),
+    served: async (containerId) => await (server ?? (await start())).served(containerId),
     // At a start it is not there yet, nor are they missed.
     differences: () => server?.differences() ?? [],
     repair: async () => await server?.repair(),

@@ -68,6 +68,8 @@ async function answer(message: ToNetd, { controller, status, reload }: Service):
         controller.rename(message.containerId, message.name);
         return { type: "renamed" };
       case "endpoints":
+        if (message.isServed === true && message.containerId !== undefined)
+          await controller.served(message.containerId);
         return { type: "endpoints", endpoints: controller.endpoints(message.containerId) };
       case "networks":
         return { type: "networks", networks: controller.networks() };

@@ -8,18 +8,24 @@ import type { Endpoint } from "../../internal/ipc/netd.ts";
 import { connectNetd, ensureNetd, type NetdClient, wakeNetd } from "../../internal/ipc/netd-client.ts";
 import type { Launch } from "../../internal/runtime/launch.ts";
 
+/** A container's places in its networks. */
+export interface Attached {
+  readonly endpoints: readonly EndpointRecord[];
+  /** Resolves when its name server listens: the program may start. */
+  readonly served: Promise<void>;
+}
+
+const NO_NETWORKS: Attached = { endpoints: [], served: Promise.resolve() };
+
 /** Gives init its networks: endpoints from netd, or none. The first has the ports. Throws what netd refuses. */
-export async function attachNetworks(
-  engine: Engine,
-  record: ContainerRecord,
-  launch: Launch,
-): Promise<readonly EndpointRecord[]> {
+export async function attachNetworks(engine: Engine, record: ContainerRecord, launch: Launch): Promise<Attached> {
   const wanted = networksOf(record);
   if (wanted.length === 0) {
     launch.provideNetwork();
-    return [];
+    return NO_NETWORKS;
   }
-  using netd = await ensureNetd(engine);
+  using undo = new DisposableStack();
+  const netd = undo.use(await ensureNetd(engine));
   const main = wanted.length === 1 ? wanted[0] : await gatewayOf(netd, record);
   const endpoints: Endpoint[] = [];
   for (const name of wanted) {
@@ -27,7 +33,7 @@ export async function attachNetworks(
     endpoints.push(await netd.attach(attachRequest(record, name, { sandbox: { pid: launch.pid }, ports })));
   }
   const first = endpoints[wanted.indexOf(main ?? "")] ?? endpoints[0];
-  if (first === undefined) return [];
+  if (first === undefined) return NO_NETWORKS;
   const links = (record.hostConfig.Links ?? []).length === 0 ? [] : await linesOfLinks(engine, record);
   writeHostsFile(engine.root, record, {
     addresses: addressesOf(endpoints),
@@ -39,7 +45,14 @@ export async function attachNetworks(
     setup === first.interface ? setup : { ...setup, routes: [] },
   );
   launch.provideNetwork(interfaceOfFirst, others);
-  return [first, ...endpoints.filter((endpoint) => endpoint !== first)].map(endpointRecord);
+  const owned = undo.move();
+  return {
+    endpoints: [first, ...endpoints.filter((endpoint) => endpoint !== first)].map(endpointRecord),
+    // On the default bridge nobody has names.
+    served: (wanted.some((name) => name !== "bridge") ? netd.served(record.id) : Promise.resolve()).finally(() =>
+      owned.dispose(),
+    ),
+  };
 }
 
 function addressesOf(endpoints: readonly Endpoint[]): string[] {

@@ -12,7 +12,7 @@ import { O_RDONLY, O_RDWR, open } from "../../internal/sys/fd.ts";
 import { type ChildExit, isRunning, pidfdSendSignal } from "../../internal/sys/process.ts";
 import { onChildExit } from "./children.ts";
 import type { HandedOver } from "./early.ts";
-import { attachNetworks, detachNetworks } from "./network.ts";
+import { type Attached, attachNetworks, detachNetworks } from "./network.ts";
 import { type Audience, writeLog } from "./output.ts";
 import { endsOf, makePipes, type ProgramEnds, type ProgramStreams, terminalStreams } from "./streams.ts";
 import { sleep } from "./timer.ts";
@@ -65,10 +65,13 @@ export async function startRun(engine: Engine, record: ContainerRecord, options:
     // Looked at below, or by `attach`; not reported a second time when the log cannot be opened.
     ready.catch(ignore);
     const log = await options.openLog();
-    const endpoints = await attach(engine, record, started, ready);
+    const { endpoints, served } = await attach(engine, record, started, ready);
+    // Looked at before the program starts, or nobody needs it.
+    served.catch(ignore);
     const { terminal } = await ready;
     if (terminal !== undefined) streams = terminalStreams(terminal);
     if (streams === undefined) throw new CtrError("internal", "init made no terminal");
+    await served;
     await started.start();
     options.begun(started, endpoints);
     const drained = streams.pump((stream, data) => {
@@ -133,7 +136,7 @@ async function attach(
   record: ContainerRecord,
   started: Launch,
   ready: Promise<unknown>,
-): Promise<readonly EndpointRecord[]> {
+): Promise<Attached> {
   try {
     return await attachNetworks(engine, record, started);
   } catch (error) {

@@ -28,7 +28,7 @@ export function attachRequest(
     network,
     ...rest,
     ...(macAddress === undefined ? {} : { macAddress }),
-    ...(hasNames ? { hostname: config.Hostname } : {}),
+    ...(hasNames ? { hostname: config.Hostname, isServedLater: true } : {}),
     ...(Aliases === undefined ? {} : { aliases: Aliases }),
     ...(hasNames && hostConfig.Dns.length > 0 ? { servers: hostConfig.Dns } : {}),
     ...(IPv4Address === undefined ? {} : { ipv4: IPv4Address }),

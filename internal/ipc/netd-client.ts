@@ -40,6 +40,8 @@ export interface NetdDirectories {
 export interface NetdClient extends Disposable {
   /** Puts a container into a network; replaces what an earlier attach of it left. */
   attach(request: AttachRequest): Promise<Endpoint>;
+  /** Resolves when the name server of a container listens whose attaches were `isServedLater`. */
+  served(containerId: string): Promise<void>;
   /** Takes a container out of its networks; one that is in none is fine. */
   detach(containerId: string): Promise<void>;
   /** Takes a container, whose program runs on, out of one network. */
@@ -200,6 +202,7 @@ function clientOver(
   };
   return {
     attach: async (request) => (await ask({ type: "attach", ...request }, "attached")).endpoint,
+    served: async (containerId) => void (await ask({ type: "endpoints", containerId, isServed: true }, "endpoints")),
     detach: async (containerId) => void (await ask({ type: "detach", containerId }, "detached")),
     disconnect: async (containerId, network, ports) =>
       void (await ask({ type: "detach", containerId, network, isLive: true, ports }, "detached")),

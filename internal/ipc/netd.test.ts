@@ -68,6 +68,7 @@ const TO: readonly ToNetd[] = [
     ipv6: "fd00::9",
     gwPriority: -1,
     isLive: true,
+    isServedLater: false,
   },
   { type: "detach", containerId: "c0ffee" },
   { type: "detach", containerId: "c0ffee", network: "n", isLive: true },
@@ -76,6 +77,7 @@ const TO: readonly ToNetd[] = [
   { type: "check", fix: true },
   { type: "endpoints" },
   { type: "endpoints", containerId: "c0ffee" },
+  { type: "endpoints", containerId: "c0ffee", isServed: true },
   { type: "networks" },
   { type: "status" },
 ];

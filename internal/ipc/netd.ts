@@ -6,6 +6,8 @@
  *   client                                   netd
  *     │ attach {sandbox, network, ports, …} ──▶ │   the veth's peer is born inside the sandbox
  *     │ ◀── attached {endpoint}                 │   the sandbox's own init configures it (netlink/configure.ts)
+ *     │ endpoints {containerId, isServed} ────▶ │   after an attach with `isServedLater`, before the program starts
+ *     │ ◀── endpoints {endpoints}               │   its name server listens
  *     │ detach {containerId} ─────────────────▶ │
  *     │ ◀── detached                            │
  *     │ rename {containerId, name} ───────────▶ │
@@ -96,6 +98,8 @@ export interface AttachRequest {
   readonly linkLocal?: readonly string[];
   /** The program runs already: netd configures the interface too. */
   readonly isLive?: boolean;
+  /** Answered before the container's name server listens; absent: after that. */
+  readonly isServedLater?: boolean;
 }
 
 /** A container's place in a network. */
@@ -223,7 +227,8 @@ export type ToNetd =
   | ({ readonly type: "attach" } & AttachRequest)
   | ({ readonly type: "detach" } & DetachRequest)
   | { readonly type: "rename"; readonly containerId: string; readonly name: string }
-  | { readonly type: "endpoints"; readonly containerId?: string }
+  /** With `isServed` the answer waits until the container's name server listens. */
+  | { readonly type: "endpoints"; readonly containerId?: string; readonly isServed?: boolean }
   | { readonly type: "networks" }
   | ({ readonly type: "createNetwork" } & NetworkRequest)
   | { readonly type: "removeNetwork"; readonly network: string }
@@ -285,7 +290,11 @@ export function decodeToNetd(value: unknown): ToNetd {
     case "rename":
       return { type, containerId: identifier(fields, "containerId"), name: identifier(fields, "name") };
     case "endpoints":
-      return fields["containerId"] === undefined ? { type } : { type, containerId: identifier(fields, "containerId") };
+      return {
+        type,
+        ...optional("containerId", identifierOrNothing(fields, "containerId")),
+        ...optional("isServed", optionalBoolean(fields, "isServed")),
+      };
     case "networks":
     case "reload":
     case "status":
@@ -387,6 +396,7 @@ function attachRequest(fields: Fields): AttachRequest {
     ...optional("gwPriority", optionalInteger(fields, "gwPriority")),
     ...optional("linkLocal", optionalTexts(fields, "linkLocal")),
     ...optional("isLive", optionalBoolean(fields, "isLive")),
+    ...optional("isServedLater", optionalBoolean(fields, "isServedLater")),
   };
 }
 

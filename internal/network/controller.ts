@@ -78,8 +78,10 @@ export interface Controller extends Disposable {
   rename(containerId: string, name: string): void;
   endpoints(containerId?: string): Endpoint[];
   networks(): NetworkRecord[];
-  /** Everybody who has names, for a name server. */
-  namesOnNetworks(): readonly NamedEndpoint[];
+  /** Everybody who has names, or one container's, for a name server. */
+  namesOnNetworks(containerId?: string): readonly NamedEndpoint[];
+  /** Resolves when the container's name server listens. */
+  served(containerId: string): Promise<void>;
   /** For `dozeWhenIdle`: our timers, and the processes whose end is the end of a sandbox. */
   readonly watched: Watched;
 }
@@ -120,7 +122,7 @@ export async function openController(root: string, log: Log, dns: Dns = NO_DNS):
     const { network, driver } = networkOf(endpoint);
     ends.forget(endpoint.id);
     await driver.detach(network, endpoint, mode);
-    if (!hasNoNames(network)) await dnsChanged();
+    if (!hasNoNames(network)) await dnsChanged(endpoint.containerId);
   };
   const surroundings = (): Surroundings => ({
     networks: listNetworks(store),
@@ -128,6 +130,15 @@ export async function openController(root: string, log: Log, dns: Dns = NO_DNS):
     routes6: dump(netlink, listRoutes6()).flatMap((message) => decodeRoute6(message) ?? []),
     mtu: config.mtu,
   });
+  /** Containers whose name server is made when their attach has been answered. */
+  let unserved = 0;
+  const serveSoon = (containerId: string): void => {
+    unserved += 1;
+    setImmediate(() => {
+      unserved -= 1;
+      void dnsChanged(containerId);
+    });
+  };
   const inTurn = createTurns();
   const networkAsked = (nameOrId: string): NetworkRow => {
     const network = networkCalled(store, nameOrId);
@@ -261,7 +272,10 @@ export async function openController(root: string, log: Log, dns: Dns = NO_DNS):
             await settlePorts(portPlaces(request.containerId), request.ports);
           }
           // Its program finds the names, and a name server.
-          if (!hasNoNames(network)) await dnsChanged();
+          if (!hasNoNames(network)) {
+            if (request.isServedLater === true && !isLive) serveSoon(request.containerId);
+            else await dnsChanged(request.containerId);
+          }
         } catch (error) {
           await driver.detach(network, endpoint, "now");
           if (isLive) {
@@ -366,16 +380,18 @@ export async function openController(root: string, log: Log, dns: Dns = NO_DNS):
     },
     rename: (containerId, name) => {
       renameEndpoints(store, containerId, name);
-      void dnsChanged();
+      void dnsChanged(containerId);
     },
     endpoints: (containerId) =>
       (containerId === undefined ? listEndpoints(store) : endpointsOf(store, containerId))
         .filter(({ state }) => state === "attached")
         .map(describeEndpoint),
     networks: () => listNetworks(store).map(describeNetwork),
-    namesOnNetworks: () => readNames(store, (name) => !isPredefined(name)),
+    namesOnNetworks: (containerId) => readNames(store, (name) => !isPredefined(name), containerId),
+    served: dns.served,
     watched: {
-      untilNextTimer: () => ([...drivers.values()].some((driver) => driver.isWaiting()) ? 0 : undefined),
+      untilNextTimer: () =>
+        unserved > 0 || [...drivers.values()].some((driver) => driver.isWaiting()) ? 0 : undefined,
       descriptors: ends.descriptors,
     },
     [Symbol.dispose]: () => owned.dispose(),

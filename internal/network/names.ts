@@ -25,25 +25,27 @@ export interface NamedEndpoint {
   readonly servers: readonly string[];
 }
 
-/** Of the controller: all that are attached now. */
-export type NamesOnNetworks = () => readonly NamedEndpoint[];
+/** Of the controller: all that are attached now, or those of one container. */
+export type NamesOnNetworks = (containerId?: string) => readonly NamedEndpoint[];
 
 /**
- * Called after every change of what `NamesOnNetworks` gives. An attach is answered when the promise is settled, so that
- * a program finds its name server listening.
+ * Called after every change of what `NamesOnNetworks` gives, of one container or of several. Settled when who is concerned
+ * is served, so that a program finds its name server listening.
  */
-export type DnsChanged = () => void | Promise<void>;
+export type DnsChanged = (containerId?: string) => void | Promise<void>;
 
 /** What the controller knows of the name server. */
 export interface Dns {
   readonly changed: DnsChanged;
+  /** Resolves when this container is served, after a change that was told. */
+  readonly served: (containerId: string) => Promise<void>;
   /** What is otherwise than it should be, a line each. */
   readonly differences: () => readonly string[];
   /** Puts that right. */
   readonly repair: () => Promise<void>;
 }
 
-export const NO_DNS: Dns = { changed: () => {}, differences: () => [], repair: async () => {} };
+export const NO_DNS: Dns = { changed: () => {}, served: async () => {}, differences: () => [], repair: async () => {} };
 
 interface NamedRow {
   readonly id: string;
@@ -63,9 +65,16 @@ const NAMED = `
   FROM endpoint JOIN network ON network.id = network_id
   WHERE state = 'attached'`;
 
-/** All endpoints with names, in one query: every attach asks for them. */
-export function readNames({ db }: Store, hasNames: (network: string) => boolean): readonly NamedEndpoint[] {
-  const rows = db.query<NamedRow, []>(NAMED).all();
+/** The endpoints with names, of all containers or of one, in one query. */
+export function readNames(
+  { db }: Store,
+  hasNames: (network: string) => boolean,
+  containerId?: string,
+): readonly NamedEndpoint[] {
+  const rows =
+    containerId === undefined
+      ? db.query<NamedRow, []>(NAMED).all()
+      : db.query<NamedRow, [string]>(`${NAMED} AND container_id = ?`).all(containerId);
   return rows.filter((row) => hasNames(row.network_name)).map(namedEndpoint);
 }
 

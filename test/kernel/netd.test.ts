@@ -6,6 +6,7 @@ import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { NETD_VERSION, netdSocket } from "../../internal/ipc/netd.ts";
 import { connectNetd } from "../../internal/ipc/netd-client.ts";
 import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../../internal/sys/socket.ts";
+import { dig, values } from "../lib/dns.ts";
 import { testHome } from "../lib/home.ts";
 import { links, processes, requirePrivateHost, rules } from "../lib/host.ts";
 import { leases } from "../lib/leaks.ts";
@@ -378,6 +379,27 @@ test("check and reconcile: each difference is told, and put right", async () => 
   expect(ctr("netd", "reconcile")).toEqual({ status: 0, lines: [`repaired: ${line}`] });
   expect((await netd.client.status()).details?.reconciled).toMatchObject({ cause: "request", differences: [line] });
   await sandbox.end();
+  await nothingLeft();
+  await netd.client.removeNetwork("back");
+});
+
+test("answered before its name server listens, and told when it does; a netd that is killed in between is followed by one that serves", async () => {
+  await netd.client.createNetwork(BACK);
+  const [early, late] = [await makeSandbox(), await makeSandbox()];
+  const later = { network: "back", isServedLater: true };
+  await attach(netd.client, early, { containerId: "early", ...later });
+  await netd.client.served("early");
+  expect(values(await dig(early.pid, "early"))).toEqual(["10.77.0.2"]);
+  // One that nobody asks for is served all the same.
+  await attach(netd.client, late, { containerId: "late", ...later });
+  await waitFor("its name server", async () => (await netd.client.status()).details?.dns.containers === 2);
+  const third = await makeSandbox();
+  await attach(netd.client, third, { containerId: "third", ...later });
+  await restartNetd();
+  await netd.client.served("third");
+  expect(values(await dig(third.pid, "late"))).toEqual(["10.77.0.3"]);
+  await netd.client.served("nobody");
+  await Promise.all([early.end(), late.end(), third.end()]);
   await nothingLeft();
   await netd.client.removeNetwork("back");
 });

@@ -8,7 +8,7 @@ import type { Fd } from "../../sys/fd.ts";
 import { randomId } from "../id.ts";
 import type { Log } from "../log.ts";
 import type { NamesOnNetworks } from "../names.ts";
-import { isAlive, openSandbox, type SandboxRecord } from "../sandbox.ts";
+import { openSandbox, type SandboxRecord } from "../sandbox.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { type Keeper, type KeptSocket, type Listener, limitOf, listenInside, TABLE } from "./listener.ts";
 import {
@@ -39,8 +39,13 @@ const MAX_PENDING = 256;
 const OWN_ADDRESS = "127.0.0.11";
 
 export interface NameServer extends Disposable {
-  /** What `names` gives has changed: settled when every container on a network with names can ask. Never rejects. */
-  changed(): Promise<void>;
+  /**
+   * What `names` gives has changed, of one container or of several: settled when all that are concerned can ask. Never
+   * rejects.
+   */
+  changed(containerId?: string): Promise<void>;
+  /** Resolves when this container can ask. */
+  served(containerId: string): Promise<void>;
   /** Containers that should be served and are not, or whose questions somebody leads elsewhere: a line each. */
   differences(): readonly string[];
   /** Puts that right. */
@@ -156,11 +161,12 @@ export function createNameServer(choices: NameServerChoices): NameServer {
     return client;
   };
 
-  const changed = async (): Promise<void> => {
+  const changed = async (of?: string): Promise<void> => {
     zones = undefined;
     const wanted = new Map<string, SandboxRecord>();
-    for (const { containerId, sandbox } of names()) wanted.set(containerId, sandbox);
-    for (const client of [...clients.values()]) {
+    for (const { containerId, sandbox } of names(of)) wanted.set(containerId, sandbox);
+    const known = of === undefined ? [...clients.values()] : [clients.get(of) ?? []].flat();
+    for (const client of known) {
       const sandbox = wanted.get(client.containerId);
       if (sandbox === undefined || sandboxKey(sandbox) !== client.sandbox) close(client);
     }
@@ -168,13 +174,16 @@ export function createNameServer(choices: NameServerChoices): NameServer {
     await Promise.all(opened.map(({ ready }) => ready));
   };
 
+  const told = (containerId?: string): Promise<void> =>
+    changed(containerId).catch((error: unknown) => log(withContext("container DNS", error).message));
   /** One line for a container, on however many networks it is. */
   const served = (): ReadonlyMap<string, string> =>
     new Map(names().map(({ containerId, containerName }) => [containerId, containerName]));
   const isLedElsewhere = ({ listener }: Client): boolean => listener?.isLedTo() === false;
 
   return {
-    changed: () => changed().catch((error: unknown) => log(withContext("container DNS", error).message)),
+    changed: told,
+    served: async (containerId) => await (clients.get(containerId)?.ready ?? told(containerId)),
     differences: () =>
       [...served()].flatMap(([containerId, name]) => {
         const client = clients.get(containerId);
@@ -222,7 +231,7 @@ function sandboxKey({ pid, startTime, path, inode, bootId }: SandboxRecord): str
 /** The namespace of a sandbox that is known already; undefined when it has gone. */
 function openRecorded(sandbox: SandboxRecord, bootId: string): Fd | undefined {
   const { pid, path } = sandbox;
-  if (!isAlive(sandbox, bootId)) return undefined;
+  if (sandbox.bootId !== bootId) return undefined;
   try {
     const opened = openSandbox(pid === undefined ? { path: path ?? "" } : { pid }, bootId);
     if (opened.record.inode === sandbox.inode && opened.record.startTime === sandbox.startTime) return opened.namespace;
