@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { encodeFrame } from "../../internal/ipc/frame.ts";
 import { NETD_VERSION, netdSocket } from "../../internal/ipc/netd.ts";
 import { connectNetd } from "../../internal/ipc/netd-client.ts";
@@ -240,7 +241,7 @@ test("the socket is for its owner only; somebody else who comes to it all the sa
     Bun.spawnSync(["setpriv", "--reuid", "65534", "--clear-groups", process.execPath, "-e", script])
       .stdout.toString()
       .trim();
-  const parents = [home, directories.state];
+  const parents = [dirname(home), home, directories.state].filter((parent) => parent !== "/tmp");
   const modes = parents.map((parent) => statSync(parent).mode & 0o777);
   for (const parent of parents) chmodSync(parent, 0o755);
   expect(asNobody()).toBe("EACCES");
