@@ -31,6 +31,10 @@ test("a full configuration keeps what is known and drops the rest", () => {
   });
 });
 
+test.each(["0001-01-01T00:00:00Z", "2021-01-02T03:04:05.123456789+05:30"])("a moment may be %s", (created) =>
+  expect(parseImageConfig(JSON.stringify({ created })).created).toBe(created),
+);
+
 test("an empty object is an image without anything", () => {
   const empty = { architecture: "", os: "", config: {}, rootfs: { type: "layers", diff_ids: [] }, history: [] };
   expect(parseImageConfig("{}") as unknown).toEqual(empty);
@@ -46,4 +50,9 @@ test.each([
   ['{"config":{"Volumes":[]}}', "Volumes is not what it should be"],
   ['{"rootfs":{"diff_ids":["../../etc/passwd"]}}', "rootfs.diff_ids is not what it should be"],
   ['{"history":{}}', "history is not what it should be"],
+  ['{"created":"yesterday"}', "created is not what it should be"],
+  ['{"created":"+275760-09-14T00:00:00Z"}', "created is not what it should be"],
+  ['{"created":"2026-13-01T00:00:00Z"}', "created is not what it should be"],
+  ['{"created":"2026-01-01T00:00:00Z\\u0000"}', "created is not what it should be"],
+  ['{"history":[{"created":"2026-01-01"}]}', "history.created is not what it should be"],
 ])("%s is refused", (text, message) => expect(() => parseImageConfig(text)).toThrow(message));

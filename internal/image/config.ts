@@ -69,7 +69,7 @@ export function parseImageConfig(text: string): ImageConfig {
   }
   return {
     ...defined({
-      created: string(root["created"], "created"),
+      created: moment(root["created"], "created"),
       author: string(root["author"], "author"),
       comment: string(root["comment"], "comment"),
       variant: string(root["variant"], "variant"),
@@ -119,7 +119,7 @@ function parseHistory(value: unknown): History {
   const entry = object(value, "history");
   const isEmpty = entry["empty_layer"];
   return defined({
-    created: string(entry["created"], "history.created"),
+    created: moment(entry["created"], "history.created"),
     author: string(entry["author"], "history.author"),
     created_by: string(entry["created_by"], "history.created_by"),
     comment: string(entry["comment"], "history.comment"),
@@ -150,6 +150,15 @@ function string(value: unknown, name: string): string | undefined {
   if (typeof value !== "string") throw wrong(name);
   return value;
 }
+
+/** RFC 3339, as the image-spec wants it: every list of images shows and compares it. */
+function moment(value: unknown, name: string): string | undefined {
+  const text = string(value, name);
+  if (text !== undefined && (!RFC_3339.test(text) || Number.isNaN(Date.parse(text)))) throw wrong(name);
+  return text;
+}
+
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
 
 function number(value: unknown, name: string): number | undefined {
   if (value === undefined || value === null) return undefined;

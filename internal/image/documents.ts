@@ -5,6 +5,15 @@ import { CtrError } from "../errors/error.ts";
 /** The largest manifest or index that is read, as registries limit them (distribution-spec). */
 export const MAX_DOCUMENT_BYTES = 4 << 20;
 
+/** overlayfs stacks no more (OVL_MAX_STACK in the kernel's fs/overlayfs). */
+const MAX_LAYERS = 500;
+
+/** Throws CtrError `invalid` for more layers than can be stacked: they would be unpacked for nothing. */
+export function checkLayerCount(count: number): void {
+  if (count > MAX_LAYERS)
+    throw new CtrError("invalid", `the image has ${count} layers, at most ${MAX_LAYERS} are possible`);
+}
+
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;

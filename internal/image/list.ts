@@ -87,7 +87,9 @@ function readImages(engine: Engine): readonly Image[] {
   let isSorted = true;
   for (const { id, created, size, parent, reference } of rows) {
     if (last?.id !== id) {
-      const createdMs = created === null ? NEVER_MS : Date.parse(created);
+      const parsedMs = created === null ? NEVER_MS : Date.parse(created);
+      // Of two members with one name SQLite takes the first, JSON.parse the last, which was checked.
+      const createdMs = Number.isNaN(parsedMs) ? NEVER_MS : parsedMs;
       if (last !== undefined && last.createdMs < createdMs) isSorted = false;
       last = { id, createdMs, size, parent, tags: [] };
       images.push(last);

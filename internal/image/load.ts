@@ -12,7 +12,14 @@ import type { LayerLimits } from "../spec/layer-entry.ts";
 import { type ArchiveFile, type ArchiveFiles, bytesOf, compressionOf, openArchive, textOf } from "./archive-files.ts";
 import { prepareStore } from "./collect.ts";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
-import { type Descriptor, MAX_DOCUMENT_BYTES, parseDockerArchive, parseIndex, parseManifest } from "./documents.ts";
+import {
+  checkLayerCount,
+  type Descriptor,
+  MAX_DOCUMENT_BYTES,
+  parseDockerArchive,
+  parseIndex,
+  parseManifest,
+} from "./documents.ts";
 import { recordImageEvent } from "./event.ts";
 import {
   DOCKER_LIST_TYPE,
@@ -232,6 +239,7 @@ async function prepare(loading: Loading, wanted: Wanted, asked: Platform | undef
       `invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${wanted.layers.length}`,
     );
   }
+  checkLayerCount(diffIds.length);
   const chain = chainIds(diffIds);
   const layers: PreparedLayer[] = [];
   const lower: string[] = [];

@@ -5,7 +5,14 @@ import { CtrError } from "../errors/error.ts";
 import type { ManifestBytes, Repository } from "../registry/repository.ts";
 import { type Digest, parseDigest } from "../spec/digest.ts";
 import { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
-import { type Descriptor, MAX_DOCUMENT_BYTES, type Manifest, parseIndex, parseManifest } from "./documents.ts";
+import {
+  checkLayerCount,
+  type Descriptor,
+  MAX_DOCUMENT_BYTES,
+  type Manifest,
+  parseIndex,
+  parseManifest,
+} from "./documents.ts";
 import {
   CONFIG_TYPE,
   DOCKER_CONFIG_TYPE,
@@ -31,9 +38,6 @@ export interface RemoteConfig {
 
 /** How deep indexes may lie in indexes. */
 const MAX_INDEX_DEPTH = 4;
-
-/** overlayfs stacks no more (OVL_MAX_STACK in the kernel's fs/overlayfs). */
-const MAX_LAYERS = 500;
 
 /** The image for `platform` that a manifest or index stands for. Throws with Docker's words if there is none. */
 export async function chooseImage(
@@ -103,9 +107,7 @@ function checkedManifest(text: string, document: ManifestBytes): Manifest {
       `not a container image: its config has the media type ${JSON.stringify(manifest.config.mediaType)}`,
     );
   }
-  if (manifest.layers.length > MAX_LAYERS) {
-    throw new CtrError("invalid", `the image has ${manifest.layers.length} layers, at most ${MAX_LAYERS} are possible`);
-  }
+  checkLayerCount(manifest.layers.length);
   return manifest;
 }
 

@@ -131,8 +131,8 @@ describe("export", () => {
   });
 });
 
-/** An archive of one image with this configuration, for `load`; `layers` are tar files. */
-function dockerArchive(name: string, config: object, layers: readonly string[]): string {
+/** An archive of one image with this configuration, for `load`; `layers` are tar files. `extra` begins the configuration. */
+function dockerArchive(name: string, config: object, layers: readonly string[], extra = ""): string {
   const directory = fresh("archive");
   mkdirSync(directory);
   const diffIds = layers.map(
@@ -140,7 +140,12 @@ function dockerArchive(name: string, config: object, layers: readonly string[]):
   );
   writeFileSync(
     `${directory}/config.json`,
-    JSON.stringify({ architecture: "amd64", os: "linux", ...config, rootfs: { type: "layers", diff_ids: diffIds } }),
+    JSON.stringify({
+      architecture: "amd64",
+      os: "linux",
+      ...config,
+      rootfs: { type: "layers", diff_ids: diffIds },
+    }).replace("{", `{${extra}`),
   );
   for (const [index, path] of layers.entries()) writeFileSync(`${directory}/${index}.tar`, readFileSync(path));
   const manifest = [{ Config: "config.json", RepoTags: [name], Layers: layers.map((_, index) => `${index}.tar`) }];
@@ -365,6 +370,22 @@ describe("images", () => {
     await engine.ok("rm", id);
     await engine.ok("rmi", "tree/second:1");
   });
+});
+
+test.if(needs("ctr"))("an image that is wrong about itself spoils no list of images, and takes no time", async () => {
+  const layer = layerOf(1);
+  const created = "2001-01-01T00:00:00Z";
+  const twice = dockerArchive("wrong/twice:1", { created }, [layer], '"created":{"a":1},');
+  await engine.ok("load", "-q", "-i", twice);
+  expect(await engine.ok("images", "--format", "{{.CreatedAt}}", "wrong/twice")).toBe("0001-01-01 00:00:00 +0000 UTC");
+  await engine.ok("image", "prune", "-f", "--filter", "until=1h");
+  await engine.ok("rmi", "wrong/twice:1");
+  for (const [config, layers, reason] of [
+    [{ created: "long ago" }, [layer], "created is not what it should be"],
+    [{ created }, Array.from({ length: 501 }, () => layer), "the image has 501 layers, at most 500 are possible"],
+  ] as const)
+    expect(await engine.fails(1, "load", "-i", dockerArchive("wrong/one:1", config, layers))).toContain(reason);
+  expect(await engine.ok("images", "-q", "wrong/*")).toBe("");
 });
 
 describe("inspect", () => {
