@@ -2,6 +2,17 @@
 import type { StopOptions } from "../../internal/container/control.ts";
 import { CtrError } from "../../internal/errors/error.ts";
 import { signalNumber } from "../../internal/sys/signals.ts";
+import type { FlagDefinitions } from "./command.ts";
+
+export const STOP_FLAGS = {
+  signal: { type: "string", alias: "s", description: "Signal to send to the container" },
+  timeout: {
+    type: "string",
+    alias: ["t", "time"],
+    valueHint: "int",
+    description: "Seconds to wait before killing the container",
+  },
+} as const satisfies FlagDefinitions;
 
 /** `--signal` and `--timeout` (whole seconds, negative for ever). Throws `invalid` for a signal that is none. */
 export function stopOptions(flags: {

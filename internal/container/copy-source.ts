@@ -3,6 +3,7 @@
  * directory or a regular file, whoever changes the tree meanwhile.
  */
 import { CtrError, EINVAL, ENOENT, ENXIO, EOPNOTSUPP, isErrno } from "../errors/error.ts";
+import { entryKind } from "../snapshot/entry-kind.ts";
 import type { EntryHeader, EntryKind } from "../spec/layer-entry.ts";
 import {
   type Fd,
@@ -16,21 +17,7 @@ import {
   openat,
   pread,
 } from "../sys/fd.ts";
-import {
-  type DirectoryEntry,
-  fgetxattr,
-  fstat,
-  getdents64,
-  readlinkat,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  type Stat,
-} from "../sys/file.ts";
+import { type DirectoryEntry, fgetxattr, fstat, getdents64, readlinkat, type Stat } from "../sys/file.ts";
 
 /** An entry; `content` gives exactly `size` bytes and is used up before the next entry is asked for. */
 export interface CopyEntry extends EntryHeader {
@@ -108,7 +95,7 @@ function tryOpen(directory: Fd, name: Uint8Array): Fd | undefined {
 /** The entry of what was opened with O_PATH: looked at before it is read, since opening a device or a pipe does something. */
 function* readEntry(walk: Walk, place: Fd, shown: Uint8Array): Generator<CopyEntry, void, undefined> {
   const stat = fstat(place.number);
-  const kind = kindOf(stat);
+  const kind = entryKind(stat);
   if (kind === undefined) return; // a socket: it means nothing without the process that bound it
   if (kind === "directory") {
     yield header("directory", shown, stat);
@@ -188,25 +175,6 @@ function header(kind: EntryKind, name: Uint8Array, stat: Stat): EntryHeader {
     minor: isDevice ? stat.rdevMinor : 0,
     xattrs: NO_XATTRS,
   };
-}
-
-function kindOf(stat: Stat): EntryKind | undefined {
-  switch (stat.mode & S_IFMT) {
-    case S_IFREG:
-      return "file";
-    case S_IFDIR:
-      return "directory";
-    case S_IFLNK:
-      return "symlink";
-    case S_IFCHR:
-      return "char";
-    case S_IFBLK:
-      return "block";
-    case S_IFIFO:
-      return "fifo";
-    default:
-      return undefined;
-  }
 }
 
 /** `directory/name`; below the root and below nothing there is no slash to add. */

@@ -328,10 +328,7 @@ export function reconfigure(
   change: (record: ContainerRecord) => HostConfig,
 ): ContainerRecord {
   return transaction(engine.db, () => {
-    const record = containerById(engine, id);
-    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
-    const changed = { ...record, hostConfig: change(record) };
-    engine.db.query("UPDATE container SET host_config = ? WHERE id = ?").run(JSON.stringify(changed.hostConfig), id);
+    const changed = changeHostConfig(engine, id, change);
     recordContainerEvent(engine, changed, "update");
     return changed;
   });
@@ -343,13 +340,19 @@ export function reconfigureNetworks(
   id: string,
   change: (record: ContainerRecord) => HostConfig,
 ): ContainerRecord {
-  return transaction(engine.db, () => {
-    const record = containerById(engine, id);
-    if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
-    const changed = { ...record, hostConfig: change(record) };
-    engine.db.query("UPDATE container SET host_config = ? WHERE id = ?").run(JSON.stringify(changed.hostConfig), id);
-    return changed;
-  });
+  return transaction(engine.db, () => changeHostConfig(engine, id, change));
+}
+
+function changeHostConfig(
+  engine: Engine,
+  id: string,
+  change: (record: ContainerRecord) => HostConfig,
+): ContainerRecord {
+  const record = containerById(engine, id);
+  if (record === undefined) throw new CtrError("not-found", `No such container: ${id}`);
+  const changed = { ...record, hostConfig: change(record) };
+  engine.db.query("UPDATE container SET host_config = ? WHERE id = ?").run(JSON.stringify(changed.hostConfig), id);
+  return changed;
 }
 
 /**

@@ -69,10 +69,6 @@ export function copyUp(root: number, destination: string, volume: Fd, mark: stri
   unlinkat(AT_FDCWD, mark);
 }
 
-/**
- * The image's directory, in the root file system without what is mounted in it: a link of the image may lead into procfs or to
- * a bind of the host's, and neither is to be had as a copy.
- */
 /** Fills a new file system, the root of which is behind `tree`, from `destination`; nothing is done where there is none. */
 export function copyInto(root: number, destination: string, tree: Fd): void {
   using source = openSource(root, destination);
@@ -81,6 +77,10 @@ export function copyInto(root: number, destination: string, tree: Fd): void {
   copyDirectory({ root: target, firsts: new Map() }, source, target, new Uint8Array(0));
 }
 
+/**
+ * The image's directory, in the root file system without what is mounted in it: a link of the image may lead into procfs or to
+ * a bind of the host's, and neither is to be had as a copy.
+ */
 function openSource(root: number, destination: string): Fd | undefined {
   using bare = openTree(root, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
   try {

@@ -9,17 +9,13 @@ import {
   lgetxattr,
   llistxattr,
   readlinkat,
-  S_IFBLK,
-  S_IFCHR,
   S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
   S_IFMT,
   S_IFREG,
-  S_IFSOCK,
   type Stat,
   statx,
 } from "../sys/file.ts";
+import { entryKind } from "./entry-kind.ts";
 import { isFlat } from "./flat.ts";
 import { LowerLayers } from "./lower-lookup.ts";
 import { isOpaque, isPrivateXattr, isWhiteout } from "./overlay.ts";
@@ -139,7 +135,7 @@ export function* fileEntry(
   full: Uint8Array,
   stat: Stat,
 ): Generator<DiffEntry, void, undefined> {
-  const kind = kindOf(stat);
+  const kind = entryKind(stat);
   if (kind === undefined) return; // a socket: it means nothing without the process that bound it
   if (stat.nlink > 1) {
     const first = walk.links.get(stat.ino);
@@ -195,25 +191,6 @@ function whiteout(name: Uint8Array, stat: Stat): DiffEntry {
 /** The entry that removes `name` from a directory of the layers below; its owner and time are those of `stat`. */
 export function removedEntry(directory: readonly Uint8Array[], name: Uint8Array, stat: Stat): DiffEntry {
   return whiteout(joined([...directory, prefixed(name)]), stat);
-}
-
-function kindOf(stat: Stat): EntryKind | undefined {
-  switch (stat.mode & S_IFMT) {
-    case S_IFREG:
-      return "file";
-    case S_IFLNK:
-      return "symlink";
-    case S_IFCHR:
-      return "char";
-    case S_IFBLK:
-      return "block";
-    case S_IFIFO:
-      return "fifo";
-    case S_IFSOCK:
-      return undefined;
-    default:
-      throw new CtrError("internal", `a file of unknown kind ${(stat.mode & S_IFMT).toString(8)}`);
-  }
 }
 
 function refuseRedirect(directory: Fd, full: Uint8Array): void {

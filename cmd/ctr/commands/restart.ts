@@ -3,21 +3,13 @@ import { restartContainer } from "../../../internal/container/control.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { defineCommand } from "../command.ts";
 import { forEachTarget } from "../each.ts";
-import { stopOptions } from "../stop-options.ts";
+import { STOP_FLAGS, stopOptions } from "../stop-options.ts";
 
 export const command = defineCommand({
   meta: { name: "restart", description: "Restart one or more containers" },
   usage: "[OPTIONS] CONTAINER [CONTAINER...]",
   operands: [1, Number.POSITIVE_INFINITY],
-  flags: {
-    signal: { type: "string", alias: "s", description: "Signal to send to the container" },
-    timeout: {
-      type: "string",
-      alias: ["t", "time"],
-      valueHint: "int",
-      description: "Seconds to wait before killing the container",
-    },
-  },
+  flags: STOP_FLAGS,
   async run({ flags, operands, directories }) {
     using engine = openEngine(directories);
     const options = stopOptions(flags);
