@@ -88,7 +88,7 @@ test("where it cannot be, nothing has changed", async () => {
   ip("address", "add", "192.0.2.9/24", "dev", "stay0");
   ip("link", "set", "stay0", "up");
   const before = () => {
-    const { flags, ...others } = devices().find(({ ifname }) => ifname === "stay0") ?? { flags: new Array<string>() };
+    const { flags, ...others } = devices().find(({ ifname }) => ifname === "stay0") ?? { flags: [] as string[] };
     return { ...others, isUp: flags.includes("UP") };
   };
   const was = before();

@@ -11,15 +11,19 @@ import type { World } from "./world.ts";
 export interface Runtime {
   readonly name: "ctr" | "runc" | "crun";
   readonly command: readonly string[];
+  /** Containers are scopes of systemd's. */
+  readonly usesSystemd: boolean;
 }
 
-/** The runtimes by name. Throws for one that is not installed. */
-export function runtime(name: string): Runtime {
-  if (name === "ctr") return { name, command: [binary(), "oci"] };
+/** The runtimes by name, with scopes of systemd's `ctr+systemd`. Throws for one that is not installed. */
+export function runtime(word: string): Runtime {
+  const [name = "", ...more] = word.split("+");
+  const usesSystemd = more.includes("systemd");
+  if (name === "ctr") return { name, command: [binary(), "oci"], usesSystemd };
   if (name !== "runc" && name !== "crun") throw new Error(`unknown runtime ${name}`);
-  const path = Bun.which(name, { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" });
+  const path = Bun.which(name, { PATH: "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" });
   if (path === null) throw new Error(`${name} is not installed`);
-  return { name, command: [path] };
+  return { name, command: [path], usesSystemd };
 }
 
 /** A JSON object; in a patch `undefined` takes a field away. */
@@ -72,7 +76,7 @@ export const MOUNTS: readonly Json[] = [
 export const NAMESPACES: readonly Json[] = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
 
 /** A small, complete configuration: what `runc spec` writes, without a terminal, running `world`. */
-function baseConfig(id: string): Json {
+function baseConfig(cgroupsPath: string): Json {
   return {
     ociVersion: "1.0.2",
     process: {
@@ -91,7 +95,7 @@ function baseConfig(id: string): Json {
     root: { path: "rootfs", readonly: false },
     hostname: "bundle",
     mounts: MOUNTS,
-    linux: { namespaces: NAMESPACES, cgroupsPath: `${cgroupParent()}/${id}` },
+    linux: { namespaces: NAMESPACES, cgroupsPath },
   };
 }
 
@@ -103,8 +107,9 @@ function cgroupParent(): string {
 
 let program: string | undefined;
 
-/** world.c, compiled once per run. */
+/** world.c, compiled once per run; `OCI_WORLD` is one that was. */
 export function worldProgram(): string {
+  program ??= process.env["OCI_WORLD"];
   if (program !== undefined) return program;
   const path = `${process.env["CTR_TEST_HOME"] ?? tmpdir()}/world-${process.pid}`;
   const source = `${import.meta.dir}/world.c`;
@@ -123,9 +128,14 @@ export class Bundle {
   readonly id: string;
   readonly path: string;
   readonly rootfs: string;
+  /** Its `linux.cgroupsPath`, and its cgroup from the root of each hierarchy. */
+  readonly cgroupsPath: string;
+  readonly cgroup: string;
 
-  constructor() {
+  constructor({ usesSystemd = false }: Partial<Runtime> = {}) {
     this.id = `b${process.pid}-${++count}`;
+    this.cgroup = usesSystemd ? `/system.slice/oci-${this.id}.scope` : `${cgroupParent()}/${this.id}`;
+    this.cgroupsPath = usesSystemd ? `system.slice:oci:${this.id}` : this.cgroup;
     this.path = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? tmpdir()}/oci-`);
     this.rootfs = `${this.path}/rootfs`;
     for (const name of ["proc", "dev", "sys", "tmp", "etc", "bin", "home/user"]) {
@@ -152,7 +162,7 @@ export class Bundle {
 
   /** Writes config.json: the base with a patch over it. */
   configure(patch: Json): void {
-    writeFileSync(`${this.path}/config.json`, JSON.stringify(merge(baseConfig(this.id), patch)));
+    writeFileSync(`${this.path}/config.json`, JSON.stringify(merge(baseConfig(this.cgroupsPath), patch)));
   }
 
   [Symbol.dispose](): void {
@@ -195,13 +205,18 @@ export class Driver {
     // Files of its own: a container that was created writes on into those of its create.
     const at = `${this.root}.${++this.#commands}`;
     const [out, err] = [`${at}.out`, `${at}.err`];
-    const command = [...this.runtime.command, "--root", this.root, ...options, ...words];
+    const command = [
+      ...[...this.runtime.command, "--root", this.root],
+      ...(this.runtime.usesSystemd ? ["--systemd-cgroup"] : []),
+      ...options,
+      ...words,
+    ];
     const { exitCode } = Bun.spawnSync(command, {
       stdin: "ignore",
       stdout: Bun.file(out),
       stderr: Bun.file(err),
       cwd: "/",
-      timeout: 20_000,
+      timeout: 60_000,
     });
     const outcome = { status: exitCode, stdout: readFileSync(out, "utf8"), stderr: readFileSync(err, "utf8") };
     for (const path of [out, err]) rmSync(path);

@@ -47,7 +47,7 @@ export function scene<Seen>(
     name,
     checks,
     async play(which) {
-      using bundle = new Bundle();
+      using bundle = new Bundle(which);
       using driver = new Driver(which);
       let seen: Seen;
       try {

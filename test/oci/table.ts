@@ -1,8 +1,10 @@
 /**
- * Plays the conformance suite with several runtimes and prints the table of docs/oci-conformance.md, or with --failed only
- * what does not hold.
+ * Plays the conformance suite with several runtimes and prints what does not hold.
  *
- *   bun test/oci/table.ts [--failed] [--only TEXT] RUNTIME...
+ *   bun test/oci/table.ts --failed | --rows [--only TEXT] RUNTIME...
+ *
+ * --only takes a regular expression of the cases' names. --rows prints each verdict as it comes, as a line of JSON after
+ * "row ": for who puts several tables together (tables.ts).
  */
 import { runtime } from "./harness.ts";
 import type { Verdict } from "./scene.ts";
@@ -10,21 +12,24 @@ import { SCENES } from "./scenes.ts";
 
 const words = process.argv.slice(2);
 const showsFailures = words.includes("--failed");
-const only = words.includes("--only") ? words[words.indexOf("--only") + 1] : undefined;
-const runtimes = words.filter((word, at) => !word.startsWith("--") && words[at - 1] !== "--only").map(runtime);
+const showsRows = words.includes("--rows");
+const only = words.includes("--only") ? new RegExp(words[words.indexOf("--only") + 1] ?? "") : undefined;
+const names = words.filter((word, at) => !word.startsWith("--") && words[at - 1] !== "--only");
+const runtimes = names.map(runtime);
 
 const rows = new Map<string, { readonly verdict: Verdict; readonly problems: (string | undefined)[] }>();
-for (const which of runtimes) {
+for (const [at, which] of runtimes.entries()) {
   for (const scene of SCENES) {
-    if (only !== undefined && !scene.name.includes(only)) continue;
+    if (only?.test(scene.name) === false) continue;
     for (const verdict of await scene.play(which)) {
       const key = `${scene.name}\n${verdict.section}\n${verdict.says}`;
       const row = rows.get(key) ?? { verdict, problems: [] };
       row.problems.push(verdict.problem);
+      if (showsRows) console.log(`row ${JSON.stringify({ runtime: names[at], scene: scene.name, ...verdict })}`);
       rows.set(key, row);
       if (showsFailures && verdict.problem !== undefined) {
         console.log(
-          `${which.name}: ${scene.name}: ${verdict.section} ${verdict.level}: ${verdict.says}\n    ${verdict.problem}`,
+          `${names[at]}: ${scene.name}: ${verdict.section} ${verdict.level}: ${verdict.says}\n    ${verdict.problem}`,
         );
       }
     }
@@ -33,15 +38,6 @@ for (const which of runtimes) {
 
 const held = runtimes.map((_, at) => [...rows.values()].filter(({ problems }) => problems[at] === undefined).length);
 const total = rows.size;
-if (showsFailures) {
-  console.log(runtimes.map(({ name }, at) => `${name}: ${held[at]} of ${total}`).join(", "));
-} else {
-  console.log(`| section | level | sentence | ${runtimes.map(({ name }) => name).join(" | ")} |`);
-  console.log(`| --- | --- | --- |${" --- |".repeat(runtimes.length)}`);
-  console.log(`| all | | ${total} sentences | ${held.join(" | ")} |`);
-  for (const { verdict, problems } of rows.values()) {
-    const marks = problems.map((problem) => (problem === undefined ? "yes" : "no")).join(" | ");
-    console.log(`| ${verdict.section} | ${verdict.level} | ${verdict.says.replaceAll("|", "\\|")} | ${marks} |`);
-  }
-}
+if (showsRows) console.log("all rows");
+else console.log(names.map((name, at) => `${name}: ${held[at]} of ${total}`).join(", "));
 process.exit(0);

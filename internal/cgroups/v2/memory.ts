@@ -14,6 +14,7 @@ export const memory: Controller = {
   apply(directory, resources) {
     const asked = resources.memory;
     if (asked === undefined) return;
+    refuseV1Only(asked);
     if (asked.checkBeforeUpdate === true) checkUsage(directory, asked);
     const swap = swapLimit(asked);
     // Without swap accounting memory is limited alone, as Docker does it.
@@ -48,6 +49,18 @@ export function swapLimit({ limit, swap }: MemoryResources): string | undefined 
   }
   if (swap < limit) throw new CtrError("invalid", "the memory and swap limit is below the memory limit");
   return String(swap - limit);
+}
+
+/** config-linux.md#unified: what v2 has nothing for is an error. */
+function refuseV1Only({ swappiness, disableOOMKiller = false, kernel = 0, kernelTCP = 0 }: MemoryResources): void {
+  const asked = [
+    ...(swappiness === undefined ? [] : ["swappiness"]),
+    ...(disableOOMKiller ? ["disableOOMKiller"] : []),
+    ...(kernel > 0 ? ["kernel"] : []),
+    ...(kernelTCP > 0 ? ["kernelTCP"] : []),
+  ];
+  if (asked.length > 0)
+    throw new CtrError("unsupported", `linux.resources.memory.${asked.join(", ")}: cgroup v2 has nothing like it`);
 }
 
 /** runtime-spec config-linux.md#memory: with checkBeforeUpdate a limit below the usage is refused, not enforced by killing. */
