@@ -8,6 +8,7 @@ export const BUNDLE_FLAGS: FlagTable = {
   "bundle,b": "text",
   "console-socket": "text",
   "pid-file": "text",
+  "pidfd-socket": "text",
   "no-pivot": "switch",
   // A container has a session keyring of its own in any case: its caller's is not for it.
   "no-new-keyring": "switch",
@@ -20,6 +21,7 @@ export function createOptions(call: Call, id: string): CreateOptions {
   const bundle = flags.text("bundle") ?? "";
   const consoleSocket = given(flags.text("console-socket"));
   const pidFile = given(flags.text("pid-file"));
+  const pidfdSocket = given(flags.text("pidfd-socket"));
   return {
     root: globals.root,
     id,
@@ -31,7 +33,15 @@ export function createOptions(call: Call, id: string): CreateOptions {
     ...givenDescriptors(flags.integer("preserve-fds") ?? 0),
     ...(consoleSocket === undefined ? {} : { consoleSocket }),
     ...(pidFile === undefined ? {} : { pidFile }),
+    ...(pidfdSocket === undefined ? {} : { pidfdSocket }),
+    ...notifySocket(),
   };
+}
+
+/** A service manager's, which waits for the program's word (sd_notify(3)). */
+export function notifySocket(): { readonly notifySocket?: string } {
+  const path = given(process.env["NOTIFY_SOCKET"]);
+  return path === undefined ? {} : { notifySocket: path };
 }
 
 function given(text: string | undefined): string | undefined {

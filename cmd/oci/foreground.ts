@@ -2,7 +2,7 @@
 
 import { ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { Fd } from "../../internal/sys/fd.ts";
-import { pidfdSendSignal, reapChild, waitForwarding } from "../../internal/sys/process.ts";
+import { forwardSignals, holdSignals, pidfdSendSignal, reapChild, waitForwarding } from "../../internal/sys/process.ts";
 import { signalName, signalNumber } from "../../internal/sys/signals.ts";
 
 export interface ForegroundProgram {
@@ -14,6 +14,11 @@ export interface ForegroundProgram {
 
 const FORWARDED = ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "CONT", "TSTP", "TTIN", "TTOU", "WINCH"];
 
+/** Before the program is started: a signal that comes for it meanwhile must not end us and leave it behind. */
+export function holdForwarded(): void {
+  holdSignals(numbers());
+}
+
 /** Resolves with its exit status: its own, or 128 and the signal's number. */
 export async function waitForeground({ pid, pidfd, terminal }: ForegroundProgram): Promise<number> {
   if (terminal === undefined) return waitForwarding(pidfd.number, numbers()).status;
@@ -22,6 +27,7 @@ export async function waitForeground({ pid, pidfd, terminal }: ForegroundProgram
     const exit = reapChild(pid);
     if (exit !== undefined) resolve(exit.status);
   };
+  forwardSignals(pidfd.number);
   process.on("SIGCHLD", look);
   for (const number of numbers()) process.on(signalName(number), () => forward(pidfd, number));
   // It may have ended before anybody listened.

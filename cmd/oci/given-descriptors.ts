@@ -17,7 +17,9 @@ export function givenDescriptors(preserve: number): {
   if (preserve < 0 || count > MOST) throw new CtrError("invalid", `preserve-fds: at most ${MOST} can be passed`);
   const preserved = Array.from({ length: count }, (_, at) => FIRST + at);
   for (const fd of preserved) checkOpen(fd);
-  return { preserved, env: activated > 0 ? [`LISTEN_FDS=${activated}`, "LISTEN_PID=1"] : [] };
+  const names = process.env["LISTEN_FDNAMES"];
+  const named = names === undefined ? [] : [`LISTEN_FDNAMES=${names}`];
+  return { preserved, env: activated > 0 ? [`LISTEN_FDS=${activated}`, "LISTEN_PID=1", ...named] : [] };
 }
 
 function checkOpen(fd: number): void {

@@ -89,9 +89,14 @@ export class ContainerDirectory implements Disposable {
     this.#fd = fd;
   }
 
+  /** A name in the directory by its descriptor, short enough for a socket's address. */
+  within(name: string): string {
+    return `/proc/self/fd/${this.#fd.number}/${name}`;
+  }
+
   /** The socket's name, short enough for an address however deep the root is (unix(7): 108 bytes). */
   get startSocket(): string {
-    return `/proc/self/fd/${this.#fd.number}/${START_SOCKET}`;
+    return this.within(START_SOCKET);
   }
 
   read(): OciContainer | undefined {

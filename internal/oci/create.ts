@@ -14,7 +14,7 @@ import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/
 import { getWindowSize } from "../sys/terminal.ts";
 import { noProcess, readBundle } from "./bundle.ts";
 import { checkConfig } from "./check-config.ts";
-import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
+import { type ContainerDirectory, checkId, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
 import { hookState, poststartHooks, poststopHooks } from "./hooks.ts";
 import type { GivenDevices } from "./net-devices.ts";
@@ -30,6 +30,10 @@ export interface CreateOptions {
   readonly noPivot: boolean;
   readonly consoleSocket?: string;
   readonly pidFile?: string;
+  /** A socket that is sent a pidfd of the container's first process. */
+  readonly pidfdSocket?: string;
+  /** The socket of a service manager that waits for the program's word. */
+  readonly notifySocket?: string;
   /** Descriptors for the program, from its 3 on. */
   readonly preserved: readonly number[];
   /** Further variables of the program's. */
@@ -46,6 +50,8 @@ export interface RunningProgram {
   readonly pidfd: Fd;
   /** Its terminal, if it has one and no console socket took it. */
   readonly terminal?: Fd;
+  /** Where it says that it is ready. */
+  readonly notifyListener?: Fd;
 }
 
 /** A container that was made, up to its start. */
@@ -68,7 +74,7 @@ export async function createContainer(options: CreateOptions): Promise<void> {
   using made = await make(options, spec, true);
   try {
     // First, so that whoever finds init holding finds it here: should we die in between, init hears that and ends.
-    finish(made, options);
+    await finish(made, options);
     await made.launch.hold();
     made.devices?.keep();
   } catch (error) {
@@ -83,14 +89,20 @@ export async function runContainer(options: CreateOptions, isDetached: boolean):
   checkConsole(spec, options, isDetached);
   const made = await make(options, ofCallersSize(spec, options), false);
   try {
-    finish(made, options);
+    await finish(made, options);
+    const notifyListener = await notifyListenerOf(made.directory, options);
     await made.launch.start();
     made.devices?.keep();
     await poststartHooks(spec.hooks, made.container, made.launch.pid);
     // From here on anybody may do something to it.
     made.directory[Symbol.dispose]();
     const { pid, pidfd } = made.launch;
-    return { pid, pidfd, ...(made.terminal === undefined ? {} : { terminal: made.terminal }) };
+    return {
+      pid,
+      pidfd,
+      ...(made.terminal === undefined ? {} : { terminal: made.terminal }),
+      ...(notifyListener === undefined ? {} : { notifyListener }),
+    };
   } catch (error) {
     const failure = await undone(made, error, options);
     made[Symbol.dispose]();
@@ -125,27 +137,45 @@ function checkConsole({ process }: Spec, { consoleSocket }: CreateOptions, isDet
   }
 }
 
-async function make(options: CreateOptions, spec: Spec, mayHold: boolean): Promise<Made> {
+async function notifyListenerOf(directory: ContainerDirectory, { notifySocket }: CreateOptions) {
+  if (notifySocket === undefined) return undefined;
+  const { bindNotifySocket } = await import("./notify-socket.ts");
+  return bindNotifySocket(directory);
+}
+
+/** The spec with what the container's directory has for it. */
+async function withOwnPlaces(
+  asked: Spec,
+  directory: ContainerDirectory,
+  { notifySocket }: CreateOptions,
+): Promise<Spec> {
+  if (notifySocket === undefined) return asked;
+  const { withNotifySocket } = await import("./notify-socket.ts");
+  return withNotifySocket(asked, directory);
+}
+
+async function make(options: CreateOptions, asked: Spec, mayHold: boolean): Promise<Made> {
   const { id, root, bundle } = options;
   using undo = new DisposableStack();
-  const directory = undo.use(makeContainer(root, id));
-  const rdt = spec.linux?.intelRdt;
+  const rdt = asked.linux?.intelRdt;
   const resctrl = rdt === undefined ? undefined : await import("../resctrl/resctrl.ts");
-  const place = rdt === undefined ? undefined : resctrl?.planPlace(resctrl.resctrlRoot(), id, rdt);
+  const place = rdt === undefined ? undefined : resctrl?.planPlace(resctrl.resctrlRoot(), checkId(id), rdt);
+  const directory = undo.use(makeContainer(root, id));
   const container: OciContainer = {
     id,
-    ociVersion: spec.ociVersion,
+    ociVersion: asked.ociVersion,
     bundle,
-    rootfs: spec.root.path,
+    rootfs: asked.root.path,
     created: new Date().toISOString(),
-    annotations: spec.annotations ?? {},
+    annotations: asked.annotations ?? {},
     uid: process.geteuid?.() ?? 0,
-    cgroup: cgroupOf(spec),
+    cgroup: cgroupOf(asked),
     creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 },
     ...(place === undefined ? {} : { resctrl: place }),
   };
   directory.write(container);
   try {
+    const spec = await withOwnPlaces(asked, directory, options);
     directory.writeConfig(stringifyJson(spec));
     if (place !== undefined && rdt !== undefined) resctrl?.makePlace(place, rdt);
     using listener = mayHold ? listenAt(directory.startSocket) : undefined;
@@ -228,10 +258,13 @@ function listenAt(path: string): Fd {
 }
 
 /** What is known of the container is remembered before its caller hears of it. */
-function finish(made: Made, { pidFile }: CreateOptions): void {
+async function finish(made: Made, { pidFile, pidfdSocket }: CreateOptions): Promise<void> {
   const { pid, startTime } = made.launch;
   made.directory.write({ ...made.container, init: { pid, startTime } });
   if (pidFile !== undefined) replaceFile(pidFile, `${pid}`, 0o644);
+  if (pidfdSocket === undefined) return;
+  const { sendPidfd } = await import("./console-socket.ts");
+  sendPidfd(pidfdSocket, made.launch.pidfd.number);
 }
 
 /** Takes everything back; the error that is to be told is the first one. */

@@ -8,9 +8,10 @@ import { unlinkat } from "../sys/file.ts";
 import { noProcess } from "./bundle.ts";
 import { known, lockContainer } from "./container.ts";
 import { poststartHooks } from "./hooks.ts";
+import { openInit } from "./init-process.ts";
 
 /** Throws with status 126 or 127 when the program cannot be run. */
-export async function startContainer(root: string, id: string): Promise<void> {
+export async function startContainer(root: string, id: string, notifySocket?: string): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
   const status = directory.status(container);
@@ -20,6 +21,8 @@ export async function startContainer(root: string, id: string): Promise<void> {
   if (spec?.process.args.length === 0) throw noProcess();
   using visitor = visitHeld(directory.startSocket);
   if (visitor === undefined) throw new CtrError("conflict", "cannot start an already running container");
+  const notify = notifySocket === undefined ? undefined : await import("./notify-socket.ts");
+  using listener = notify?.bindNotifySocket(directory);
   await startHeld(visitor);
   const late = spec === undefined ? undefined : atStart(spec);
   if (late !== undefined) {
@@ -35,4 +38,9 @@ export async function startContainer(root: string, id: string): Promise<void> {
     killInit(container);
     throw error;
   }
+  if (notifySocket === undefined || listener === undefined) return;
+  // From here on anybody may do something to it.
+  directory[Symbol.dispose]();
+  using init = openInit(container);
+  if (init !== undefined) notify?.passOnReadiness(listener, init, notifySocket, container.init?.pid ?? 0);
 }

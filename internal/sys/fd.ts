@@ -187,6 +187,17 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 
+/** poll(2) of several, without a limit: for each whether one of the events, or its end, is there. */
+export function pollAny(fds: readonly number[], events: number): readonly boolean[] {
+  const list = new DataView(new ArrayBuffer(8 * fds.length));
+  for (const [at, fd] of fds.entries()) {
+    list.setInt32(8 * at, fd, true);
+    list.setInt16(8 * at + 4, events, true);
+  }
+  check("poll", lib.ctr_poll(new Uint8Array(list.buffer), fds.length, -1));
+  return fds.map((_, at) => list.getInt16(8 * at + 6, true) !== 0);
+}
+
 /** poll(2) of one descriptor: the events that happened, 0 after `timeoutMs` (-1 waits for ever). */
 export function poll(fd: number, events: number, timeoutMs: number): number {
   const pollfd = new DataView(new ArrayBuffer(8));

@@ -93,6 +93,8 @@ const RARE = {
   ctr_flistxattr: { args: ["i32", "ptr", "u64"], returns },
   ctr_llistxattr: { args: ["ptr", "ptr", "u64"], returns },
   ctr_kill: { args: ["i32", "i32"], returns },
+  ctr_hold_signals: { args: ["u64"], returns },
+  ctr_forward_signals: { args: ["i32"], returns },
   ctr_wait_forwarding: { args: ["i32", "u64", "ptr"], returns },
   ctr_pidfd_open: { args: ["i32", "u32"], returns },
   ctr_setns: { args: ["i32", "i32"], returns },

@@ -70,9 +70,22 @@ function childExit(siginfo: Int32Array): ChildExit {
  */
 export function waitForwarding(pidfd: number, signals: readonly number[]): ChildExit {
   const siginfo = new Int32Array(32);
-  const mask = signals.reduce((bits, signal) => bits | (1n << BigInt(signal)), 0n);
-  check("waitid", lib.ctr_wait_forwarding(pidfd, mask, siginfo));
+  check("waitid", lib.ctr_wait_forwarding(pidfd, maskOf(signals), siginfo));
   return childExit(siginfo);
+}
+
+/** From here on these signals end nothing: they are held for a child that is to come (`waitForwarding`, `forwardSignals`). */
+export function holdSignals(signals: readonly number[]): void {
+  check("rt_sigaction", lib.ctr_hold_signals(maskOf(signals)));
+}
+
+/** Sends what was held to the child behind a pidfd, and what comes until somebody else takes the signals. */
+export function forwardSignals(pidfd: number): void {
+  check("pidfd_send_signal", lib.ctr_forward_signals(pidfd));
+}
+
+function maskOf(signals: readonly number[]): bigint {
+  return signals.reduce((bits, signal) => bits | (1n << BigInt(signal)), 0n);
 }
 
 /** As `waitChild`, but a child somebody else reaped counts as gone with status 255. */

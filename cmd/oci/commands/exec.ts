@@ -16,6 +16,7 @@ export const command: OciCommand = {
     "process,p": "text",
     "detach,d": "switch",
     "pid-file": "text",
+    "pidfd-socket": "text",
     "process-label": "text",
     apparmor: "text",
     "no-new-privs": "switch",
@@ -33,6 +34,9 @@ export const command: OciCommand = {
   async run(call) {
     const { flags, globals } = call;
     const isDetached = flags.isSet("detach");
+    const foreground = isDetached ? undefined : await import("../foreground.ts");
+    foreground?.holdForwarded();
+    const pidfdSocket = flags.text("pidfd-socket") ?? "";
     const consoleSocket = flags.text("console-socket") ?? "";
     const pidFile = flags.text("pid-file") ?? "";
     const running = await execInContainer({
@@ -49,9 +53,11 @@ export const command: OciCommand = {
       ...(consoleSocket === "" ? {} : { consoleSocket }),
       ...(pidFile === "" ? {} : { pidFile }),
     });
-    if (isDetached) return 0;
-    const { waitForeground } = await import("../foreground.ts");
-    return await waitForeground(running);
+    if (pidfdSocket !== "") {
+      const { sendPidfd } = await import("../../../internal/oci/console-socket.ts");
+      sendPidfd(pidfdSocket, running.pidfd.number);
+    }
+    return (await foreground?.waitForeground(running)) ?? 0;
   },
 };
 

@@ -1,10 +1,13 @@
 /** `run`: a container from a bundle, started at once. In the foreground its end is ours. */
 
-import { runContainer } from "../../../internal/oci/create.ts";
+import { type RunningProgram, runContainer } from "../../../internal/oci/create.ts";
 import { forgetContainer } from "../../../internal/oci/delete.ts";
+import { forwardSignals } from "../../../internal/sys/process.ts";
 import { containerId, type OciCommand, warnIn } from "../command.ts";
-import { BUNDLE_FLAGS, createOptions } from "../create-flags.ts";
-import { waitForeground } from "../foreground.ts";
+import { BUNDLE_FLAGS, createOptions, notifySocket } from "../create-flags.ts";
+import { holdForwarded, waitForeground } from "../foreground.ts";
+
+const ASK_EVERY_MS = 100;
 
 export const command: OciCommand = {
   flags: { ...BUNDLE_FLAGS, "detach,d": "switch", keep: "switch", "no-subreaper": "switch" },
@@ -15,10 +18,30 @@ export const command: OciCommand = {
   async run(call) {
     const isDetached = call.flags.isSet("detach");
     const id = containerId(call);
+    if (!isDetached) holdForwarded();
     const running = await runContainer(createOptions(call, id), isDetached);
+    if (running.notifyListener !== undefined) await waitReady(running, isDetached);
     if (isDetached) return 0;
     const status = await waitForeground(running);
     if (!call.flags.isSet("keep")) await forgetContainer(call.globals.root, id, warnIn(call));
     return status;
   },
 };
+
+/**
+ * Has the service manager know when the program is ready. In the foreground it is us whom it is to look at. A program with a
+ * terminal needs our attention meanwhile: it is asked every now and then.
+ */
+async function waitReady({ pid, pidfd, terminal, notifyListener }: RunningProgram, isDetached: boolean): Promise<void> {
+  const { notifySocket: manager } = notifySocket();
+  if (notifyListener === undefined || manager === undefined) return;
+  const { passOnIfReady, passOnReadiness } = await import("../../../internal/oci/notify-socket.ts");
+  if (isDetached) return passOnReadiness(notifyListener, pidfd, manager, pid);
+  if (terminal === undefined) {
+    forwardSignals(pidfd.number);
+    return passOnReadiness(notifyListener, pidfd, manager, process.pid);
+  }
+  const timer = setInterval(() => {
+    if (passOnIfReady(notifyListener, manager, process.pid)) clearInterval(timer);
+  }, ASK_EVERY_MS);
+}
