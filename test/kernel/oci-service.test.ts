@@ -47,17 +47,24 @@ function withPython(config: Config): void {
   config["mounts"] = [...(config["mounts"] as readonly object[]), ...binds];
 }
 
+interface Reader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+}
+
+/** What is written until the end. */
+async function rest(reader: Reader): Promise<string> {
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return text;
+    text += new TextDecoder().decode(value);
+  }
+}
+
 function manager(name: string) {
   const child = Bun.spawn(["python3", "-c", MANAGER, name], { stdout: "pipe", stderr: "inherit" });
   const reader = child.stdout.getReader();
-  const heard = async (): Promise<readonly string[]> => {
-    let text = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return text.trim().split("\n");
-      text += new TextDecoder().decode(value);
-    }
-  };
+  const heard = async () => (await rest(reader)).trim().split("\n");
   return { listening: reader.read(), heard, end: () => child.kill("SIGKILL") };
 }
 
@@ -142,9 +149,9 @@ test("--pidfd-socket: a pidfd of the first process, and of a further one", async
     const isExec = words[0] === "exec";
     if (isExec) await ok("run", "--detach", "--bundle", bundle(["sleep", "1000"]), "held");
     const pidFile = `${runtime.home}/pid-${at}`;
-    const rest = isExec ? ["held", "sleep", "1000"] : ["--bundle", bundle(["sleep", "1000"]), "held"];
-    await ok(...words, "--pidfd-socket", socket, "--pid-file", pidFile, ...rest);
-    expect(new TextDecoder().decode((await reader.read()).value).trim()).toBe("pidfd");
+    const what = isExec ? ["held", "sleep", "1000"] : ["--bundle", bundle(["sleep", "1000"]), "held"];
+    await ok(...words, "--pidfd-socket", socket, "--pid-file", pidFile, ...what);
+    expect((await rest(reader)).trim()).toBe("pidfd");
     const pid = Number(readFileSync(pidFile, "utf8"));
     const isGone = () =>
       !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
