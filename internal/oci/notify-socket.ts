@@ -4,7 +4,19 @@
  */
 import { CtrError } from "../errors/error.ts";
 import type { Spec } from "../spec/runtime.ts";
-import { AT_FDCWD, type Fd, POLLHUP, POLLIN, pipe2, poll, pollAny } from "../sys/fd.ts";
+import {
+  AT_FDCWD,
+  F_GETFL,
+  F_SETFL,
+  type Fd,
+  fcntl,
+  O_NONBLOCK,
+  POLLHUP,
+  POLLIN,
+  pipe2,
+  poll,
+  pollAny,
+} from "../sys/fd.ts";
 import { exists, fchmodat, mkdirat } from "../sys/file.ts";
 import { AF_UNIX, bind, connect, recv, SOCK_DGRAM, send, sendFd, socket, unixAddress } from "../sys/socket.ts";
 import type { ContainerDirectory } from "./container.ts";
@@ -22,10 +34,11 @@ export function withNotifySocket(spec: Spec, directory: ContainerDirectory): Spe
   const source = `${directory.path}/${DIRECTORY}`;
   mkdirat(AT_FDCWD, source, 0o755);
   const options = ["bind", "nosuid", "noexec", "nodev", "ro"];
-  const env = [...(spec.process.env ?? []), `NOTIFY_SOCKET=${INSIDE}/${SOCKET}`];
+  const { process: program } = spec;
+  const env = [...(program.env ?? []), `NOTIFY_SOCKET=${INSIDE}/${SOCKET}`];
   return {
     ...spec,
-    process: { ...spec.process, env },
+    process: { ...program, env },
     mounts: [...(spec.mounts ?? []), { destination: INSIDE, type: "bind", source, options }],
   };
 }
@@ -60,15 +73,14 @@ export function passOnReadiness(listener: Fd, program: Fd, manager: string, main
   }
 }
 
-/** Whether the program has said so by now, without waiting for it; the manager is told then. */
-export function passOnIfReady(listener: Fd, manager: string, mainPid: number): boolean {
-  const buffer = new Uint8Array(DATAGRAM_BYTES);
-  while (poll(listener.number, POLLIN, 0) !== 0) {
-    if (!isReady(buffer.subarray(0, recv(listener.number, buffer)))) continue;
+/** The same without standing in the way of anything else; the program's end is not for this to see. */
+export async function passOnWhenReady(listener: Fd, manager: string, mainPid: number): Promise<void> {
+  fcntl(listener.number, F_SETFL, fcntl(listener.number, F_GETFL) | O_NONBLOCK);
+  for await (const datagram of Bun.file(listener.number).stream()) {
+    if (!isReady(datagram)) continue;
     tell(manager, mainPid);
-    return true;
+    return;
   }
-  return false;
 }
 
 function isReady(datagram: Uint8Array): boolean {

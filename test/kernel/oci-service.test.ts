@@ -5,6 +5,7 @@
 import { expect } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Config, tempOciRuntime } from "../lib/oci-runtime.ts";
+import { openSession } from "../lib/terminal.ts";
 import { test } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -101,6 +102,27 @@ test("a run in the foreground is the service itself, and goes on", async () => {
     expect((await state("front")).status).toBe("running");
     await ok("kill", "front", "KILL");
     expect(await child.exited).toBe(137);
+  } finally {
+    end();
+  }
+});
+
+test("a run with a terminal tells the manager too", async () => {
+  const socket = `${runtime.home}/terminal.sock`;
+  const { listening, heard, end } = manager(socket);
+  try {
+    await listening;
+    const directory = bundle(["/usr/bin/python3", "-c", SERVICE], (config) => {
+      withPython(config);
+      config.process.terminal = true;
+    });
+    const command = ["env", `NOTIFY_SOCKET=${socket}`, runtime.path, "--root", runtime.root];
+    await using session = openSession([...command, "run", "--bundle", directory, "shown"], {});
+    const [ready, barrier] = await heard();
+    expect(ready).toMatch(/^'READY=1\\nMAINPID=\d+'$/);
+    expect(barrier).toBe("'BARRIER=1'");
+    await ok("kill", "shown", "KILL");
+    expect(await session.exited).toBe(137);
   } finally {
     end();
   }

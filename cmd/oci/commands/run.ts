@@ -7,8 +7,6 @@ import { containerId, type OciCommand, warnIn } from "../command.ts";
 import { BUNDLE_FLAGS, createOptions, notifySocket } from "../create-flags.ts";
 import { holdForwarded, waitForeground } from "../foreground.ts";
 
-const ASK_EVERY_MS = 100;
-
 export const command: OciCommand = {
   flags: { ...BUNDLE_FLAGS, "detach,d": "switch", keep: "switch", "no-subreaper": "switch" },
   operands: [1, 1],
@@ -30,18 +28,16 @@ export const command: OciCommand = {
 
 /**
  * Has the service manager know when the program is ready. In the foreground it is us whom it is to look at. A program with a
- * terminal needs our attention meanwhile: it is asked every now and then.
+ * terminal needs our attention meanwhile.
  */
 async function waitReady({ pid, pidfd, terminal, notifyListener }: RunningProgram, isDetached: boolean): Promise<void> {
   const { notifySocket: manager } = notifySocket();
   if (notifyListener === undefined || manager === undefined) return;
-  const { passOnIfReady, passOnReadiness } = await import("../../../internal/oci/notify-socket.ts");
+  const { passOnReadiness, passOnWhenReady } = await import("../../../internal/oci/notify-socket.ts");
   if (isDetached) return passOnReadiness(notifyListener, pidfd, manager, pid);
   if (terminal === undefined) {
     forwardSignals(pidfd.number);
     return passOnReadiness(notifyListener, pidfd, manager, process.pid);
   }
-  const timer = setInterval(() => {
-    if (passOnIfReady(notifyListener, manager, process.pid)) clearInterval(timer);
-  }, ASK_EVERY_MS);
+  void passOnWhenReady(notifyListener, manager, process.pid);
 }
