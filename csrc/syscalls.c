@@ -223,5 +223,6 @@ long ctr_write_pair(int fd, const void *first, uint64_t first_size, const void *
 }
 
 /* Watching files */
+long ctr_eventfd2(unsigned initial, int flags) { ONCE(syscall(SYS_eventfd2, initial, flags)); }
 long ctr_inotify_init1(int flags) { ONCE(syscall(SYS_inotify_init1, flags)); }
 long ctr_inotify_add_watch(int fd, const char *path, unsigned mask) { ONCE(syscall(SYS_inotify_add_watch, fd, path, mask)); }

@@ -85,6 +85,14 @@ export class Row {
     this.#record = patchRuntime(this.#engine, this.#record.id, { wasStoppedByHand: true });
   }
 
+  /** Some of its processes may live on. */
+  outOfMemory(): void {
+    transaction(this.#engine.db, () => {
+      this.#record = patchRuntime(this.#engine, this.#record.id, { oomKilled: true });
+      this.tell("oom");
+    });
+  }
+
   health(health: Health): void {
     const { Status } = this.#record.runtime.health ?? STARTING;
     transaction(this.#engine.db, () => {

@@ -12,6 +12,10 @@ const SETTLE_MS = 100;
 interface Life {
   /** True while the log has work of its own, for which the loop must go on. */
   readonly isLogBusy: () => boolean;
+  /** Looked at while nothing happens. */
+  readonly descriptors: Map<number, () => void>;
+  /** Called when it is done. */
+  readonly settled: () => void;
   /** The machine goes down. */
   readonly stop: () => Promise<void>;
 }
@@ -21,15 +25,16 @@ export function settleLater(engine: Engine, record: ContainerRecord, life: Life)
   setTimeout(() => settle(engine, record, life), SETTLE_MS);
 }
 
-function settle(engine: Engine, record: ContainerRecord, { isLogBusy, stop }: Life): void {
+function settle(engine: Engine, record: ContainerRecord, { isLogBusy, descriptors, settled, stop }: Life): void {
   // systemd ends the session or the service that has started the container, most often because the machine goes down.
   process.on("SIGTERM", () => void stop().catch(ignore));
   // Neither is worth a container: without them the supervisor is merely larger, and wakes more often.
   attempt(() => engine.db.run("PRAGMA shrink_memory"), ignore);
   const untilNext = () => (isLogBusy() ? 0 : untilNextTimer());
-  attempt(() => dozeWhenIdle({ untilNextTimer: untilNext, descriptors: new Map() }), ignore);
+  attempt(() => dozeWhenIdle({ untilNextTimer: untilNext, descriptors }), ignore);
   // A kernel that takes no such filter took none for the container either, and would have said so.
   void filterOwnCalls(record).catch(ignore);
+  settled();
 }
 
 /** What this process never calls is refused to it, if its container's programs cannot tell. */

@@ -63,6 +63,10 @@ export class Supervision {
   /** Between an end and the next start by the restart policy. */
   readonly #backOff = new BackOff();
   #health: Disposable | undefined;
+  #oom: Disposable | undefined;
+  /** What is waited for while nothing happens, and whether it is by now. */
+  readonly #descriptors = new Map<number, () => void>();
+  #isSettled = false;
   /** The machine goes down: nothing is started any more. */
   #isShutdown = false;
   /** The program was asked to end by `stop` or `restart`. */
@@ -106,6 +110,11 @@ export class Supervision {
       settleLater(this.#engine, this.record, {
         isLogBusy: () => this.#log?.isBusy === true,
         stop: () => this.stop(undefined, undefined, true),
+        descriptors: this.#descriptors,
+        settled: () => {
+          this.#isSettled = true;
+          void this.#watchMemory().catch(ignore);
+        },
       });
       void this.#live(run).catch((error: unknown) => this.#giveUp(error));
     } catch (error) {
@@ -354,6 +363,14 @@ export class Supervision {
     this.#health = watchHealth(this, plan, (health) => this.#row.health(health));
   }
 
+  async #watchMemory(): Promise<void> {
+    const run = this.#run;
+    const directory = run?.launch.cgroup.directoryOf("memory");
+    if (directory === undefined) return;
+    const { tellOom } = await import("./oom.ts");
+    if (this.#run === run) this.#oom = tellOom(directory, this.#descriptors, () => this.#row.outOfMemory());
+  }
+
   /** From the start of a run to its end, and around again when a restart was asked for, or its policy wants it. */
   async #live(first: Run): Promise<void> {
     let run = first;
@@ -361,6 +378,8 @@ export class Supervision {
       const beganMs = performance.now();
       // Without it the container lives on, its health unknown.
       void this.#watchHealth().catch(ignore);
+      // Of the first run it is watched once that has lived for a moment; without it the end tells.
+      if (this.#isSettled) void this.#watchMemory().catch(ignore);
       const exit = await run.exited;
       // At once: systemd removes the empty cgroup of a scope by itself.
       const oomKilled = run.launch.cgroup.oomKilled();
@@ -410,6 +429,8 @@ export class Supervision {
     this.#run = undefined;
     this.#health?.[Symbol.dispose]();
     this.#health = undefined;
+    this.#oom?.[Symbol.dispose]();
+    this.#oom = undefined;
     return await releaseRun(this.#engine, this.record, run);
   }
 

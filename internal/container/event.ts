@@ -61,7 +61,8 @@ function recordStart(engine: Engine, record: ContainerRecord): void {
 /** `before` had the network, `after` has the exit status. */
 export function recordEnd(engine: Engine, before: ContainerRecord, after: ContainerRecord): void {
   const { exitCode, oomKilled, startedAt } = after.runtime;
-  if (oomKilled) recordContainerEvent(engine, after, "oom");
+  // A supervisor that has heard of it has told it.
+  if (oomKilled && !before.runtime.oomKilled) recordContainerEvent(engine, after, "oom");
   const seconds = startedAt === undefined ? 0 : Math.max(0, Math.floor((Date.now() - Date.parse(startedAt)) / 1000));
   recordContainerEvent(engine, after, "die", { execDuration: String(seconds), exitCode: String(exitCode) });
   const { mounts } = before.runtime;

@@ -115,6 +115,7 @@ const RARE = {
   ctr_set_fs_ids: { args: ["u32", "u32"], returns },
   ctr_bpf: { args: ["i32", "ptr", "u32"], returns },
   ctr_poll_without: { args: ["ptr", "u64", "ptr", "u64", "i32"], returns },
+  ctr_eventfd2: { args: ["u32", "i32"], returns },
   ctr_inotify_init1: { args: ["i32"], returns },
   ctr_tree_writer_start: { args: ["ptr"], returns },
   ctr_tree_writer_submit: { args: ["ptr", "ptr", "ptr", "u32"], returns },

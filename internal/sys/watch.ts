@@ -1,7 +1,7 @@
 /** Waiting for what happens: a changed file (inotify(7)), any of several descriptors (poll(2)). */
 
 import { EAGAIN, isErrno } from "../errors/error.ts";
-import { Fd, read } from "./fd.ts";
+import { Fd, O_CLOEXEC, O_NONBLOCK, read } from "./fd.ts";
 import type { Mapping } from "./file-pages.ts";
 import { check, cstr, lib, type PathBytes } from "./lib.ts";
 
@@ -11,10 +11,14 @@ export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
 export const IN_DELETE_SELF = 0x400;
 
+/** eventfd(2), of 0: close-on-exec and non-blocking. */
+export function eventfd(): Fd {
+  return new Fd(check("eventfd2", lib.ctr_eventfd2(0, O_CLOEXEC | O_NONBLOCK)));
+}
+
 /** inotify_init1(2): close-on-exec and non-blocking. */
 export function inotifyInit(): Fd {
-  const [IN_CLOEXEC, IN_NONBLOCK] = [0o2000000, 0o4000];
-  return new Fd(check("inotify_init1", lib.ctr_inotify_init1(IN_CLOEXEC | IN_NONBLOCK)));
+  return new Fd(check("inotify_init1", lib.ctr_inotify_init1(O_CLOEXEC | O_NONBLOCK)));
 }
 
 /** inotify_add_watch(2): the descriptor becomes readable when one of `mask` happens to the file. */

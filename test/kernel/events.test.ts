@@ -217,6 +217,34 @@ test("from now on: a follower hears of every process at once, and ends at --unti
   await engine.ok("rm", "-f", "before");
 });
 
+test("a container that runs out of memory: it is told at once, while it lives on, and of every run", async () => {
+  const until = (file: string) => `while [ ! -e ${file} ]; do sleep 0.1; done; rm ${file}`;
+  const eats = `${until("/eat")}; tail /dev/zero; touch /eaten; ${until("/end")}; exit 3`;
+  const flags = ["--network", "none", "-m", "16m", "--memory-swap", "16m", "--restart", "on-failure:3"];
+  const id = await engine.ok("run", "-d", ...flags, "--name", "hungry", image, "sh", "-c", eats);
+  const inspect = (template: string) => engine.ok("inspect", "-f", template, id);
+  const told = async () =>
+    words((await past(`container=${id}`)).filter(({ Action }) => /^(oom|die|destroy)/.test(Action)));
+  const eat = async () => {
+    // It is watched once it has lived for a moment; until then its end would tell.
+    await waitFor("a moment", async () => Date.now() - Date.parse(await inspect("{{.State.StartedAt}}")) > 300);
+    await engine.ok("exec", id, "touch", "/eat");
+    await waitFor("its answer", async () => (await engine.ctr("exec", id, "rm", "/eaten")).status === 0);
+  };
+  await eat();
+  await waitFor("the event", async () => (await told()).includes("container oom"));
+  expect(await inspect("{{.State.OOMKilled}} {{.State.Running}}")).toBe("true true");
+  // Again, after its policy has started it anew.
+  await engine.ok("exec", id, "touch", "/end");
+  await waitFor("another run", async () => (await inspect("{{.RestartCount}} {{.State.Status}}")) === "1 running");
+  expect(await inspect("{{.State.OOMKilled}}")).toBe("false");
+  await eat();
+  await waitFor("the event", async () => (await told()).at(-1) === "container oom");
+  await engine.ok("rm", "-f", id);
+  const kinds = (await told()).filter((word, at, all) => word !== all[at - 1]);
+  expect(kinds).toEqual(["oom", "die", "oom", "die", "destroy"].map((action) => `container ${action}`));
+});
+
 test("a follower sees what has just been committed, however short the moment", async () => {
   await engine.ok("run", "-d", "--network", "none", "--name", "paced", image, "sleep", "100");
   const follower = engine.spawn(
