@@ -29,7 +29,7 @@ import {
 } from "../../internal/sys/landlock.ts";
 import { PR_SET_NO_NEW_PRIVS, prctl, umask } from "../../internal/sys/process.ts";
 import { SOCK_SEQPACKET, socketpair } from "../../internal/sys/socket.ts";
-import { execve, spawnExecutable } from "../../internal/sys/spawn.ts";
+import { execve, interpreterSettings, spawnExecutable } from "../../internal/sys/spawn.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
@@ -102,12 +102,11 @@ export function enterDomain(environment: Environment): void {
   );
   // A rule is about the directory as it is now: one that stays open is found again by its path (procfs makes them anew).
   for (const fd of [...rules.map(({ fd }) => fd), ours.number, ...handedOver(environment)]) fcntl(fd, F_SETFD, 0);
-  const env = Object.entries({ ...environment, [OPENER]: String(ours.number) });
-  execve(
-    "/proc/self/exe",
-    ["ctr", ...process.argv.slice(2)],
-    env.map(([name, value]) => `${name}=${value ?? ""}`),
+  const kept = Object.entries({ ...environment, [OPENER]: String(ours.number) }).map(
+    ([name, value]) => `${name}=${value ?? ""}`,
   );
+  // systemd started it without them. The first of a name is the one that counts.
+  execve("/proc/self/exe", ["ctr", ...process.argv.slice(2)], [...interpreterSettings("netd"), ...kept]);
 }
 
 const FD_CLOEXEC = 1;
