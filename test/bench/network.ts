@@ -3,7 +3,7 @@
  * and what goes through, with rounds that alternate between the engines. Runs inside scripts/private-host, dockerd is
  * there if DOCKER_HOST is set:
  *
- *   scripts/bench network [--quick] [--write]
+ *   scripts/bench network [--quick] [--write] [--only attach|dns|run|throughput]
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { PortRequest } from "../../internal/ipc/netd.ts";
@@ -19,8 +19,12 @@ const isQuick = process.argv.includes("--quick");
 const ROUNDS = isQuick ? 7 : 25;
 const ATTACHES = isQuick ? 15 : 50;
 const PRESENT = 200;
-const IPERF_ROUNDS = isQuick ? 2 : 5;
-const IPERF_SECONDS = isQuick ? 1 : 3;
+/** Many short ones in turns: what else the machine does changes from second to second, and hits both. */
+const IPERF_ROUNDS = isQuick ? 5 : 40;
+const IPERF_SECONDS = 1;
+const at = process.argv.indexOf("--only");
+const only = at < 0 ? undefined : process.argv[at + 1];
+const isWanted = (part: "attach" | "dns" | "run" | "throughput") => only === undefined || only === part;
 const CTR = `${import.meta.dir}/../../dist/ctr`;
 const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/net-`);
 
@@ -70,6 +74,20 @@ interface Row {
   readonly values: ReadonlyMap<string, number>;
   /** True where more is better. */
   readonly isRate?: boolean;
+  /** Of what was measured side by side: median and quartiles of ctr's value by the other's, round by round. */
+  readonly ratio?: Ratio;
+}
+
+interface Ratio {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+function ratioOf(own: readonly number[], others: readonly number[]): Ratio {
+  const each = own.map((value, round) => value / (others[round] ?? Number.NaN)).sort((a, b) => a - b);
+  const quantile = (part: number) => each[Math.floor(each.length * part)] ?? Number.NaN;
+  return { median: quantile(0.5), low: quantile(0.25), high: quantile(0.75) };
 }
 
 const rows: Row[] = [];
@@ -77,7 +95,10 @@ function keep(row: Row): void {
   rows.push(row);
   for (const [name, value] of row.values)
     console.log(`${row.what.replaceAll(" ", "-")} ${name} ${value.toFixed(2)} ${row.unit}`);
+  if (row.ratio !== undefined) console.log(`${row.what.replaceAll(" ", "-")} by-round ${shownRatio(row.ratio)}`);
 }
+const shownRatio = ({ median, low, high }: Ratio) =>
+  `${median.toFixed(3)}×, half of the rounds ${low.toFixed(2)} to ${high.toFixed(2)}`;
 const ofCtr = (value: number) => new Map([["ctr", value]]);
 
 /** netd's own time, from a request on an open connection to its answer: attach, and attach with a port. */
@@ -206,6 +227,8 @@ interface Pair {
   readonly client: string;
   readonly server: string;
   readonly address: string;
+  /** A port of the host's. */
+  readonly published: number;
 }
 
 async function measureThroughput(): Promise<void> {
@@ -213,10 +236,11 @@ async function measureThroughput(): Promise<void> {
   for (const peer of peers) {
     const run = ["run", "-d", "--network", "bench"];
     call(peer, ...run, "--name", "client", "minimal", "probe", "pause");
-    call(peer, ...run, "--name", "server", "-p", `${peer === ctr ? 15201 : 15202}:5201`, "minimal", "probe", "pause");
+    const published = peer === ctr ? 15201 : 15202;
+    call(peer, ...run, "--name", "server", "-p", `${published}:5201`, "minimal", "probe", "pause");
     const pid = (name: string) => call(peer, "inspect", "-f", "{{.State.Pid}}", name).output;
     const address = call(peer, "inspect", "-f", "{{.NetworkSettings.Networks.bench.IPAddress}}", "server").output;
-    pairs.set(peer.name, { client: pid("client"), server: pid("server"), address });
+    pairs.set(peer.name, { client: pid("client"), server: pid("server"), address, published });
   }
   // Another machine, on a wire.
   const outside = await holdNamespace();
@@ -233,24 +257,38 @@ async function measureThroughput(): Promise<void> {
   there("address", "add", "10.99.0.2/24", "dev", "wire-peer");
   there("link", "set", "wire-peer", "up");
 
-  const between = new Map<string, number[]>(peers.map(({ name }) => [name, []]));
-  const published = new Map<string, number[]>(peers.map(({ name }) => [name, []]));
-  for (let round = 0; round <= IPERF_ROUNDS; round++) {
-    for (const { name } of peers) {
-      const pair = pairs.get(name);
-      if (pair === undefined) continue;
-      const one = await throughput(pair.client, pair.server, pair.address, 5201);
-      const two = await throughput(String(outside.pid), pair.server, "10.99.0.1", name === "ctr" ? 15201 : 15202);
-      if (round === 0) continue;
-      between.get(name)?.push(one);
-      published.get(name)?.push(two);
+  const ways = [
+    {
+      what: "TCP from container to container",
+      measure: async ({ client, server, address }: Pair) => await throughput(client, server, address, 5201),
+    },
+    {
+      what: "TCP to a published port from another host",
+      measure: async ({ server, published }: Pair) =>
+        await throughput(String(outside.pid), server, "10.99.0.1", published),
+    },
+  ];
+  for (const { what, measure } of ways) {
+    const taken = new Map<string, number[]>(peers.map(({ name }) => [name, []]));
+    for (let round = 0; round <= IPERF_ROUNDS; round++) {
+      // Who is first has the machine as the round before left it.
+      for (const { name } of round % 2 === 0 ? peers : peers.toReversed()) {
+        const pair = pairs.get(name);
+        if (pair === undefined) continue;
+        const value = await measure(pair);
+        if (round > 0) taken.get(name)?.push(value);
+      }
     }
+    const [own = [], others] = peers.map(({ name }) => taken.get(name) ?? []);
+    keep({
+      what,
+      aim: "docker within 3 %",
+      unit: "Gbit/s",
+      isRate: true,
+      values: new Map([...taken].map(([name, numbers]) => [name, median(numbers)])),
+      ...(others === undefined ? {} : { ratio: ratioOf(own, others) }),
+    });
   }
-  const medians = (taken: ReadonlyMap<string, number[]>) =>
-    new Map([...taken].map(([name, numbers]) => [name, median(numbers)]));
-  const rate = { aim: "docker within 3 %", unit: "Gbit/s", isRate: true };
-  keep({ what: "TCP from container to container", ...rate, values: medians(between) });
-  keep({ what: "TCP to a published port from another host", ...rate, values: medians(published) });
   for (const peer of peers) call(peer, "rm", "-f", "client", "server");
   outside.kill("SIGKILL");
 }
@@ -262,14 +300,7 @@ function measureDns(): void {
   keep({ what: "DNS answers on one core", aim: "≥ 20,000", unit: "/s", values: ofCtr(answers), isRate: true });
 }
 
-mkdirSync(`${home}/root`);
-try {
-  await measureAttach();
-  measureDns();
-  for (const peer of peers) {
-    call(peer, "import", imageArchive("minimal"), "minimal");
-    call(peer, "network", "create", "bench");
-  }
+function measureRuns(): void {
   const run = (...flags: readonly string[]) => ["run", "--rm", ...flags, "minimal", "/bin/true"];
   const onNetwork = alternate(ROUNDS, (peer) => call(peer, ...run("--network", "bench")).ms);
   keep({ what: "run --rm on a network of a user's", aim: "docker / 10", unit: "ms", values: onNetwork });
@@ -278,13 +309,25 @@ try {
     return call(peer, ...run("--network", "bench", "-p", "80")).ms - without;
   });
   keep({ what: "a published port, more", aim: "≤ 6", unit: "ms", values: more });
-  await measureThroughput();
+}
+
+mkdirSync(`${home}/root`);
+try {
+  if (isWanted("attach")) await measureAttach();
+  if (isWanted("dns")) measureDns();
+  for (const peer of peers) {
+    call(peer, "import", imageArchive("minimal"), "minimal");
+    call(peer, "network", "create", "bench");
+  }
+  if (isWanted("run")) measureRuns();
+  if (isWanted("throughput")) await measureThroughput();
 
   const names = peers.map(({ name }) => name);
-  const cell = ({ values, unit, isRate }: Row, name: string): string => {
+  const cell = ({ values, unit, isRate, ratio }: Row, name: string): string => {
     const [value, own] = [values.get(name), values.get("ctr")];
     if (value === undefined || own === undefined) return "–";
     const shown = `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${unit}`.trim();
+    if (ratio !== undefined && name !== "ctr") return `${shown} (${shownRatio(ratio)})`;
     return name === "ctr" ? shown : `${shown} (${(isRate === true ? own / value : value / own).toFixed(2)}×)`;
   };
   const table = [
@@ -293,11 +336,12 @@ try {
     ...rows.map((row) => `| ${row.what} | ${row.aim} | ${names.map((name) => cell(row, name)).join(" | ")} |`),
   ].join("\n");
   console.log(`\n${table}`);
-  keepTable(
-    "network",
-    table,
-    peers.map(({ command }) => versionOf(command[0] ?? "")),
-  );
+  if (only === undefined)
+    keepTable(
+      "network",
+      table,
+      peers.map(({ command }) => versionOf(command[0] ?? "")),
+    );
 } finally {
   rmSync(home, { recursive: true, force: true });
 }
