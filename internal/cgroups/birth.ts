@@ -115,15 +115,11 @@ export function entranceOf(places: readonly Place[]): Entrance {
   }
 }
 
-/**
- * The way in for a process that is to be further below: `path` from the cgroup, in the hierarchies with one of these
- * controllers, or in all. Throws ENOENT where that is not.
- */
-export function entranceBelow(places: readonly Place[], path: string, controllers?: readonly string[]): Entrance {
+/** The places further below: `path` from the cgroup, in the hierarchy with this controller, or without one in all. */
+export function placesBelow(places: readonly Place[], path: string, controller?: string): readonly Place[] {
   const below = normalPath(`/${path}`);
-  const isMeant = ({ hierarchy }: Place) =>
-    controllers === undefined || controllers.some((name) => hierarchy.controllers.includes(name));
-  return entranceOf(
-    places.map((place) => (isMeant(place) ? { ...place, directory: `${place.directory}${below}` } : place)),
-  );
+  const isMeant = ({ hierarchy }: Place) => controller === undefined || hierarchy.controllers.includes(controller);
+  if (!places.some(isMeant))
+    throw new CtrError("unsupported", `no hierarchy of the cgroup has a controller ${controller}`);
+  return places.map((place) => (isMeant(place) ? { ...place, directory: `${place.directory}${below}` } : place));
 }

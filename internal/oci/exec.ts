@@ -1,5 +1,5 @@
 /** `exec`: a further program in a container. */
-import { entranceBelow, entranceOf, existingPlaces, type Place } from "../cgroups/birth.ts";
+import { entranceOf, existingPlaces, type Place, placesBelow } from "../cgroups/birth.ts";
 import { CtrError, withContext } from "../errors/error.ts";
 import { containerRoot, type Enterable, join } from "../runtime/join.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
@@ -200,10 +200,26 @@ function checkConsole({ terminal }: Process, { isDetached, consoleSocket }: Exec
 
 /** The place in the container's cgroup that the program is to be in. */
 function enterable(places: readonly Place[], words: readonly string[]): Enterable {
-  const [word, ...others] = words;
-  if (word === undefined) return { entrance: () => entranceOf(places) };
-  if (others.length > 0) throw new CtrError("unsupported", "--cgroup can be given once");
-  const colon = word.indexOf(":");
-  const controllers = colon < 0 ? undefined : word.slice(0, colon).split(",");
-  return { entrance: () => entranceBelow(places, word.slice(colon + 1), controllers) };
+  let below = places;
+  const asked = new Set<string>();
+  for (const word of words) {
+    const [first = "", path, ...more] = word.split(":");
+    if (more.length > 0) throw new CtrError("invalid", `invalid --cgroup argument: ${word}`);
+    if (path === undefined) {
+      if (words.length > 1)
+        throw new CtrError("invalid", `invalid --cgroup argument: ${word} (missing <controller>: prefix)`);
+      below = placesBelow(places, first);
+      continue;
+    }
+    for (const controller of first.split(",")) {
+      if (asked.has(controller))
+        throw new CtrError(
+          "invalid",
+          `invalid --cgroup argument(s): controller ${controller} specified multiple times`,
+        );
+      asked.add(controller);
+      below = placesBelow(below, path, controller);
+    }
+  }
+  return { entrance: () => entranceOf(below) };
 }

@@ -1,8 +1,8 @@
 /** `ctr oci` as its callers use it: runc's command line, its states, its words, its exit codes. */
 import { expect } from "bun:test";
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { kernelFile, processes } from "../lib/host.ts";
-import { binary } from "../lib/needs.ts";
+import { binary, needs } from "../lib/needs.ts";
 import { type Config, tempOciRuntime } from "../lib/oci-runtime.ts";
 import { openSession } from "../lib/terminal.ts";
 import { test } from "../lib/test.ts";
@@ -232,6 +232,30 @@ test("exec: from the command line, from a file, detached, paused", async () => {
     await ok("resume", "exec");
     expect((await oci("resume", "exec")).stderr).toContain("container not paused");
     expect((await inside("exec", "true")).status).toBe(0);
+  });
+});
+
+test.if(needs("cgroup-v1"))("exec --cgroup: below the container's cgroup, in all hierarchies or in some", async () => {
+  await withContainer("below", async () => {
+    const parent = (await state("below")).pid;
+    const places = readFileSync(`/proc/${parent}/cgroup`, "utf8");
+    const own = (controller: string) => new RegExp(`:${controller}:(\\S+)`).exec(places)?.[1] ?? "";
+    const directories = ["memory", "pids", "freezer"].map((name) => `/sys/fs/cgroup/${name}${own(name)}/inner`);
+    for (const directory of directories) mkdirSync(directory);
+    const seen = async (...words: readonly string[]) => {
+      const { stdout, stderr, status } = await oci("exec", ...words, "below", "cat", "/proc/self/cgroup");
+      if (status !== 0) return stderr;
+      return ["memory", "pids", "freezer"].filter((name) => new RegExp(`:${name}:\\S*/inner\n`).test(stdout)).join();
+    };
+    expect(await seen()).toBe("");
+    expect(await seen("--cgroup", "memory:inner")).toBe("memory");
+    expect(await seen("--cgroup", "memory,pids:/inner", "--cgroup", "freezer:inner")).toBe("memory,pids,freezer");
+    expect(await seen("--cgroup", "memory:inner", "--cgroup", "memory:other")).toContain("specified multiple times");
+    expect(await seen("--cgroup", "inner", "--cgroup", "memory:inner")).toContain("missing <controller>: prefix");
+    expect(await seen("--cgroup", "a:b:c")).toContain("invalid --cgroup argument: a:b:c");
+    expect(await seen("--cgroup", "nothing:inner")).toContain("no hierarchy of the cgroup has a controller nothing");
+    // Not there in every hierarchy.
+    expect(await seen("--cgroup", "inner")).toContain("no such file or directory");
   });
 });
 
