@@ -7,7 +7,7 @@ import type { SeccompListener } from "../security/seccomp.ts";
 import type { Capabilities, Process, Spec } from "../spec/runtime.ts";
 import { readText, replaceFile, writeInto } from "../sys/file.ts";
 import { spawnApart } from "../sys/joiner.ts";
-import type { Spawned } from "../sys/spawn.ts";
+import { CLONE_NEWTIME, type Spawned } from "../sys/spawn.ts";
 import { checkProcess } from "./check-config.ts";
 import { known, type OciContainer, openContainer } from "./container.ts";
 import type { RunningProgram } from "./create.ts";
@@ -80,7 +80,7 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   const ids = isInUserNamespace(spec) ? await idsOf(container.init.pid) : undefined;
   await inherited(container, spec);
   const spawned = started(() =>
-    join(init.number, cgroup, program, user, seccomp, fds, options.preserved, spawnApart, rare, ids),
+    join(init.number, cgroup, program, user, seccomp, fds, options.preserved, spawnApart, rare, ids, timeOf(spec)),
   );
   if (options.pidFile !== undefined) replaceFile(options.pidFile, `${spawned.pid}`, 0o644);
   if (terminal === undefined) return spawned;
@@ -107,6 +107,11 @@ async function inherited({ resctrl }: OciContainer, { linux }: Spec): Promise<vo
     const { applyMemoryPolicy } = await import("../security/memory-policy.ts");
     applyMemoryPolicy(linux.memoryPolicy);
   }
+}
+
+/** Only a process without threads may join a time namespace: what starts the program is one (time_namespaces(7)). */
+function timeOf({ linux }: Spec): number {
+  return linux?.namespaces?.some(({ type }) => type === "time") === true ? CLONE_NEWTIME : 0;
 }
 
 async function idsOf(pid: number) {

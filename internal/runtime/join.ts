@@ -41,8 +41,8 @@ export function userInContainer(root: number, user: string, groupAdd: readonly s
 
 /**
  * Starts `process` in the namespaces and the cgroup of the container whose PID 1 is behind `pidfd` (setns(2) with a pidfd,
- * kernel 5.8). `rare` is what few programs ask for (security/scheduling.ts), `ids` are those of a container with a user
- * namespace. `isWatched`: a process in its pid namespace may trace. Throws with exit status 126 or 127 when the program
+ * kernel 5.8), by `spawn`. `rare` is what few programs ask for (security/scheduling.ts), `ids` are those of a container with
+ * a user namespace, `moreKinds` namespaces that few containers have. Throws with exit status 126 or 127 when the program
  * cannot be run.
  */
 export function join(
@@ -56,9 +56,10 @@ export function join(
   spawn: SpawnIn = spawnProcess,
   rare: Partial<ProcessImage> = {},
   ids?: IdRuns,
+  moreKinds = 0,
 ): Spawned {
   using entrance = cgroup.entrance();
-  const kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+  const kinds = moreKinds | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
   const owner = outside(ids?.uids, user.uid);
   if (owner !== undefined) giveStreams(stdio, owner);
   try {

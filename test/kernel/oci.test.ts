@@ -259,6 +259,27 @@ test.if(needs("cgroup-v1"))("exec --cgroup: below the container's cgroup, in all
   });
 });
 
+test("exec: in the container's time, and with its memory policy", async () => {
+  await withContainer(
+    "timed",
+    async () => {
+      const { pid } = await state("timed");
+      const command = "readlink /proc/self/ns/time; cut -d. -f1 /proc/uptime; head -1 /proc/self/numa_maps";
+      const { stdout } = await oci("exec", "timed", "sh", "-c", command);
+      const [namespace, uptime, memory] = stdout.split("\n");
+      expect(namespace).toBe(readlinkSync(`/proc/${pid}/ns/time`));
+      expect(namespace).not.toBe(readlinkSync("/proc/self/ns/time"));
+      expect(Number(uptime)).toBeGreaterThan(1_000_000);
+      expect(memory).toContain(" bind:0 ");
+    },
+    (config) => {
+      config.linux["namespaces"] = [...(config.linux["namespaces"] as readonly object[]), { type: "time" }];
+      config.linux["timeOffsets"] = { boottime: { secs: 1_000_000 } };
+      config.linux["memoryPolicy"] = { mode: "MPOL_BIND", nodes: "0" };
+    },
+  );
+});
+
 test("exec: the filter of the container holds, and is compiled once", async () => {
   const filter = {
     defaultAction: "SCMP_ACT_ALLOW",
