@@ -27,7 +27,7 @@ import {
 import { openProcfs, writeOwnProcFile, writeSysctl } from "../../internal/rootfs/procfs.ts";
 import { makeDirectoryInRoot, openInRoot } from "../../internal/rootfs/resolve.ts";
 import { giveStreams } from "../../internal/rootfs/standard-streams.ts";
-import { resolveUser } from "../../internal/rootfs/users.ts";
+import { homeOf, resolveUser } from "../../internal/rootfs/users.ts";
 import { DEFAULT_DEVICES, DEFAULT_SHM_SIZE, DEVICE_LINKS, defaultMounts } from "../../internal/security/paths.ts";
 import {
   applyLabels,
@@ -256,10 +256,12 @@ function makeTerminal(root: number, spec: Spec): Fd | undefined {
 }
 
 function userOf(root: number, spec: Spec): Identity {
-  const { uid, gid, additionalGids = [], username } = spec.process.user;
+  const { env = [], user } = spec.process;
+  const { uid, gid, additionalGids = [], username } = user;
   if (username === undefined) {
     // The spec's numbers are final; passwd is asked only for HOME, as runc does.
-    return { uid, gid, groups: additionalGids, home: resolveUser(root, `${uid}:${gid}`).home };
+    const hasHome = env.some((variable) => variable.startsWith("HOME="));
+    return { uid, gid, groups: additionalGids, home: hasHome ? "" : homeOf(root, user) };
   }
   const groupAdd = spec.annotations?.["ctr.group-add"];
   return resolveUser(root, username, groupAdd === undefined || groupAdd === "" ? [] : groupAdd.split(","));

@@ -92,6 +92,12 @@ export function removePlaces(places: readonly Place[]): void {
   for (const { directory } of places) tryRemove(directory);
 }
 
+/** Removes a cgroup that nobody is in, in every hierarchy; false if something of it is left. rmdir(2) is the quickest way to ask. */
+export function removeUnused(path: string, layout: Layout = cgroupLayout()): boolean {
+  const normal = normalPath(path);
+  return layout.hierarchies.filter(({ mountPoint }) => !tryRemove(`${mountPoint}${normal}`)).length === 0;
+}
+
 /** The way in for a process that is started now. */
 export function entranceOf(places: readonly Place[]): Entrance {
   const opened: Fd[] = [];

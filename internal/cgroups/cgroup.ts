@@ -70,6 +70,11 @@ export function openCgroup(path: string, layout: Layout = cgroupLayout()): Cgrou
   return new Cgroup(normalPath(path), existingPlaces(path, layout), layout);
 }
 
+/** The cgroup whose directories were just made (`makeUsualPlaces`). */
+export function bornCgroup(path: string, places: readonly Place[], layout: Layout = cgroupLayout()): Cgroup {
+  return new Cgroup(normalPath(path), places, layout);
+}
+
 /** The names below `parent` in any hierarchy: containers' ids, those of dead ones too. */
 export function listCgroups(parent = DEFAULT_PARENT, layout: Layout = cgroupLayout()): string[] {
   const names = new Set<string>();

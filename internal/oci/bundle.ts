@@ -1,12 +1,9 @@
 /** A bundle's configuration, as this runtime carries it out (runtime-spec bundle.md, config.md). */
-import { CtrError, ENOENT, isErrno, withContext } from "../errors/error.ts";
+import { CtrError } from "../errors/error.ts";
 import { DEFAULT_DEVICE_RULES } from "../security/paths.ts";
-import { parseJson } from "../spec/json.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
 import type { Mount, Resources, Spec } from "../spec/runtime.ts";
-import { readText } from "../sys/file.ts";
-
-const MAX_CONFIG_BYTES = 16 << 20;
+import { documentOf, inBundle, plainCgroupsPath } from "./config-file.ts";
 
 /** What the parts of a bundle mean on this machine. */
 export interface BundleOptions {
@@ -14,20 +11,19 @@ export interface BundleOptions {
   readonly usesSystemd: boolean;
 }
 
-/** Reads `config.json` of a bundle (an absolute path). Throws `invalid` naming the field that is wrong. */
-export function readBundle(bundle: string, id: string, options: BundleOptions): Spec {
-  const spec = parseConfig(readConfig(bundle));
-  return { ...spec, root: { ...spec.root, path: rootPath(bundle, spec) }, ...withBundle(bundle, id, spec, options) };
+/** What the document in a bundle (an absolute path) means. Throws `invalid` naming the field that is wrong. */
+export function bundleSpec(config: unknown, bundle: string, id: string, options: BundleOptions): Spec {
+  const spec = specOf(config);
+  const root = { ...spec.root, path: inBundle(bundle, spec.root.path) };
+  return { ...spec, root, ...withBundle(bundle, id, spec, options) };
 }
 
 /** The text of a `config.json` as a spec. */
 export function parseConfig(text: string): Spec {
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch (error) {
-    throw withContext("config.json", error);
-  }
+  return specOf(documentOf(text));
+}
+
+function specOf(value: unknown): Spec {
   const spec = parseSpec(withProcess(value));
   // runc's words.
   if (spec.process.args.length === 0 && !isWithoutProcess(value))
@@ -46,43 +42,14 @@ function withProcess(value: unknown): unknown {
   return isWithoutProcess(value) ? Object.assign({}, value, { process: NOTHING }) : value;
 }
 
-/** What there is to be said where the program is missed. */
-export function noProcess(): CtrError {
-  return new CtrError("invalid", "process property must not be empty");
-}
-
-function readConfig(bundle: string): string {
-  try {
-    return readText(`${bundle}/config.json`, MAX_CONFIG_BYTES);
-  } catch (error) {
-    if (!isErrno(error, ENOENT)) throw error;
-    throw new CtrError("not-found", "JSON specification file config.json not found", { cause: error });
-  }
-}
-
-function rootPath(bundle: string, { root }: Spec): string {
-  return absolute(bundle, root.path);
-}
-
-function absolute(bundle: string, path: string): string {
-  return path.startsWith("/") ? path : `${bundle}/${path}`;
-}
-
 function withBundle(bundle: string, id: string, spec: Spec, { usesSystemd }: BundleOptions): Partial<Spec> {
   const { linux = {}, mounts } = spec;
-  const cgroupsPath = usesSystemd ? systemdPath(linux.cgroupsPath, id) : plainPath(linux.cgroupsPath, id);
+  const cgroupsPath = usesSystemd ? systemdPath(linux.cgroupsPath, id) : plainCgroupsPath(linux.cgroupsPath, id);
   const resources = linux.resources === undefined ? {} : { resources: withUsualDevices(linux.resources) };
   return {
     linux: { ...linux, cgroupsPath, ...resources },
     ...(mounts === undefined ? {} : { mounts: mounts.map((mount) => withSource(bundle, mount)) }),
   };
-}
-
-const DEFAULT_PARENT = "/ctr-oci";
-
-function plainPath(path: string | undefined, id: string): string {
-  if (path === undefined || path === "") return `${DEFAULT_PARENT}/${id}`;
-  return path.startsWith("/") ? path : `/${path}`;
 }
 
 function systemdPath(path: string | undefined, id: string): string {
@@ -99,7 +66,7 @@ function withSource(bundle: string, mount: Mount): Mount {
   const { source, options = [], type } = mount;
   const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
   if (!isBind || source === undefined || source.startsWith("/")) return mount;
-  return { ...mount, source: `${bundle}/${source}` };
+  return { ...mount, source: inBundle(bundle, source) };
 }
 
 /** What a container may use whatever its list says, as with runc: all but the first rule, which takes everything. */

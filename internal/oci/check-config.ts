@@ -2,11 +2,12 @@
  * What the runtime specification wants of a configuration beyond its types, and what this machine cannot give: said before
  * anything is made, with the field's name.
  */
-import { CtrError, EACCES, ENOENT, ENOTDIR, isErrno } from "../errors/error.ts";
-import { CAPABILITIES, capabilityNames } from "../security/capabilities.ts";
+import { CtrError, EACCES, EINVAL, ENOENT, ENOTDIR, isErrno } from "../errors/error.ts";
+import { CAPABILITIES } from "../security/capabilities.ts";
 import type { Capabilities, NamespaceType, Process, SeccompAction, Spec } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { readText, statx } from "../sys/file.ts";
+import { statx } from "../sys/file.ts";
+import { prctl } from "../sys/process.ts";
 
 /** Checks a configuration, and takes out what may be passed over with a warning. Throws `invalid` or `unsupported`. */
 export async function checkConfig(spec: Spec, warn: (message: string) => void): Promise<Spec> {
@@ -189,7 +190,8 @@ const CAPABILITY_SETS = ["bounding", "effective", "inheritable", "permitted", "a
  * In a user namespace of its own the container has all that the kernel knows.
  */
 function grantable(asked: Capabilities, isInUserNamespace: boolean, warn: (message: string) => void): Capabilities {
-  const given = isInUserNamespace ? new Set(CAPABILITIES) : ownBounding();
+  const isGiven = (name: string) => CAPABILITIES.includes(name) && (isInUserNamespace || isBounding(name));
+  const given = new Set([...new Set(CAPABILITY_SETS.flatMap((set) => asked[set] ?? []))].filter(isGiven));
   const refused = new Set<string>();
   const granted: { -readonly [Name in keyof Capabilities]: Capabilities[Name] } = {};
   for (const set of CAPABILITY_SETS) {
@@ -205,7 +207,14 @@ function grantable(asked: Capabilities, isInUserNamespace: boolean, warn: (messa
   return granted;
 }
 
-function ownBounding(): ReadonlySet<string> {
-  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
-  return new Set(capabilityNames(BigInt(`0x${mask}`)));
+const PR_CAPBSET_READ = 23;
+
+/** prctl(2), PR_CAPBSET_READ: refused for a capability that this kernel has not. */
+function isBounding(name: string): boolean {
+  try {
+    return prctl(PR_CAPBSET_READ, CAPABILITIES.indexOf(name)) === 1;
+  } catch (error) {
+    if (isErrno(error, EINVAL)) return false;
+    throw error;
+  }
 }

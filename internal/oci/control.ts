@@ -1,43 +1,47 @@
 /** What is done to a container that was made: signals, pause, other limits. */
-import { openCgroup } from "../cgroups/cgroup.ts";
-import { parseSystemdPath } from "../cgroups/systemd/place.ts";
+import type { Cgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import type { IntelRdt, Resources } from "../spec/runtime.ts";
-import { known, lockContainer } from "./container.ts";
+import { known, lockContainer, type OciContainer } from "./container.ts";
 import { openInit, signalInit } from "./init-process.ts";
 
 const SIGKILL = 9;
 
 /** `kill`: a signal for PID 1, or with `isAll` for every process of the container. */
-export function killContainer(root: string, id: string, signal: number, isAll: boolean): void {
+export async function killContainer(root: string, id: string, signal: number, isAll: boolean): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
-  const cgroup = openCgroup(container.cgroup);
   if (isAll) {
-    cgroup.signalAll(signal);
+    (await cgroupOf(container)).signalAll(signal);
     return;
   }
   using pidfd = openInit(container);
   if (pidfd === undefined || !signalInit(pidfd, signal)) throw new CtrError("conflict", "container not running");
   // A frozen one would not end.
-  if (signal === SIGKILL && directory.status(container) === "paused") cgroup.thaw();
+  if (signal === SIGKILL && directory.status(container) === "paused") (await cgroupOf(container)).thaw();
+}
+
+/** Loaded when it is needed: most signals are for PID 1 alone. */
+async function cgroupOf({ cgroup }: OciContainer): Promise<Cgroup> {
+  const { openCgroup } = await import("../cgroups/cgroup.ts");
+  return openCgroup(cgroup);
 }
 
 /** `pause` */
-export function pauseContainer(root: string, id: string): void {
+export async function pauseContainer(root: string, id: string): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
   const status = directory.status(container);
   if (status !== "running" && status !== "created") throw new CtrError("conflict", "container not running");
-  openCgroup(container.cgroup).freeze();
+  (await cgroupOf(container)).freeze();
 }
 
 /** `resume` */
-export function resumeContainer(root: string, id: string): void {
+export async function resumeContainer(root: string, id: string): Promise<void> {
   using directory = lockContainer(root, id);
   const container = known(directory);
   if (directory.status(container) !== "paused") throw new CtrError("conflict", "container not paused");
-  openCgroup(container.cgroup).thaw();
+  (await cgroupOf(container)).thaw();
 }
 
 /** `update`: other limits, for a container that was not stopped. `rdt` are those of its class of service. */
@@ -54,7 +58,8 @@ export async function updateContainer(root: string, id: string, resources: Resou
     const { updatePlace } = await import("../resctrl/resctrl.ts");
     updatePlace(container.resctrl, rdt);
   }
-  const cgroup = openCgroup(container.cgroup);
+  const cgroup = await cgroupOf(container);
+  const { parseSystemdPath } = await import("../cgroups/systemd/place.ts");
   const scope = parseSystemdPath(directory.readSpec()?.linux?.cgroupsPath ?? "");
   if (scope === undefined) {
     cgroup.update(resources);

@@ -1,23 +1,25 @@
 /** From a bundle to a container that waits for its start, or to one that runs at once. */
-import type { Cgroup } from "../cgroups/cgroup.ts";
+import { bornCgroup, type Cgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath, scopePath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
 import { hasRuntimeHooks } from "../ipc/init.ts";
-import { type Launch, launch } from "../runtime/launch.ts";
-import type { StandardFds } from "../runtime/waiting-init.ts";
+import { type Launch, launch, launchBorn } from "../runtime/launch.ts";
+import { adoptInit, type StandardFds, type WaitingInit } from "../runtime/waiting-init.ts";
 import { stringifyJson } from "../spec/json.ts";
 import type { Spec } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { replaceFile } from "../sys/file.ts";
 import { processStartTime, waitChild } from "../sys/process.ts";
-import { AF_UNIX, bind, listen, SOCK_STREAM, socket, unixAddress } from "../sys/socket.ts";
 import { getWindowSize } from "../sys/terminal.ts";
-import { noProcess, readBundle } from "./bundle.ts";
+import type { Begun, EarlyInit } from "./begin.ts";
+import { bundleSpec } from "./bundle.ts";
 import { checkConfig } from "./check-config.ts";
+import { noProcess } from "./config-file.ts";
 import { type ContainerDirectory, checkId, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
 import { hookState, poststartHooks, poststopHooks } from "./hooks.ts";
 import type { GivenDevices } from "./net-devices.ts";
+import { listenAt } from "./start-socket.ts";
 
 /** How a container is to be made. */
 export interface CreateOptions {
@@ -65,13 +67,13 @@ interface Made extends Disposable {
   readonly devices?: GivenDevices;
 }
 
-/** `create`: init holds, and belongs to whoever inherits our children. */
-export async function createContainer(options: CreateOptions): Promise<void> {
-  const spec = await load(options);
-  if (spec.process.terminal === true && options.consoleSocket === undefined) {
-    throw new CtrError("invalid", "cannot allocate tty if runc will detach without setting console socket");
-  }
-  using made = await make(options, spec, true);
+/** `create`, of what was begun: init holds, and belongs to whoever inherits our children. */
+export async function createContainer(options: CreateOptions, begun: Begun): Promise<void> {
+  const spec = await checked(begun, options, (spec) => {
+    if (spec.process.terminal === true && options.consoleSocket === undefined)
+      throw new CtrError("invalid", "cannot allocate tty if runc will detach without setting console socket");
+  });
+  using made = await make(options, begun, spec, true);
   try {
     // First, so that whoever finds init holding finds it here: should we die in between, init hears that and ends.
     await finish(made, options);
@@ -82,12 +84,13 @@ export async function createContainer(options: CreateOptions): Promise<void> {
   }
 }
 
-/** `run`, up to the moment its program runs; init is our child. */
-export async function runContainer(options: CreateOptions, isDetached: boolean): Promise<RunningProgram> {
-  const spec = await load(options);
-  if (spec.process.args.length === 0) throw noProcess();
-  checkConsole(spec, options, isDetached);
-  const made = await make(options, ofCallersSize(spec, options), false);
+/** `run`, of what was begun, up to the moment its program runs; init is our child. */
+export async function runContainer(options: CreateOptions, begun: Begun, isDetached: boolean): Promise<RunningProgram> {
+  const spec = await checked(begun, options, (spec) => {
+    if (spec.process.args.length === 0) throw noProcess();
+    checkConsole(spec, options, isDetached);
+  });
+  const made = await make(options, begun, ofCallersSize(spec, options), false);
   try {
     await finish(made, options);
     const notifyListener = await notifyListenerOf(made.directory, options);
@@ -110,11 +113,26 @@ export async function runContainer(options: CreateOptions, isDetached: boolean):
   }
 }
 
-async function load(options: CreateOptions): Promise<Spec> {
-  const spec = await checkConfig(readBundle(options.bundle, options.id, options), options.warn);
-  const { process: program } = spec;
-  const env = [...(program.env ?? []), ...options.env];
-  return { ...spec, process: { ...program, env } };
+/** The configuration, if it is one that can be carried out; else what was begun is taken back. */
+async function checked(begun: Begun, options: CreateOptions, check: (spec: Spec) => void): Promise<Spec> {
+  try {
+    const { id, bundle, warn } = options;
+    const spec = await checkConfig(bundleSpec(begun.config, bundle, id, options), warn);
+    check(spec);
+    const { process: program } = spec;
+    return { ...spec, process: { ...program, env: [...(program.env ?? []), ...options.env] } };
+  } catch (error) {
+    if (begun.early !== undefined) {
+      using directory = begun.early.directory;
+      adopted(begun.early).abandon();
+      directory.remove();
+    }
+    throw error;
+  }
+}
+
+function adopted({ pidfd, control, places, container }: EarlyInit): WaitingInit {
+  return adoptInit(pidfd, bornCgroup(container.cgroup, places), control);
 }
 
 /** Our terminal's size is the program's from its first instruction on, where it says nothing else. */
@@ -154,31 +172,30 @@ async function withOwnPlaces(
   return withNotifySocket(asked, directory);
 }
 
-async function make(options: CreateOptions, asked: Spec, mayHold: boolean): Promise<Made> {
+async function make(options: CreateOptions, { early }: Begun, asked: Spec, mayHold: boolean): Promise<Made> {
   const { id, root, bundle } = options;
   using undo = new DisposableStack();
   const rdt = asked.linux?.intelRdt;
   const resctrl = rdt === undefined ? undefined : await import("../resctrl/resctrl.ts");
   const place = rdt === undefined ? undefined : resctrl?.planPlace(resctrl.resctrlRoot(), checkId(id), rdt);
-  const directory = undo.use(makeContainer(root, id));
+  const directory = undo.use(early?.directory ?? makeContainer(root, id));
   const container: OciContainer = {
     id,
     ociVersion: asked.ociVersion,
     bundle,
     rootfs: asked.root.path,
-    created: new Date().toISOString(),
+    created: early?.container.created ?? new Date().toISOString(),
     annotations: asked.annotations ?? {},
     uid: process.geteuid?.() ?? 0,
     cgroup: cgroupOf(asked),
     creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 },
     ...(place === undefined ? {} : { resctrl: place }),
   };
-  directory.write(container);
+  if (early === undefined) directory.write(container);
   try {
     const spec = await withOwnPlaces(asked, directory, options);
-    directory.writeConfig(stringifyJson(spec));
     if (place !== undefined && rdt !== undefined) resctrl?.makePlace(place, rdt);
-    using listener = mayHold ? listenAt(directory.startSocket) : undefined;
+    using listener = mayHold && early === undefined ? listenAt(directory.startSocket) : undefined;
     const extras = {
       container: { id, bundle },
       isBlocking: true,
@@ -187,8 +204,12 @@ async function make(options: CreateOptions, asked: Spec, mayHold: boolean): Prom
       preserved: options.preserved,
       ...(listener === undefined ? {} : { listener: listener.number }),
     };
-    const launched = undo.use(await launch(spec, options.stdio, extras));
+    const starting =
+      early === undefined ? launch(spec, options.stdio, extras) : launchBorn(adopted(early), spec, extras);
+    const launched = undo.use(await starting);
     try {
+      // While init is at work.
+      directory.writeConfig(stringifyJson(spec));
       if (place !== undefined) resctrl?.enterPlace(place, launched.pid);
       const devices = await devicesOf(spec, launched.pid);
       if (devices !== undefined) undo.use(devices);
@@ -243,18 +264,6 @@ async function runtimeHooks(spec: Spec, launched: Launch, container: OciContaine
 function inCgroup(cgroup: Cgroup): Pick<OciContainer, "freezer" | "cgroup"> {
   const freezer = cgroup.directoryOf("freezer");
   return { cgroup: cgroup.path, ...(freezer === undefined ? {} : { freezer }) };
-}
-
-function listenAt(path: string): Fd {
-  const listener = socket(AF_UNIX, SOCK_STREAM);
-  try {
-    bind(listener.number, unixAddress(path), path);
-    listen(listener.number, 64);
-    return listener;
-  } catch (error) {
-    listener.close();
-    throw error;
-  }
 }
 
 /** What is known of the container is remembered before its caller hears of it. */

@@ -1,5 +1,5 @@
 /** The end of a container. */
-import { openCgroup } from "../cgroups/cgroup.ts";
+import { removeUnused } from "../cgroups/birth.ts";
 import { CtrError } from "../errors/error.ts";
 import { POLLIN, poll } from "../sys/fd.ts";
 import { type ContainerDirectory, lockContainer, type OciContainer } from "./container.ts";
@@ -29,16 +29,17 @@ export async function deleteContainer(
   if (status !== "stopped" && status !== "created" && !isForced) {
     throw new CtrError("conflict", `cannot delete container ${id} that is not stopped: ${status}`);
   }
-  if (container !== undefined) killInit(container);
+  if (container !== undefined) await killInit(container);
   const hooks = owned.readSpec()?.hooks;
   await removeContainer(owned, container);
   if (container !== undefined) await poststopHooks(hooks, container, warn);
 }
 
 /** Ends PID 1 and waits for it; the rest of its PID namespace ends with it. */
-export function killInit(container: OciContainer): void {
+export async function killInit(container: OciContainer): Promise<void> {
   using pidfd = openInit(container);
   if (pidfd === undefined) return;
+  const { openCgroup } = await import("../cgroups/cgroup.ts");
   const cgroup = openCgroup(container.cgroup);
   signalInit(pidfd, SIGKILL);
   // A frozen one would not hear it.
@@ -53,7 +54,11 @@ export async function removeContainer(
   container: OciContainer | undefined,
   hasFailed = false,
 ): Promise<void> {
-  if (container !== undefined && container.cgroup !== "") openCgroup(container.cgroup).destroy();
+  // Most often nobody is inside any more, and nothing more need be loaded.
+  if (container !== undefined && container.cgroup !== "" && !removeUnused(container.cgroup)) {
+    const { openCgroup } = await import("../cgroups/cgroup.ts");
+    openCgroup(container.cgroup).destroy();
+  }
   if (container?.resctrl !== undefined) {
     const { leavePlace } = await import("../resctrl/resctrl.ts");
     leavePlace(container.resctrl, hasFailed);

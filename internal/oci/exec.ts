@@ -1,6 +1,7 @@
 /** `exec`: a further program in a container. */
 import { entranceOf, existingPlaces, type Place, placesBelow } from "../cgroups/birth.ts";
 import { CtrError, withContext } from "../errors/error.ts";
+import { homeOf as passwdHome } from "../rootfs/users.ts";
 import { containerRoot, type Enterable, join } from "../runtime/join.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
 import type { SeccompListener } from "../security/seccomp.ts";
@@ -66,7 +67,7 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   const seccomp = await seccompOf({ ...spec, process: program }, directory);
   using root = containerRoot(container.init.pid);
   const { uid, gid, additionalGids = [] } = program.user;
-  const user = { uid, gid, groups: additionalGids, home: await homeOf(root.number, program) };
+  const user = { uid, gid, groups: additionalGids, home: homeOf(root.number, program) };
   using terminal =
     program.terminal === true
       ? (await import("./exec-terminal.ts")).openUserTerminal(root.number, program, options.stdio[0])
@@ -91,10 +92,8 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
 }
 
 /** Of the container's own passwd, unless the program is told anyway. */
-async function homeOf(root: number, { env = [], user: { uid, gid } }: Process): Promise<string> {
-  if (env.some((variable) => variable.startsWith("HOME="))) return "";
-  const { resolveUser } = await import("../rootfs/users.ts");
-  return resolveUser(root, `${uid}:${gid}`).home;
+function homeOf(root: number, { env = [], user }: Process): string {
+  return env.some((variable) => variable.startsWith("HOME=")) ? "" : passwdHome(root, user);
 }
 
 /** What it has of us by being our child, and of the container: our own does not matter any more. */

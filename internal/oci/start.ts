@@ -5,7 +5,7 @@ import { startHeld } from "../runtime/start-held.ts";
 import { visitHeld } from "../runtime/visit-held.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { unlinkat } from "../sys/file.ts";
-import { noProcess } from "./bundle.ts";
+import { noProcess } from "./config-file.ts";
 import { known, lockContainer } from "./container.ts";
 import { poststartHooks } from "./hooks.ts";
 import { openInit } from "./init-process.ts";
@@ -35,7 +35,7 @@ export async function startContainer(root: string, id: string, notifySocket?: st
   } catch (error) {
     // runtime.md#lifecycle: it is stopped. What it was is there until it is deleted, as after any other failed start.
     const { killInit } = await import("./delete.ts");
-    killInit(container);
+    await killInit(container);
     throw error;
   }
   if (notifySocket === undefined || listener === undefined) return;

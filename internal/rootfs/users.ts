@@ -29,6 +29,13 @@ export function resolveUser(root: number, user: string, groupAdd: readonly strin
   );
 }
 
+/** The home directory of a number, as passwd has it; "/" for one that nobody has. Throws as `resolveUser` does. */
+export function homeOf(root: number, { uid, gid }: { readonly uid: number; readonly gid: number }): string {
+  if (uid > MAX_ID || gid > MAX_ID) throw outOfRange();
+  const entry = parseLines(readDatabase(root, "/etc/passwd"), 7).find((fields) => Number(fields[2]) === uid);
+  return entry?.[5] || "/";
+}
+
 /** The rule itself, on the files' texts; `group` undefined reads as empty. */
 export function resolveUserIn(
   passwd: string,
@@ -49,7 +56,7 @@ export function resolveUserIn(
   const uid = entry === undefined ? number : parseId(entry[2] ?? "");
   if (uid === undefined) {
     throw isNumeric(wanted)
-      ? new CtrError("invalid", "uids and gids must be in range 0-2147483647", { exitStatus: 125 })
+      ? outOfRange()
       : new CtrError("invalid", `unable to find user ${who}: no matching entries in passwd file`, { exitStatus: 125 });
   }
   const gid = givenGroup === "" ? (parseId(entry?.[3] ?? "") ?? 0) : findGroup(groups, givenGroup);
@@ -70,8 +77,12 @@ function findGroup(groups: readonly (readonly string[])[], name: string): number
   const gid = found === undefined ? parseId(name) : parseId(found[2] ?? "");
   if (gid !== undefined) return gid;
   throw isNumeric(name)
-    ? new CtrError("invalid", "uids and gids must be in range 0-2147483647", { exitStatus: 125 })
+    ? outOfRange()
     : new CtrError("invalid", `unable to find group ${name}: no matching entries in group file`, { exitStatus: 125 });
+}
+
+function outOfRange(): CtrError {
+  return new CtrError("invalid", "uids and gids must be in range 0-2147483647", { exitStatus: 125 });
 }
 
 function isNumeric(value: string): boolean {

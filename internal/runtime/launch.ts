@@ -126,6 +126,18 @@ export async function launchWaiting(waiting: WaitingInit, spec: Limited): Promis
   }
 }
 
+/** Hands the spec to an init that was born before it was checked; its limits are set while it is at work. */
+export async function launchBorn(waiting: WaitingInit, spec: Spec, extras: LaunchExtras): Promise<Launch> {
+  const launched = await converse(waiting, spec, spec, extras);
+  try {
+    waiting.cgroup.update(beforeStart(spec));
+    return launched;
+  } catch (error) {
+    waiting.abandon();
+    throw error;
+  }
+}
+
 /** The conversation with init; `create` is what it is told first, unless it knows already. */
 async function converse(
   waiting: WaitingInit,

@@ -1,5 +1,5 @@
 /** `create`: a container from a bundle, all but its program in place. */
-import { createContainer } from "../../../internal/oci/create.ts";
+import { begin } from "../../../internal/oci/begin.ts";
 import { containerId, type OciCommand } from "../command.ts";
 import { BUNDLE_FLAGS, createOptions } from "../create-flags.ts";
 
@@ -10,7 +10,11 @@ export const command: OciCommand = {
   summary: "create a container",
   failure: "ctr oci create failed",
   async run(call) {
-    await createContainer(createOptions(call, containerId(call)));
+    const options = createOptions(call, containerId(call));
+    // The rest is loaded while init starts.
+    const begun = begin(options, true);
+    const { createContainer } = await import("../../../internal/oci/create.ts");
+    await createContainer(options, begun);
     return 0;
   },
 };

@@ -9,11 +9,11 @@ export const command: OciCommand = {
   operands: [1, 2],
   usage: "[command options] <container-id> [signal]",
   summary: "kill sends the specified signal (default: SIGTERM) to the container's init process",
-  run(call) {
+  async run(call) {
     const word = call.operands[1] ?? "SIGTERM";
     const signal = word === "0" ? 0 : signalNumber(word);
     if (signal === undefined) throw new CtrError("invalid", `unknown signal "${word.toUpperCase()}"`);
-    killContainer(call.globals.root, containerId(call), signal, call.flags.isSet("all"));
+    await killContainer(call.globals.root, containerId(call), signal, call.flags.isSet("all"));
     return 0;
   },
 };

@@ -7,8 +7,8 @@ export const command: OciCommand = {
   operands: [1, 1],
   usage: "<container-id>",
   summary: "pause suspends all processes inside the container",
-  run(call) {
-    pauseContainer(call.globals.root, containerId(call));
+  async run(call) {
+    await pauseContainer(call.globals.root, containerId(call));
     return 0;
   },
 };

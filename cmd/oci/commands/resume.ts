@@ -7,8 +7,8 @@ export const command: OciCommand = {
   operands: [1, 1],
   usage: "<container-id>",
   summary: "resumes all processes that have been previously paused",
-  run(call) {
-    resumeContainer(call.globals.root, containerId(call));
+  async run(call) {
+    await resumeContainer(call.globals.root, containerId(call));
     return 0;
   },
 };

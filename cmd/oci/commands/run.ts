@@ -1,7 +1,7 @@
 /** `run`: a container from a bundle, started at once. In the foreground its end is ours. */
 
-import { type RunningProgram, runContainer } from "../../../internal/oci/create.ts";
-import { forgetContainer } from "../../../internal/oci/delete.ts";
+import { begin } from "../../../internal/oci/begin.ts";
+import type { RunningProgram } from "../../../internal/oci/create.ts";
 import { forwardSignals } from "../../../internal/sys/process.ts";
 import { containerId, type OciCommand, warnIn } from "../command.ts";
 import { BUNDLE_FLAGS, createOptions, notifySocket } from "../create-flags.ts";
@@ -16,8 +16,15 @@ export const command: OciCommand = {
   async run(call) {
     const isDetached = call.flags.isSet("detach");
     const id = containerId(call);
+    const options = createOptions(call, id);
     if (!isDetached) holdForwarded();
-    const running = await runContainer(createOptions(call, id), isDetached);
+    const begun = begin(options, false);
+    // The rest is loaded while init starts.
+    const [{ runContainer }, { forgetContainer }] = await Promise.all([
+      import("../../../internal/oci/create.ts"),
+      import("../../../internal/oci/delete.ts"),
+    ]);
+    const running = await runContainer(options, begun, isDetached);
     if (running.notifyListener !== undefined) await waitReady(running, isDetached);
     if (isDetached) return 0;
     const status = await waitForeground(running);
