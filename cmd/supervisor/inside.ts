@@ -1,7 +1,7 @@
 /** A further program in the container, with streams of its own: what `ctr exec` and health checks have in common. */
 import { idMapsOf } from "../../internal/container/id-maps.ts";
 import { generateId } from "../../internal/container/names.ts";
-import { containerCapabilities, execProcess, OCI_VERSION } from "../../internal/container/spec.ts";
+import { containerCapabilities, execProcess, OCI_VERSION } from "../../internal/container/spec-process.ts";
 import { CtrError, ENOENT, ESRCH, isErrno } from "../../internal/errors/error.ts";
 import type { ExecProcess, TerminalSize } from "../../internal/ipc/supervisor.ts";
 import { openTerminal } from "../../internal/rootfs/devices.ts";

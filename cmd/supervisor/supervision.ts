@@ -174,7 +174,7 @@ export class Supervision {
 
   /** True if somebody who sees the container's processes may trace them. */
   async isWatched(): Promise<boolean> {
-    const { mayBeTraced } = await import("../../internal/container/spec.ts");
+    const { mayBeTraced } = await import("../../internal/container/spec-process.ts");
     return mayBeTraced(this.#engine, this.record);
   }
 

@@ -2,7 +2,7 @@
 import { seccompFilter } from "../security/seccomp.ts";
 import { seccompOf } from "./confinement.ts";
 import type { HostConfig } from "./record.ts";
-import { containerCapabilities } from "./spec.ts";
+import { containerCapabilities } from "./spec-process.ts";
 
 /** Throws `invalid` or `unsupported` for a profile that does not parse or cannot be enforced. */
 export async function checkSeccomp(hostConfig: HostConfig): Promise<void> {

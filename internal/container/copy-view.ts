@@ -36,7 +36,8 @@ import type { PlaceFinder } from "./copy-target.ts";
 import { makeFlatRoot } from "./flat-root.ts";
 import { idMapsOf } from "./id-maps.ts";
 import type { ContainerRecord } from "./record.ts";
-import { restingMounts, withServers } from "./spec.ts";
+import { withServers } from "./spec.ts";
+import { restingMounts } from "./spec-mounts.ts";
 import { containerById, hasKeeper, NOBODY, patchRuntime } from "./store.ts";
 
 export interface ContainerView extends Disposable {
