@@ -25,6 +25,8 @@ async function main(words: readonly string[]): Promise<number> {
     if (found.entry === undefined) return await showOverview(found.path, globals);
     path = ["ctr", ...found.path].join(" ");
     if (found.entry.isBusy === true) (await import("./start-busy.ts")).startBusy();
+    // The executable starts with a policy for commands that are over soon (build.ts).
+    if (found.entry.isLong === true || found.entry.isBusy === true) Bun.unsafe.setJITPolicy(1);
     const { command } = await found.entry.load();
     usage = `${path} ${command.usage}`.trimEnd();
     failureStatus = command.failureStatus ?? 1;

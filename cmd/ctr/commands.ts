@@ -24,7 +24,9 @@ export interface Entry {
   readonly isForEverybody?: true;
   /** True for what no help shows: the shells ask for it, not people. */
   readonly isHidden?: true;
-  /** True if it computes for long, see start-busy.ts. */
+  /** True if it may go through much data: what it calls often is compiled as soon as is usual. */
+  readonly isLong?: true;
+  /** True if it computes for long all by itself, see start-busy.ts. */
   readonly isBusy?: true;
 }
 
@@ -51,12 +53,12 @@ const attach: Entry = { load: () => import("./commands/attach.ts") };
 const commit: Entry = { load: () => import("./commands/commit.ts"), isBusy: true };
 const complete: Entry = { load: () => import("./commands/complete.ts"), isForEverybody: true, isHidden: true };
 const completion: Entry = { load: () => import("./commands/completion.ts"), isForEverybody: true };
-const cp: Entry = { load: () => import("./commands/cp.ts") };
+const cp: Entry = { load: () => import("./commands/cp.ts"), isLong: true };
 const create: Entry = { load: () => import("./commands/create.ts") };
-const events: Entry = { load: () => import("./commands/events.ts") };
-const diff: Entry = { load: () => import("./commands/diff.ts") };
+const events: Entry = { load: () => import("./commands/events.ts"), isLong: true };
+const diff: Entry = { load: () => import("./commands/diff.ts"), isLong: true };
 const exec: Entry = { load: () => import("./commands/exec.ts") };
-const exportContainer: Entry = { load: () => import("./commands/export.ts") };
+const exportContainer: Entry = { load: () => import("./commands/export.ts"), isLong: true };
 const history: Entry = { load: () => import("./commands/history.ts") };
 const images: Entry = { load: () => import("./commands/images.ts") };
 const importImage: Entry = { load: () => import("./commands/import.ts"), isBusy: true };
@@ -66,7 +68,7 @@ const kill: Entry = { load: () => import("./commands/kill.ts") };
 const load: Entry = { load: () => import("./commands/load.ts"), isBusy: true };
 const login: Entry = { load: () => import("./commands/login.ts"), isForEverybody: true };
 const logout: Entry = { load: () => import("./commands/logout.ts"), isForEverybody: true };
-const logs: Entry = { load: () => import("./commands/logs.ts") };
+const logs: Entry = { load: () => import("./commands/logs.ts"), isLong: true };
 const netd: Entry = { load: () => import("./commands/netd.ts") };
 const networkLs: Entry = { load: () => import("./commands/network/ls.ts") };
 const networkRm: Entry = { load: () => import("./commands/network/rm.ts") };
@@ -75,15 +77,15 @@ const port: Entry = { load: () => import("./commands/port.ts") };
 const ps: Entry = { load: () => import("./commands/ps.ts") };
 const rename: Entry = { load: () => import("./commands/rename.ts") };
 const pull: Entry = { load: () => import("./commands/pull.ts"), isBusy: true };
-const push: Entry = { load: () => import("./commands/push.ts") };
+const push: Entry = { load: () => import("./commands/push.ts"), isLong: true };
 const restart: Entry = { load: () => import("./commands/restart.ts") };
 const rm: Entry = { load: () => import("./commands/rm.ts") };
 const rmi: Entry = { load: () => import("./commands/rmi.ts") };
 const run: Entry = { load: () => import("./commands/run.ts") };
-const save: Entry = { load: () => import("./commands/save.ts") };
+const save: Entry = { load: () => import("./commands/save.ts"), isLong: true };
 const search: Entry = { load: () => import("./commands/search.ts"), isForEverybody: true };
 const start: Entry = { load: () => import("./commands/start.ts") };
-const stats: Entry = { load: () => import("./commands/stats.ts") };
+const stats: Entry = { load: () => import("./commands/stats.ts"), isLong: true };
 const stop: Entry = { load: () => import("./commands/stop.ts") };
 const tag: Entry = { load: () => import("./commands/tag.ts") };
 const top: Entry = { load: () => import("./commands/top.ts") };

@@ -33,6 +33,8 @@ const EX_CONFIG = 78;
 
 async function main(log: Log): Promise<void> {
   const { root, state } = netdDirectories(process.env);
+  // The executable starts with a policy for commands that are over soon (build.ts).
+  Bun.unsafe.setJITPolicy(1);
   raiseFileLimit();
   mkdirAll(root, 0o711);
   mkdirAll(state, 0o711);
