@@ -31,6 +31,14 @@ test("a full configuration keeps what is known and drops the rest", () => {
   });
 });
 
+test("a label may be null, or be named as nothing else is", () => {
+  const { config } = parseImageConfig('{"config":{"Labels":{"a":null,"__proto__":"b"}}}');
+  expect(Object.entries(config.Labels ?? {})).toEqual([
+    ["a", ""],
+    ["__proto__", "b"],
+  ]);
+});
+
 test.each(["0001-01-01T00:00:00Z", "2021-01-02T03:04:05.123456789+05:30"])("a moment may be %s", (created) =>
   expect(parseImageConfig(JSON.stringify({ created })).created).toBe(created),
 );

@@ -179,9 +179,13 @@ function objects(value: unknown, name: string): { readonly [key: string]: object
 
 function labels(value: unknown): { readonly [label: string]: string } | undefined {
   if (value === undefined || value === null) return undefined;
-  const map = object(value, "Labels");
-  for (const text of Object.values(map)) if (typeof text !== "string") throw wrong("Labels");
-  return map as { readonly [label: string]: string };
+  const labels = Object.entries(object(value, "Labels")).map(([label, text]) => {
+    // As Go's decoder has it, null is no text.
+    const given = text ?? "";
+    if (typeof given !== "string") throw wrong("Labels");
+    return [label, given] as const;
+  });
+  return Object.fromEntries(labels);
 }
 
 function wrong(name: string): CtrError {

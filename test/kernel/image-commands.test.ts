@@ -392,6 +392,12 @@ describe("inspect", () => {
   test("finds containers, images and volumes by name, or only of a type", async () => {
     await engine.ok("volume", "create", "--label", "a=b", "looked-at");
     const id = await engine.ok("create", "--name", "looked-at-too", "-l", "__proto__=x", image, "true");
+    // Fields that JSON leaves out when they are empty: a template has them.
+    expect(
+      await engine.ok("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}{{.Variant}}{{.OsVersion}}", image),
+    ).toMatch(/^linux\/(amd64|arm64)$/);
+    expect(await engine.ok("inspect", "-f", "{{.SizeRw}} {{.Driver}}", id)).toStartWith("<nil> overlay");
+    expect(await engine.fails(1, "image", "inspect", "-f", "{{.SizeRw}}", image)).toContain("SizeRw");
     expect(await engine.ok("inspect", "-f", "{{json .Config.Labels}}", id)).toBe('{"__proto__":"x"}');
     expect(await engine.ok("inspect", "-f", "{{.Name}}", "looked-at", "looked-at-too")).toBe(
       "looked-at\n/looked-at-too",

@@ -60,7 +60,7 @@ export function compileObjectFormat(format: string, type?: string): (object: obj
   const render = compile(format, type);
   return (object) => {
     try {
-      return render(withGoNulls(sortedMaps(object)));
+      return render(withAbsent(withGoNulls(sortedMaps(object))));
     } catch (error) {
       if (!(error instanceof CtrError) || error.message.startsWith("template parsing error")) throw error;
       throw new CtrError(error.kind, `template parsing error: ${error.message}`, { cause: error });
@@ -84,6 +84,23 @@ function compile(format: string, type: string | undefined): (data: unknown) => s
     // Docker's status for a format that does not parse
     throw error instanceof CtrError ? new CtrError(error.kind, error.message, { cause: error, exitStatus: 64 }) : error;
   }
+}
+
+/** Fields of the whole that JSON leaves out, by a field that only this kind of object has. */
+const ABSENT: { readonly [field: string]: { readonly [field: string]: unknown } } = {
+  RepoTags: { Variant: "", OsVersion: "" },
+  HostConfig: { SizeRw: NIL_POINTER, SizeRootFs: NIL_POINTER },
+};
+
+/** With the fields that Docker's type has beside those that are there: a template may name them, `json` shows none. */
+function withAbsent(object: unknown): unknown {
+  if (typeof object !== "object" || object === null) return object;
+  for (const [field, absent] of Object.entries(ABSENT)) {
+    if (!Object.hasOwn(object, field)) continue;
+    for (const [name, value] of Object.entries(absent))
+      if (!Object.hasOwn(object, name)) Object.defineProperty(object, name, { value, enumerable: false });
+  }
+  return object;
 }
 
 /** The object with its nulls replaced by what Docker's types have there: it decides how they are printed. */
