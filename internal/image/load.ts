@@ -48,8 +48,23 @@ export interface LoadedImage {
   readonly references: readonly string[];
 }
 
+/** How often a load starts again because another command removed a layer that it had found in the store. */
+const MAX_CONFLICTS = 3;
+
 /** Loads every image of the archive at `source` (a path, or `-` for standard input), all or none. */
 export async function loadImages(engine: Engine, source: string, platformText?: string): Promise<LoadedImage[]> {
+  for (let conflicts = 0; ; conflicts++) {
+    try {
+      return await loadOnce(engine, source, platformText);
+    } catch (error) {
+      // Standard input is there once.
+      const isAgain = error instanceof CtrError && error.kind === "conflict" && conflicts < MAX_CONFLICTS;
+      if (!isAgain || source === "-") throw error;
+    }
+  }
+}
+
+async function loadOnce(engine: Engine, source: string, platformText?: string): Promise<LoadedImage[]> {
   const asked = platformText === undefined ? undefined : parsePlatform(platformText);
   const platform = asked ?? hostPlatform();
   prepareStore(engine);

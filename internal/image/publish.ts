@@ -200,7 +200,7 @@ export function installedLayers(engine: Engine, chainIds: readonly string[]): Pr
   );
   return chainIds.map((chainId) => {
     const row = query.get(chainId);
-    if (row === null) throw new CtrError("not-found", `layer ${chainId} is not in the store`);
+    if (row === null) throw new CtrError("conflict", `layer ${chainId} is not in the store`);
     const digest = parseDigest(row.blob);
     return {
       chainId: parseDigest(chainId, "chain id"),

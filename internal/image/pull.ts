@@ -116,10 +116,13 @@ async function pullOne(pulling: Pulling, typed: Reference): Promise<boolean> {
       options.onEvent({ status: `Digest: ${document.digest}` });
       return id !== before;
     } catch (error) {
-      const isConflict = error instanceof CtrError && error.kind === "conflict";
-      if (!isConflict || abort.signal.aborted || conflicts >= MAX_CONFLICTS) throw error;
+      if (!isConflict(error) || abort.signal.aborted || conflicts >= MAX_CONFLICTS) throw error;
     }
   }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof CtrError && error.kind === "conflict";
 }
 
 /** The digest a name has in the registry, if the store has that image under that name already. */
@@ -249,7 +252,10 @@ async function pullLayers(pulling: LayersPull, image: RemoteImage, config: Remot
       await twin;
       return await pullLayer(pull, layer, lower);
     }, onWait);
-    job.catch((error: unknown) => abort.abort(error)); // what comes of it is told below
+    job.catch((error: unknown) => {
+      // What comes of it is told below. A conflict is tried again, and what the others do meanwhile is not lost.
+      if (!isConflict(error)) abort.abort(error);
+    });
     pending.push(job);
   }
   const results = await Promise.allSettled(pending);
