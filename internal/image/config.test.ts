@@ -31,6 +31,11 @@ test("a full configuration keeps what is known and drops the rest", () => {
   });
 });
 
+test("a command may be one word, not in a list", () => {
+  const { config } = parseImageConfig('{"config":{"Cmd":"sh","Entrypoint":"/bin/tini","Shell":"bash"}}');
+  expect(config).toEqual({ Cmd: ["sh"], Entrypoint: ["/bin/tini"], Shell: ["bash"] });
+});
+
 test("a label may be null, or be named as nothing else is", () => {
   const { config } = parseImageConfig('{"config":{"Labels":{"a":null,"__proto__":"b"}}}');
   expect(Object.entries(config.Labels ?? {})).toEqual([

@@ -90,8 +90,8 @@ export function parseRunConfig(value: unknown): RunConfig {
     User: string(config["User"], "User"),
     ExposedPorts: objects(config["ExposedPorts"], "ExposedPorts"),
     Env: strings(config["Env"], "Env"),
-    Entrypoint: strings(config["Entrypoint"], "Entrypoint"),
-    Cmd: strings(config["Cmd"], "Cmd"),
+    Entrypoint: words(config["Entrypoint"], "Entrypoint"),
+    Cmd: words(config["Cmd"], "Cmd"),
     Volumes: objects(config["Volumes"], "Volumes"),
     WorkingDir: string(config["WorkingDir"], "WorkingDir"),
     Labels: labels(config["Labels"]),
@@ -99,7 +99,7 @@ export function parseRunConfig(value: unknown): RunConfig {
     StopTimeout: number(config["StopTimeout"], "StopTimeout"),
     Healthcheck: healthcheck === undefined ? undefined : parseHealthcheck(healthcheck),
     OnBuild: strings(config["OnBuild"], "OnBuild"),
-    Shell: strings(config["Shell"], "Shell"),
+    Shell: words(config["Shell"], "Shell"),
   });
 }
 
@@ -170,6 +170,11 @@ function strings(value: unknown, name: string): readonly string[] | undefined {
   if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) throw wrong(name);
   return value;
+}
+
+/** A command may be one text, as images of old have it; then it is one word. */
+function words(value: unknown, name: string): readonly string[] | undefined {
+  return typeof value === "string" ? [value] : strings(value, name);
 }
 
 function objects(value: unknown, name: string): { readonly [key: string]: object } | undefined {

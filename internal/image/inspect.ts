@@ -69,7 +69,7 @@ export function inspectImage(engine: Engine, text: string): { readonly [field: s
       : null,
     Architecture: config.architecture,
     ...(config.variant === undefined ? {} : { Variant: config.variant }),
-    Os: config.os,
+    Os: config.os || "linux",
     Size: row.size,
     GraphDriver: {
       Data:

@@ -317,6 +317,44 @@ traced(
   300_000,
 );
 
+/** Milliseconds; CTR_RACES makes it that many times as long. */
+const RACE_MS = 4000 * Number(process.env["CTR_RACES"] ?? 1);
+
+test(
+  "loads, pulls and runs come to their end beside removals of everything",
+  async () => {
+    const registry = await startRegistry();
+    const [name, copy] = ["layered", `${registry.host}/layered:1`];
+    await ok("load", "-q", "-i", archive);
+    await ok("tag", name, copy);
+    await ok("push", "-q", copy);
+    const end = Date.now() + RACE_MS;
+    const counts = new Map<string, number>();
+    const repeat = async (words: readonly string[], mayFailWith: RegExp = /^$/) => {
+      for (let count = 0; Date.now() < end; count++) {
+        const { status, stderr } = await engine.ctr(...words);
+        expect(`${words.join(" ")}: ${status === 0 || mayFailWith.test(stderr) ? "done" : stderr}`).toBe(
+          `${words.join(" ")}: done`,
+        );
+        counts.set(words[0] ?? "", count + 1);
+      }
+    };
+    await Promise.all([
+      repeat(["image", "prune", "-af"]),
+      repeat(["load", "-q", "-i", archive]),
+      repeat(["pull", "-q", copy]),
+      repeat(["run", "--rm", "--network", "none", copy, "true"]),
+      repeat(["rmi", "-f", copy]),
+      repeat(["save", "-o", `${engine.scratch}/raced.tar`, copy], /No such image|was removed by another command/),
+    ]);
+    expect([...counts.keys()].sort()).toEqual(["image", "load", "pull", "rmi", "run", "save"]);
+    await ok("image", "prune", "-af");
+    expect(storeProblems(engine.root)).toEqual([]);
+    expect([layers(), blobs()]).toEqual([0, 0]);
+  },
+  60_000 + RACE_MS,
+);
+
 test("the database is whole after all this", async () => {
   await empty();
   await ok("system", "prune", "-a", "-f", "--volumes");
