@@ -4,21 +4,7 @@
  * (internal/sys/tree-writer.ts); a step that fails stops everything until the caller has answered. Nothing here
  * follows a link: every name is a single one in a directory that is open, or opened as the caller says.
  */
-#include "ctr.h"
-
-#include <linux/futex.h>
-#include <pthread.h>
-
-/* glibc 2.34 moved the threads into libc.so.6 under a new version; the old one is there too, and on older systems. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which put their own in front */
-#if defined(__x86_64__)
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
-__asm__(".symver pthread_join, pthread_join@GLIBC_2.2.5");
-#elif defined(__aarch64__)
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.17");
-__asm__(".symver pthread_join, pthread_join@GLIBC_2.17");
-#endif
-#endif
+#include "thread.h"
 
 #define SLOTS 64
 #define BATCHES 4
@@ -34,6 +20,7 @@ enum step_kind {
   STEP_SET_XATTR,          /* attribute `name` of the file, or of the directory of `slot` */
   STEP_END_FILE,           /* owner and mode of the file, as its attributes need them to be set before */
   STEP_CLOSE_FILE,         /* its time, and it is closed */
+  STEP_FINISH_FILE,        /* both, where it has no attributes */
   STEP_MAKE_SYMLINK,       /* name -> target, with owner and time */
   STEP_MAKE_LINK,          /* name in directory is also `target` in the directory of `slot` */
   STEP_SET_TIME,           /* of the directory of `slot` */
@@ -45,7 +32,7 @@ struct ctr_step {
   uint32_t mode, uid, gid;
   uint32_t name, target; /* where they start in the batch's text */
   uint64_t data, size;
-  int64_t seconds, nanoseconds;
+  int64_t seconds, nanoseconds; /* since 1970; these may be negative, and more than a second */
 };
 
 struct ctr_batch {
@@ -64,18 +51,6 @@ struct ctr_tree_writer {
   struct ctr_batch batches[BATCHES];
   uint64_t thread;
 };
-
-#define LOAD(word) __atomic_load_n(&(word), __ATOMIC_SEQ_CST)
-#define STORE(word, value) __atomic_store_n(&(word), (value), __ATOMIC_SEQ_CST)
-
-static void ring(uint32_t *bell)
-{
-  __atomic_add_fetch(bell, 1, __ATOMIC_SEQ_CST);
-  syscall(SYS_futex, bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-/* Returns when the bell has been rung since it read `heard`; perhaps earlier. */
-static void hear(uint32_t *bell, uint32_t heard) { syscall(SYS_futex, bell, FUTEX_WAIT_PRIVATE, heard, NULL, NULL, 0); }
 
 static long result_of(long result) { return result == -1 ? -errno : result; }
 
@@ -101,23 +76,10 @@ static long settle(int fd, const struct ctr_step *step)
 
 static long set_time(int dirfd, const char *name, const struct ctr_step *step, int flags)
 {
-  const struct timespec time = {.tv_sec = step->seconds, .tv_nsec = step->nanoseconds};
+  const int64_t second = 1000000000, rest = (step->nanoseconds % second + second) % second;
+  const struct timespec time = {.tv_sec = step->seconds + (step->nanoseconds - rest) / second, .tv_nsec = rest};
   const struct timespec times[2] = {time, time};
   return result_of(syscall(SYS_utimensat, dirfd, name, times, flags));
-}
-
-static long write_all(int fd, const char *data, uint64_t size)
-{
-  while (size > 0) {
-    long written = syscall(SYS_write, fd, data, size);
-    if (written == -1 && errno != EINTR)
-      return -errno;
-    if (written > 0) {
-      data += written;
-      size -= (uint64_t)written;
-    }
-  }
-  return 0;
 }
 
 static long make_directory(struct ctr_tree_writer *writer, const struct ctr_step *step, const char *name)
@@ -139,6 +101,13 @@ static long make_symlink(int dirfd, const struct ctr_step *step, const char *nam
   if (syscall(SYS_fchownat, dirfd, name, step->uid, step->gid, AT_SYMLINK_NOFOLLOW) == -1)
     return -errno;
   return set_time(dirfd, name, step, AT_SYMLINK_NOFOLLOW);
+}
+
+static long close_file(struct ctr_tree_writer *writer, const struct ctr_step *step)
+{
+  long result = set_time(writer->file, NULL, step, 0);
+  put(&writer->file, -1);
+  return result;
 }
 
 static long run_step(struct ctr_tree_writer *writer, const struct ctr_step *step, const char *text)
@@ -175,11 +144,12 @@ static long run_step(struct ctr_tree_writer *writer, const struct ctr_step *step
                              (const void *)(uintptr_t)step->data, step->size, 0));
   case STEP_END_FILE:
     return settle(writer->file, step);
-  case STEP_CLOSE_FILE: {
-    long result = set_time(writer->file, NULL, step, 0);
-    put(&writer->file, -1);
-    return result;
+  case STEP_FINISH_FILE: {
+    long result = settle(writer->file, step);
+    return result < 0 ? result : close_file(writer, step);
   }
+  case STEP_CLOSE_FILE:
+    return close_file(writer, step);
   case STEP_MAKE_SYMLINK:
     return make_symlink(slots[step->directory], step, name, text + step->target);
   case STEP_MAKE_LINK:

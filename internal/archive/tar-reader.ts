@@ -14,7 +14,7 @@ import {
 import { BLOCK, checksum } from "./block.ts";
 import { ByteQueue, type Starved, truncated } from "./byte-queue.ts";
 import { applyPax, type PaxFields, parsePax } from "./pax.ts";
-import { oldGnuSparseMap, paxSparseMap, type SparseMap, sparseContent } from "./sparse.ts";
+import { oldGnuSparseMap, paxSparseMap, sparseContent } from "./sparse.ts";
 
 export type TarLimits = Pick<LayerLimits, "entries" | "pathBytes" | "paxBytes" | "xattrs" | "xattrBytes">;
 
@@ -133,17 +133,27 @@ export function* parseTar(
     if (++count > limits.entries) throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
     const base = parseHeader(block, type, size, extended);
     const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
-    const isSparse = type === "S" || extended.pax?.sparse !== undefined;
-    if (!skipsContent) yield* readEntry(queue, header, block, type, extended.pax, limits);
-    else if (isSparse) throw new CtrError("unsupported", "a sparse file");
-    else {
-      checkLimits(header, limits);
-      yield { type: "entry", header };
+    const isSparse = header.kind === "file" && (type === "S" || extended.pax?.sparse !== undefined);
+    if (isSparse) {
+      if (skipsContent) throw new CtrError("unsupported", "a sparse file");
+      yield* readSparse(queue, header, block, type, extended.pax, limits);
+      continue;
     }
+    checkLimits(header, limits);
+    yield { type: "entry", header };
+    if (skipsContent) continue;
+    if (type === "D") yield* queue.skip(padded(size)); // the names in the directory
+    if (header.size === 0) continue;
+    // Mostly all of it is here: no generator for that.
+    const whole = queue.takeNow(header.size);
+    if (whole !== undefined) yield { type: "data", bytes: whole };
+    else yield* readContent(queue, header.size);
+    const padding = padded(header.size) - header.size;
+    if (padding > 0 && queue.takeNow(padding) === undefined) yield* queue.skip(padding);
   }
 }
 
-function* readEntry(
+function* readSparse(
   queue: ByteQueue,
   header: EntryHeader,
   block: Uint8Array,
@@ -151,21 +161,16 @@ function* readEntry(
   pax: PaxFields | undefined,
   limits: TarLimits,
 ): Generator<LayerEvent | Starved, void, undefined> {
-  if (header.kind !== "file") {
-    checkLimits(header, limits);
-    yield { type: "entry", header };
-    if (type === "D") yield* queue.skip(padded(number(block, 124, 12, "size"))); // the names in the directory
-    return;
-  }
   const stored = header.size;
-  const sparse = yield* sparseMap(queue, block, type, pax, stored);
-  const entry = sparse === undefined ? header : { ...header, name: pax?.sparseName ?? header.name, size: sparse.size };
+  const sparse =
+    type === "S" || pax?.sparse === undefined
+      ? yield* oldGnuSparseMap(queue, block, stored)
+      : yield* paxSparseMap(queue, pax.sparse, stored);
+  const entry = { ...header, name: pax?.sparseName ?? header.name, size: sparse.size };
   checkLimits(entry, limits);
   yield { type: "entry", header: entry };
-  if (sparse !== undefined) yield* sparseContent(readContent(queue, stored - sparse.mapBytes), sparse);
-  else if (stored > 0) yield* readContent(queue, stored);
-  const padding = padded(stored) - stored;
-  if (padding > 0 && queue.takeNow(padding) === undefined) yield* queue.skip(padding);
+  yield* sparseContent(readContent(queue, stored - sparse.mapBytes), sparse);
+  yield* queue.skip(padded(stored) - stored);
 }
 
 function* readContent(queue: ByteQueue, size: number): Generator<LayerEvent | Starved, void, undefined> {
@@ -334,18 +339,6 @@ function* readExtension(queue: ByteQueue, size: number, most: number): Generator
   const bytes = (yield* queue.take(padded(size))).slice(0, size);
   if (bytes.length < size) throw truncated();
   return bytes;
-}
-
-function* sparseMap(
-  queue: ByteQueue,
-  block: Uint8Array,
-  type: string,
-  pax: PaxFields | undefined,
-  stored: number,
-): Generator<Starved, SparseMap | undefined, undefined> {
-  if (type === "S") return yield* oldGnuSparseMap(queue, block, stored);
-  if (pax?.sparse !== undefined) return yield* paxSparseMap(queue, pax.sparse, stored);
-  return undefined;
 }
 
 /** Rounded up to whole blocks. */

@@ -1,6 +1,7 @@
 /** The blobs of the OCI image layout below `<root>/content` (image-spec image-layout.md). */
 import { CtrError, ENOENT, isErrno } from "../errors/error.ts";
 import { HELD_CHUNKS } from "../spec/layer-entry.ts";
+import { Digester } from "../sys/digester.ts";
 import {
   AT_FDCWD,
   type Fd,
@@ -15,7 +16,6 @@ import {
   openat,
   pread,
   read,
-  writeAll,
 } from "../sys/fd.ts";
 import { exists, fstat, getdents64, mkdirAll, renameat2, replaceFile, unlinkat } from "../sys/file.ts";
 import { sweep } from "../sys/sweep.ts";
@@ -44,22 +44,22 @@ export function ensureLayout(root: string): void {
 /** image-spec image-layout.md#oci-layout-file. */
 export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}';
 
-/** A file in a workspace that is being written and hashed; `finish` tells its digest. */
+/** A file in a workspace that is being written and hashed, on a thread of its own; `finish` tells its digest. */
 export class BlobWriter implements Disposable {
   readonly #fd: Fd;
-  readonly #hasher = new Bun.CryptoHasher("sha256");
+  readonly #digester: Digester;
   readonly path: string;
   #size = 0;
-  #digest: Digest | undefined;
 
   constructor(workspace: Workspace, name: string) {
     this.path = `${workspace.path}/${name}`;
     this.#fd = openat(workspace.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    this.#digester = new Digester(this.#fd.number, this.path);
   }
 
+  /** The bytes must stay as they are for `HELD_CHUNKS` more writes, or until `digest` or `finish`. */
   write(bytes: Uint8Array): void {
-    this.#hasher.update(bytes);
-    writeAll(this.#fd.number, bytes, this.path);
+    this.#digester.update(bytes);
     this.#size += bytes.length;
   }
 
@@ -73,18 +73,19 @@ export class BlobWriter implements Disposable {
 
   /** The digest of all that was written; nothing may be written afterwards. */
   digest(): Digest {
-    this.#digest ??= parseDigest(`sha256:${this.#hasher.digest("hex")}`);
-    return this.#digest;
+    return parseDigest(`sha256:${this.#digester.hex()}`);
   }
 
   /** Syncs and closes the file. */
   finish(): Blob {
+    const digest = this.digest();
     fsync(this.#fd.number);
-    this.#fd.close();
-    return { digest: this.digest(), size: this.#size };
+    this[Symbol.dispose]();
+    return { digest, size: this.#size };
   }
 
   [Symbol.dispose](): void {
+    this.#digester[Symbol.dispose]();
     this.#fd.close();
   }
 }
@@ -140,23 +141,26 @@ export async function* readInTurns(
   }
 }
 
-/** A stream that must have exactly this digest and size: reading stops at the declared size. */
+/**
+ * A stream that must have exactly this digest and size: reading stops at the declared size. A chunk must stay as it is
+ * while `HELD_CHUNKS` more are read.
+ */
 export async function* verified(
   source: AsyncIterable<Uint8Array>,
   expected: Blob,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const hasher = new Bun.CryptoHasher("sha256");
+  using digester = new Digester();
   let size = 0;
   for await (const chunk of source) {
     size += chunk.length;
     if (size > expected.size)
       throw new CtrError("invalid", `${expected.digest} is longer than its ${expected.size} bytes`);
-    hasher.update(chunk);
+    digester.update(chunk);
     yield chunk;
   }
   if (size !== expected.size)
     throw new CtrError("invalid", `${expected.digest} has ${size} bytes instead of ${expected.size}`);
-  const digest = `sha256:${hasher.digest("hex")}`;
+  const digest = `sha256:${digester.hex()}`;
   if (digest !== expected.digest)
     throw new CtrError("invalid", `content has digest ${digest} instead of ${expected.digest}`);
 }

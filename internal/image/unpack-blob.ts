@@ -7,6 +7,7 @@ import type { Workspace } from "../content/workspace.ts";
 import { prepareLayer, type UnpackedLayer } from "../snapshot/layers.ts";
 import type { Lower } from "../snapshot/unpack.ts";
 import { DEFAULT_LIMITS, type LayerLimits } from "../spec/layer-entry.ts";
+import { Digester } from "../sys/digester.ts";
 
 export interface UnpackedBlob {
   readonly layer: UnpackedLayer;
@@ -56,22 +57,23 @@ function plainStream(
   keep: BlobWriter | undefined,
   digest: Digest | undefined,
 ): PlainStream {
-  const hasher = new Bun.CryptoHasher("sha256");
   let compression: Compression = "none";
   const chunks = decompress(keep === undefined ? source : keep.tee(source), (detected) => {
     compression = detected;
   });
   const isHashed = () => (keep ?? digest) !== undefined && compression === "none";
+  let hex = "";
   async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
+    using digester = new Digester();
     for await (const chunk of chunks) {
-      if (!isHashed()) hasher.update(chunk);
+      if (!isHashed()) digester.update(chunk);
       yield chunk;
     }
+    hex = digester.hex();
   }
   return {
     chunks: hashed(),
-    diffId: () =>
-      (isHashed() ? (keep?.digest() ?? digest) : undefined) ?? parseDigest(`sha256:${hasher.digest("hex")}`),
+    diffId: () => (isHashed() ? (keep?.digest() ?? digest) : undefined) ?? parseDigest(`sha256:${hex}`),
     compression: () => compression,
   };
 }

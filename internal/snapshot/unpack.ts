@@ -40,7 +40,10 @@ export async function unpackLayer(
 ): Promise<number> {
   using unpacker = new Unpacker(directory, lower, limits.unpackedBytes);
   for await (const some of events) {
-    for (const event of some) await unpacker.add(event);
+    for (const event of some) {
+      const waiting = unpacker.add(event);
+      if (waiting !== undefined) await waiting;
+    }
     await unpacker.letGo();
   }
   await unpacker.finish();
@@ -77,6 +80,8 @@ class Unpacker implements Disposable {
   readonly #known = new Set<string>([""]);
   /** Directories the thread holds open. */
   readonly #slots = new Map<string, number>();
+  /** Which directory each slot was last taken for. */
+  readonly #taken: string[] = [];
   #nextSlot = FIRST_SLOT;
   /** Set last, because whatever is made inside a directory changes them. */
   readonly #directoryTimes = new Map<string, bigint>();
@@ -114,22 +119,26 @@ class Unpacker implements Disposable {
     await this.#writer.reach(oldest);
   }
 
-  async add(event: LayerEvent): Promise<void> {
-    if (this.#writer.isFull) await this.#writer.flush();
+  /** Returns a promise only where there is something to wait for: seldom, and each costs as much as the rest. */
+  add(event: LayerEvent): Promise<void> | undefined {
+    if (this.#writer.isFull) return this.#addAfterFlush(event);
     switch (event.type) {
       case "entry":
-        if (this.#file !== undefined) await this.#endFile(this.#file);
-        await this.#addEntry(event.header);
-        return;
+        return this.#addUsual(event.header) ? undefined : this.#addEntry(event.header);
       case "data":
         this.#addContent(event.bytes);
-        return;
+        return undefined;
       case "hole":
         this.#addHole(event.size);
-        return;
+        return undefined;
       default:
-        event satisfies never;
+        return event satisfies never;
     }
+  }
+
+  async #addAfterFlush(event: LayerEvent): Promise<void> {
+    await this.#writer.flush();
+    await this.add(event);
   }
 
   /** Sets what could only be set last. */
@@ -156,7 +165,45 @@ class Unpacker implements Disposable {
     await this.#writer.drain();
   }
 
+  /** Adds what most entries are, a file or a link where no directory of this layer is; false for any other. */
+  #addUsual(header: EntryHeader): boolean {
+    if (this.#file !== undefined) {
+      if (this.#file.header.xattrs.size > 0) return false;
+      this.#finishFile(this.#file);
+    }
+    const isFile = header.kind === "file";
+    const isLink = header.kind === "symlink" && header.xattrs.size === 0 && header.linkname.length > 0;
+    if ((!isFile && !isLink) || header.uid > MAX_ID || header.gid > MAX_ID) return false;
+    const key = keyOf(header.name);
+    if (key === "" || hasWhiteout(key) || this.#isKnownDirectory(key)) return false;
+    const place = placeOf(key);
+    if (isFile) this.#addFile(header, place);
+    else this.#addSymlink(header, place);
+    return true;
+  }
+
+  #addFile(header: EntryHeader, place: Place): void {
+    const tag = this.#tagOf(place);
+    this.#writer.makeFile(tag, this.#slotOf(place.directory), place.name, header.mode);
+    this.#file = { header, tag, endsInHole: false };
+    this.size += header.size;
+  }
+
+  #addSymlink(header: EntryHeader, place: Place): void {
+    const target = latin1(header.linkname);
+    const tag = this.#tagOf(place);
+    this.#writer.makeSymlink(tag, this.#slotOf(place.directory), place.name, target, header, header.mtimeNs);
+  }
+
+  /** The tag of an entry that takes the place of whatever has its name. */
+  #tagOf(place: Place): Tag {
+    const { whiteouts } = this.#root;
+    if (whiteouts.size > 0) whiteouts.delete(place.key); // it is replaced when its name is taken
+    return { place, hasFailed: false };
+  }
+
   async #addEntry(header: EntryHeader): Promise<void> {
+    if (this.#file !== undefined) await this.#endFile(this.#file);
     const key = keyOf(header.name);
     if (header.uid > MAX_ID || header.gid > MAX_ID)
       throw new CtrError("invalid", `${shown(key)}: no such owner: ${header.uid}:${header.gid}`);
@@ -177,24 +224,17 @@ class Unpacker implements Disposable {
   /** Anything but a directory. */
   async #addOther(header: EntryHeader, place: Place): Promise<void> {
     if (this.#isKnownDirectory(place.key)) await this.#removeDirectory(place);
-    if (this.#root.whiteouts.size > 0) this.#root.whiteouts.delete(place.key); // it is replaced when its name is taken
-    const tag = { place, hasFailed: false };
     switch (header.kind) {
       case "file":
-        this.#writer.makeFile(tag, this.#slotOf(place.directory), place.name, header.mode);
-        this.#file = { header, tag, endsInHole: false };
-        this.size += header.size;
+        this.#addFile(header, place);
         return;
       case "symlink":
         if (header.linkname.length === 0) throw new CtrError("invalid", `${shown(place.key)}: a link to nowhere`);
-        if (header.xattrs.size > 0) await this.#slowly(() => this.#root.makeSymlink(header, place));
-        else {
-          const target = latin1(header.linkname);
-          this.#writer.makeSymlink(tag, this.#slotOf(place.directory), place.name, target, header, header.mtimeNs);
-        }
+        if (header.xattrs.size === 0) this.#addSymlink(header, place);
+        else await this.#slowly(() => this.#root.makeSymlink(header, place));
         return;
       case "link":
-        await this.#addLink(header, place, tag);
+        await this.#addLink(header, place, this.#tagOf(place));
         return;
       case "char":
       case "block":
@@ -292,7 +332,12 @@ class Unpacker implements Disposable {
   }
 
   /** Owner before mode before attributes: chown clears setuid and file capabilities (chown(2), capabilities(7)). */
-  async #endFile({ header, tag, endsInHole }: OpenFile): Promise<void> {
+  async #endFile(file: OpenFile): Promise<void> {
+    const { header, tag, endsInHole } = file;
+    if (header.xattrs.size === 0) {
+      this.#finishFile(file);
+      return;
+    }
     this.#file = undefined;
     if (endsInHole) this.#writer.truncate(tag, header.size);
     this.#writer.endFile(tag, header);
@@ -301,6 +346,13 @@ class Unpacker implements Disposable {
       if (!isPrivateXattr(name)) this.#writer.setXattr(tag, FILE_SLOT, name, value);
     }
     this.#writer.closeFile(tag, header.mtimeNs);
+  }
+
+  /** Ends a file that has no attributes. */
+  #finishFile({ header, tag, endsInHole }: OpenFile): void {
+    this.#file = undefined;
+    if (endsInHole) this.#writer.truncate(tag, header.size);
+    this.#writer.finishFile(tag, header, header.mtimeNs);
   }
 
   async #addWhiteout(key: string): Promise<void> {
@@ -369,12 +421,9 @@ class Unpacker implements Disposable {
   #takeSlot(key: string): number {
     const slot = this.#nextSlot;
     this.#nextSlot = slot + 1 < SLOT_COUNT ? slot + 1 : FIRST_SLOT;
-    for (const [other, number] of this.#slots) {
-      if (number === slot) {
-        this.#slots.delete(other);
-        break;
-      }
-    }
+    const before = this.#taken[slot];
+    if (before !== undefined && this.#slots.get(before) === slot) this.#slots.delete(before);
+    this.#taken[slot] = key;
     this.#slots.set(key, slot);
     return slot;
   }

@@ -33,6 +33,7 @@ const STEPS = [
   "set-xattr",
   "end-file",
   "close-file",
+  "finish-file",
   "make-symlink",
   "make-link",
   "set-time",
@@ -51,6 +52,7 @@ const SYSCALLS: { readonly [kind in Step]: string } = {
   "set-xattr": "setxattr",
   "end-file": "chown",
   "close-file": "utimensat",
+  "finish-file": "chown",
   "make-symlink": "symlink",
   "make-link": "link",
   "set-time": "utimensat",
@@ -152,6 +154,13 @@ export class TreeWriter<Tag> implements Disposable {
 
   closeFile(tag: Tag, mtimeNs: bigint): void {
     this.#time(this.#step(tag, "close-file", ROOT_SLOT, FILE_SLOT, ""), mtimeNs);
+  }
+
+  /** `endFile` and `closeFile` in one, where there are no attributes between them. */
+  finishFile(tag: Tag, owner: Owner, mtimeNs: bigint): void {
+    const at = this.#step(tag, "finish-file", ROOT_SLOT, FILE_SLOT, "");
+    this.#owner(at, owner);
+    this.#time(at, mtimeNs);
   }
 
   makeSymlink(tag: Tag, directory: number, name: string, target: string, owner: Owner, mtimeNs: bigint): void {
@@ -265,9 +274,10 @@ export class TreeWriter<Tag> implements Disposable {
 
   #time(at: number, mtimeNs: bigint): void {
     const { longs } = this.#batch;
-    const rest = ((mtimeNs % SECOND) + SECOND) % SECOND;
-    longs[(at >> 1) + SECONDS] = (mtimeNs - rest) / SECOND;
-    longs[(at >> 1) + NANOSECONDS] = rest;
+    // 64 bits of nanoseconds end in 2262.
+    const whole = mtimeNs < MOST_NS && mtimeNs > -MOST_NS ? 0n : mtimeNs / SECOND;
+    longs[(at >> 1) + SECONDS] = whole;
+    longs[(at >> 1) + NANOSECONDS] = whole === 0n ? mtimeNs : mtimeNs - whole * SECOND;
   }
 
   #data(at: number, bytes: Uint8Array): void {
@@ -281,7 +291,6 @@ export class TreeWriter<Tag> implements Disposable {
 const KIND_NUMBERS = Object.fromEntries(STEPS.map((step, index) => [step, index + 1])) as {
   readonly [kind in Step]: number;
 };
-const SECOND = 1_000_000_000n;
 
 // struct ctr_step: words from its start, then longs from its start.
 const DIRECTORY = 1;
@@ -295,6 +304,9 @@ const DATA = 4;
 const SIZE = 5;
 const SECONDS = 6;
 const NANOSECONDS = 7;
+
+const SECOND = 1_000_000_000n;
+const MOST_NS = 1n << 63n;
 
 // struct ctr_tree_writer, in words; in a batch of it, `next` is the last.
 const DONE_AT = 3;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* As in csrc/tree-writer.c: the layouts are what internal/sys/tree-writer.ts writes, so they are repeated, not shared. */
-enum { OPEN_DIRECTORY = 1, MAKE_DIRECTORY, MAKE_FILE, WRITE, HOLE, TRUNCATE, SET_XATTR, END_FILE, CLOSE_FILE, MAKE_SYMLINK, MAKE_LINK, SET_TIME };
+enum { OPEN_DIRECTORY = 1, MAKE_DIRECTORY, MAKE_FILE, WRITE, HOLE, TRUNCATE, SET_XATTR, END_FILE, CLOSE_FILE, FINISH_FILE, MAKE_SYMLINK, MAKE_LINK, SET_TIME };
 
 struct step {
   uint32_t kind;

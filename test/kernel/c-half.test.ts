@@ -39,23 +39,28 @@ sanitized("the helper under the address and undefined behaviour sanitizers", asy
 });
 
 for (const sanitizer of ["address", "thread"]) {
-  sanitized(`the thread that makes files under the ${sanitizer} and undefined behaviour sanitizers`, async () => {
-    const program = compile(
-      `tree-writer-${sanitizer}`,
-      `-fsanitize=${sanitizer},undefined`,
-      "-fno-sanitize-recover=all",
-      "-pthread",
-      "test/csrc/tree-writer-test.c",
-      "csrc/tree-writer.c",
-    );
-    const place = `${home}/tree-${sanitizer}`;
-    mkdirSync(place);
-    // Where the addresses lie must be as this sanitizer expects it, whatever the kernel likes to draw.
-    const child = Bun.spawn(["setarch", "-R", program], { cwd: place, stderr: "pipe" });
-    const [words, status] = await Promise.all([child.stderr.text(), child.exited]);
-    expect(words).toBe("");
-    expect(status).toBe(0);
-  });
+  for (const [what, name] of [
+    ["makes files", "tree-writer"],
+    ["hashes and writes", "digester"],
+  ]) {
+    sanitized(`the thread that ${what} under the ${sanitizer} and undefined behaviour sanitizers`, async () => {
+      const program = compile(
+        `${name}-${sanitizer}`,
+        `-fsanitize=${sanitizer},undefined`,
+        "-fno-sanitize-recover=all",
+        "-pthread",
+        `test/csrc/${name}-test.c`,
+        `csrc/${name}.c`,
+      );
+      const place = `${home}/${name}-${sanitizer}-files`;
+      mkdirSync(place);
+      // Where the addresses lie must be as this sanitizer expects it, whatever the kernel likes to draw.
+      const child = Bun.spawn(["setarch", "-R", program], { cwd: place, stderr: "pipe" });
+      const [words, status] = await Promise.all([child.stderr.text(), child.exited]);
+      expect(words).toBe("");
+      expect(status).toBe(0);
+    });
+  }
 }
 
 /** The reaper as it is built, but undefined behaviour is a trap: it has no C library that could tell of it. */
