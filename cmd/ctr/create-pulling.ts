@@ -1,5 +1,5 @@
 /** Creating a container with its image pulled first, as `--pull` says. What pulls is only loaded when it has to. */
-import { type Created, type CreateOptions, createContainer } from "../../internal/container/create.ts";
+import { type Created, type CreateOptions, createContainer, type ImageFound } from "../../internal/container/create.ts";
 import { tidyUp } from "../../internal/container/leftovers.ts";
 import type { Engine } from "../../internal/db/engine.ts";
 import { CtrError } from "../../internal/errors/error.ts";
@@ -40,27 +40,31 @@ export async function createPulling(
     await pullForContainer(engine, options.image, flags);
   };
   if (flags.pull === "always") await pull();
-  let missing: string | undefined;
-  const onImageMissing = (name: string) => {
-    missing = name;
-  };
-  const create = async (more: Pick<CreateOptions, "onImageMissing"> = {}) => {
+  const missing: { readonly name: string; readonly found: ImageFound }[] = [];
+  const onImageMissing = (name: string, found: ImageFound) => void missing.push({ name, found });
+  const create = async () => {
     try {
-      return createContainer(engine, { ...wanted, ...more });
+      return createContainer(engine, { ...wanted, onImageMissing });
     } catch (error) {
       // Nothing has been recorded. A name may belong to what a crash left behind.
       if (!(error instanceof CtrError) || error.kind !== "conflict") throw error;
       await tidyUp(engine);
-      return createContainer(engine, { ...wanted, ...more });
+      return createContainer(engine, { ...wanted, onImageMissing });
     }
   };
-  try {
-    return await create({ onImageMissing });
-  } catch (error) {
-    // Nothing has been done yet: the image is looked up before the first effect.
-    if (missing === undefined || (flags.pull !== "missing" && flags.pull !== "")) throw error;
+  for (let pulls = 0; ; pulls++) {
+    try {
+      return await create();
+    } catch (error) {
+      // Nothing has been done yet: the image is looked up before the first effect.
+      const { name, found } = missing.splice(0).at(-1) ?? {};
+      const isOver = pulls === MAX_PULLS || (pulls > 0 && found !== "nothing");
+      if (name === undefined || isOver || (flags.pull !== "missing" && flags.pull !== "")) throw error;
+      if (!flags.quiet) printError(`Unable to find image '${name}' locally`);
+    }
+    await pull();
   }
-  if (!flags.quiet) printError(`Unable to find image '${missing}' locally`);
-  await pull();
-  return await create();
 }
+
+/** An image may be removed again between its pull and its first container. */
+const MAX_PULLS = 3;

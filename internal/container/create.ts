@@ -45,8 +45,11 @@ export interface CreateOptions {
   /** What `--secret` gave. */
   readonly secrets?: GivenSecrets | undefined;
   /** Called, with the image's name as it is shown, before a missing one, or one for another platform, is an error. */
-  onImageMissing?(name: string): void;
+  onImageMissing?(name: string, found: ImageFound): void;
 }
+
+/** What is there instead of the image. */
+export type ImageFound = "nothing" | "another platform";
 
 export interface Created {
   readonly record: ContainerRecord;
@@ -121,12 +124,13 @@ function imageOf(engine: Engine, options: CreateOptions): Image {
   try {
     image = resolveImage(engine, options.image);
   } catch (error) {
-    if (error instanceof CtrError && error.kind === "not-found") options.onImageMissing?.(shownName(options.image));
+    if (error instanceof CtrError && error.kind === "not-found")
+      options.onImageMissing?.(shownName(options.image), "nothing");
     throw error;
   }
   if (wanted === undefined || platformRank(wanted, image.config) !== undefined) return image;
   const name = shownName(options.image);
-  options.onImageMissing?.(name);
+  options.onImageMissing?.(name, "another platform");
   throw new CtrError(
     "not-found",
     `image with reference ${name} was found but does not match the specified platform: ` +
