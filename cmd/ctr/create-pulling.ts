@@ -29,7 +29,7 @@ export async function createPulling(
   flags: PullFlags,
   options: Omit<CreateOptions, "platform" | "onImageMissing">,
 ): Promise<Created> {
-  const wanted = { ...options, platform: flags.platform };
+  const wanted = { ...options, platform: flags.platform || undefined };
   const { SecurityOpt } = options.flags.hostConfig;
   if (SecurityOpt?.some((option) => option.startsWith("seccomp={")) === true) {
     const { checkSeccomp } = await import("../../internal/container/check-seccomp.ts");

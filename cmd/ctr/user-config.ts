@@ -23,7 +23,7 @@ export function userSetting(name: UserSetting): string | undefined {
     return typeof value === "string" && value !== "" ? value : undefined;
   } catch (error) {
     if (isErrno(error, ENOENT, ENOTDIR)) return undefined;
-    printError(`WARNING: Error loading config file: ${path}: ${error instanceof Error ? error.message : error}`);
+    printError(`WARNING: Error parsing config file (${path}): ${error instanceof Error ? error.message : error}`);
     return undefined;
   }
 }

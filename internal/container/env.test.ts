@@ -36,12 +36,15 @@ test.each([
   ["a b=1", "variable 'a b' contains whitespaces"],
   ["export A=1", "variable 'export A' contains whitespaces"],
   ["=1", "no variable name on line '=1'"],
+  ["A ", "variable 'A ' contains whitespaces"],
 ])("env: the file line %p is refused", (line, why) => {
   expect(() => parseFile(line)).toThrow(why);
 });
 
 test("env: a file that is no text is refused", () => {
-  expect(() => parseKeyValueFile("f", new Uint8Array([0x41, 0xff, 0xfe]), fromCaller({}))).toThrow("f: invalid utf8");
+  expect(() => parseKeyValueFile("f", new Uint8Array([0x41, 0xff, 0xfe]), fromCaller({}))).toThrow(
+    "invalid env file (f): invalid utf8 bytes",
+  );
 });
 
 test("env: the user's entries come first and hide the image's, also when they only unset them", () => {
@@ -54,9 +57,10 @@ test("env: the user's entries come first and hide the image's, also when they on
 });
 
 test("env: a program's environment replaces in place, appends, and drops bare names", () => {
-  expect(overlayEnv(["PATH=/bin", "HOSTNAME=h", "TERM=xterm"], ["PATH=/x", "A=1", "TERM"])).toEqual([
+  expect(overlayEnv(["PATH=/bin", "HOSTNAME=h", "TERM=xterm"], ["PATH=/x", "A=1", "TERM", "A"])).toEqual([
     "PATH=/x",
     "HOSTNAME=h",
     "A=1",
   ]);
+  expect(mergeEnv(["A=image", "B=image"], ["A=1", "A", "B"])).toEqual(["A=1", "A", "B"]);
 });

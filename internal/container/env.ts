@@ -26,11 +26,12 @@ export function parseKeyValueFile(
   content: Uint8Array,
   lookup: (name: string) => string | undefined,
 ): string[] {
+  const wrong = (why: string) => new OptionError(`invalid env file (${path}): ${why}`);
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(content);
-  } catch (error) {
-    throw new OptionError(`${path}: invalid utf8 bytes: ${error instanceof Error ? error.message : String(error)}`);
+  } catch {
+    throw wrong("invalid utf8 bytes");
   }
   const found: string[] = [];
   for (const raw of text.split("\n")) {
@@ -38,9 +39,9 @@ export function parseKeyValueFile(
     if (line === "" || line.startsWith("#")) continue;
     checkNul(line);
     const equals = line.indexOf("=");
-    const name = equals < 0 ? line.trimEnd() : line.slice(0, equals);
-    if (name === "") throw new OptionError(`no variable name on line '${line}'`);
-    if (/\s/.test(name)) throw new OptionError(`variable '${name}' contains whitespaces`);
+    const name = equals < 0 ? line : line.slice(0, equals);
+    if (name === "") throw wrong(`no variable name on line '${line}'`);
+    if (/\s/.test(name)) throw wrong(`variable '${name}' contains whitespaces`);
     const entry = equals < 0 ? lookup(name) : line;
     if (entry !== undefined) found.push(entry);
   }
@@ -63,10 +64,10 @@ export function envName(entry: string): string {
   return equals < 0 ? entry : entry.slice(0, equals);
 }
 
-/** What the user gave, a repeated name replaced in place. */
+/** What the user gave, a repeated name replaced in place; a bare one beside it takes no value away. */
 export function withoutRepetitions(entries: readonly string[]): string[] {
   const byName = new Map<string, string>();
-  for (const entry of entries) byName.set(envName(entry), entry);
+  for (const entry of entries) byName.set(entry.includes("=") ? `${envName(entry)}=` : entry, entry);
   return [...byName.values()];
 }
 
@@ -77,12 +78,13 @@ export function mergeEnv(image: readonly string[], user: readonly string[]): str
   return [...own, ...image.filter((entry) => !names.has(envName(entry)))];
 }
 
-/** The program's environment: `defaults` with `entries` over them, in place or at the end; a bare name takes one away. */
+/**
+ * The program's environment: `defaults` with `entries` over them, in place or at the end; a bare name takes a default away,
+ * not what another entry says (moby container.ReplaceOrAppendEnvVars).
+ */
 export function overlayEnv(defaults: readonly string[], entries: readonly string[]): string[] {
-  const byName = new Map<string, string>();
-  for (const entry of [...defaults, ...entries]) {
-    if (entry.includes("=")) byName.set(envName(entry), entry);
-    else byName.delete(entry);
-  }
+  const byName = new Map(defaults.map((entry) => [envName(entry), entry]));
+  for (const entry of entries) if (!entry.includes("=")) byName.delete(entry);
+  for (const entry of entries) if (entry.includes("=")) byName.set(envName(entry), entry);
   return [...byName.values()];
 }

@@ -55,11 +55,11 @@ test.each<[Partial<ContainerFlags>, object]>([
   [{ "cap-add": ["net_admin"] }, { CapAdd: ["CAP_NET_ADMIN"] }],
   [
     { "cap-add": ["kill", "CAP_CHOWN", "chown"], "cap-drop": ["Kill", "fowner"] },
-    { CapAdd: ["CAP_CHOWN", "CAP_KILL"], CapDrop: ["CAP_FOWNER"] },
+    { CapAdd: ["CAP_CHOWN", "CAP_KILL"], CapDrop: ["CAP_FOWNER", "CAP_KILL"] },
   ],
   [
     { "cap-add": ["all", "kill"], "cap-drop": ["kill"] },
-    { CapAdd: ["ALL"], CapDrop: ["CAP_KILL"] },
+    { CapAdd: ["ALL", "CAP_KILL"], CapDrop: ["CAP_KILL"] },
   ],
   [{ "shm-size": "0" }, { ShmSize: 64 << 20 }],
   [{ "pids-limit": "-1" }, { PidsLimit: null }],

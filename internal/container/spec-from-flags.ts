@@ -4,7 +4,7 @@
  */
 import { CtrError } from "../errors/error.ts";
 import type { Healthcheck } from "../image/config.ts";
-import { effectiveCapabilities } from "../security/capabilities.ts";
+import { fullNames } from "../security/capabilities.ts";
 import { signalNumber } from "../sys/signals.ts";
 import { type MountRequest, parseMountFlag, wantedMount } from "../volume/mount-flag.ts";
 import { parseBind, parseTmpfs, type WantedMount } from "../volume/mount-spec.ts";
@@ -150,7 +150,6 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     healthcheck: healthcheckFromFlags(flags),
   };
   const { mode, networks } = readNetworks(flags);
-  const capabilities = effectiveCapabilities(flags["cap-add"], flags["cap-drop"]);
   for (const link of flags.link) parseLink(link);
   const hostConfig: HostConfig = {
     Binds: flags.volume.length === 0 ? null : bindTexts(binds),
@@ -166,8 +165,8 @@ export function specFromFlags(flags: ContainerFlags, caller: Caller): FlagSpec {
     PublishAllPorts: flags["publish-all"],
     RestartPolicy: restartPolicy(flags),
     AutoRemove: flags.rm,
-    CapAdd: nullIfEmpty(capabilities.add),
-    CapDrop: nullIfEmpty(capabilities.drop),
+    CapAdd: nullIfEmpty(fullNames(flags["cap-add"])),
+    CapDrop: nullIfEmpty(fullNames(flags["cap-drop"])),
     Dns: flags.dns.map(parseDns),
     DnsOptions: flags["dns-option"],
     DnsSearch: flags["dns-search"].map(parseDnsSearch),

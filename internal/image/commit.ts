@@ -6,7 +6,7 @@ import { chainIds } from "../content/digest.ts";
 import { openWorkspace, type Workspace } from "../content/workspace.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError, withContext } from "../errors/error.ts";
-import { diffUpper, type Exclude } from "../snapshot/diff.ts";
+import { diffUpper } from "../snapshot/diff.ts";
 import { prepareLayer } from "../snapshot/layers.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { S_IFDIR, S_IFMT, S_IFREG, type Stat } from "../sys/file.ts";
@@ -33,8 +33,6 @@ export interface CommitOptions {
   readonly message: string | undefined;
   /** Dockerfile instructions, see changes.ts. */
   readonly changes: readonly string[];
-  /** What the engine itself put into the root file system, besides `isPlaceholder`. */
-  readonly exclude?: Exclude;
   /** Called in the transaction that makes the image. */
   readonly onPublish?: (id: string) => void;
   /** Runs the reading of the files with the container held still. */
@@ -69,10 +67,9 @@ async function makeLayer(
   below: readonly PreparedLayer[],
 ): Promise<PreparedLayer> {
   using writer = new BlobWriter(workspace, "layer");
-  const exclude: Exclude = (path, stat) => isPlaceholder(path, stat) || options.exclude?.(path, stat) === true;
   // The layer is unpacked from what is stored, as it is written, so that it is the same here as wherever it is loaded.
   const unpacked = await options.paused(async () => {
-    const archive = writeTar(diffUpper(options.upper, lower, exclude), { inTurns: true });
+    const archive = writeTar(diffUpper(options.upper, lower, isPlaceholder), { inTurns: true });
     return await prepareLayer(workspace.path, readTarEvents(writer.tee(archive)), lower);
   });
   const blob = writer.finish();

@@ -88,25 +88,14 @@ function unique(names: readonly string[]): readonly string[] {
   return [...new Set(names)];
 }
 
-/**
- * The flags' words as Docker's HostConfig has them: full names in order, each once; ALL stands alone, and what is added
- * is not dropped. No name is checked.
- */
-export function effectiveCapabilities(
-  add: readonly string[],
-  drop: readonly string[],
-): { readonly add: readonly string[]; readonly drop: readonly string[] } {
-  const names = (words: readonly string[]) => {
-    const all = unique(words.map(fullName)).toSorted();
-    return all.includes(ALL) ? [ALL] : all;
-  };
-  const added = names(add);
-  return { add: added, drop: names(drop).filter((name) => !added.includes(name)) };
+/** The words of a flag as Docker's HostConfig has them: full names in order, each once. None is checked. */
+export function fullNames(words: readonly string[]): readonly string[] {
+  return unique(words.map(fullName)).toSorted();
 }
 
 /** `net_admin` or `CAP_NET_ADMIN` as `CAP_NET_ADMIN`; `all` as `ALL`. */
 function fullName(word: string): string {
-  const upper = word.trim().toUpperCase();
+  const upper = word.toUpperCase();
   return upper === ALL || upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
 }
 

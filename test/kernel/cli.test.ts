@@ -227,7 +227,7 @@ describe("ps", () => {
     writeFileSync(`${DOCKER_CONFIG}/config.json`, '{"psFormat":');
     const broken = await asked("ps", "-a");
     expect([broken.status, broken.stdout.split("\n").length]).toEqual([0, 3]);
-    expect(broken.stderr).toStartWith(`WARNING: Error loading config file: ${DOCKER_CONFIG}/config.json: `);
+    expect(broken.stderr).toStartWith(`WARNING: Error parsing config file (${DOCKER_CONFIG}/config.json): `);
     await engine.ok("rm", "there");
   });
 

@@ -22,6 +22,14 @@ const HISTORY = ["history", "fmt/app:1", "--format"];
 
 /** Command and template. */
 const QUESTIONS: readonly (readonly [readonly string[], string])[] = [
+  // The names of Docker's Go types
+  [
+    CONTAINER,
+    "{{len .ID}} {{.HostConfig.NanoCPUs}} {{.HostConfig.CPUShares}} {{.HostConfig.DNS}} {{.HostConfig.CPUQuota}}",
+  ],
+  [CONTAINER, "{{.SizeRw}} {{.SizeRootFs}}"],
+  [IMAGE, "{{len .ID}}"],
+  [CONTAINER, "{{.Config.MacAddress}}|{{.Config.NetworkDisabled}}|{{.HostConfig.Mounts}}|{{.HostConfig.StorageOpt}}"],
   // Rows: fields, pipelines, functions
   [WEB, "{{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Networks}} {{.Mounts}} {{.LocalVolumes}}"],
   [WEB, '{{.Label "tier"}}|{{.Label "nosuch"}}|{{.Label "com.example.long-name"}}'],

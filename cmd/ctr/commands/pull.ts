@@ -39,7 +39,7 @@ export const command = defineCommand({
       name = await pullImages(engine, {
         reference,
         allTags: flags["all-tags"],
-        platform: flags.platform,
+        platform: flags.platform || undefined,
         settings: loadRegistrySettings(process.env),
         ...(maxDownloads === undefined ? {} : { maxDownloads }),
         onEvent: (event) => progress.event(event),

@@ -33,12 +33,16 @@ const SETS = new Set(["ExposedPorts", "Volumes"]);
 /** Fields that JSON leaves out when they are empty, and what Docker's types have there then. */
 const OPTIONAL: { readonly [field: string]: unknown } = {
   Annotations: NIL_MAP,
+  ArgsEscaped: false,
   Driver: "",
   ExposedPorts: NIL_MAP,
   Health: NIL_POINTER,
   Healthcheck: NIL_POINTER,
   Init: NIL_POINTER,
+  MacAddress: "",
+  Mounts: NIL_LIST,
   Name: "",
+  NetworkDisabled: false,
   OsVersion: "",
   Shell: NIL_LIST,
   SizeRootFs: NIL_POINTER,
@@ -50,6 +54,26 @@ const OPTIONAL: { readonly [field: string]: unknown } = {
   Tmpfs: NIL_MAP,
   Variant: "",
 };
+
+/** Fields whose name in Docker's Go types, which templates may use too, is not the one in its JSON. */
+const GO_NAMES: { readonly [name: string]: string } = {
+  CPUCount: "CpuCount",
+  CPUPercent: "CpuPercent",
+  CPUPeriod: "CpuPeriod",
+  CPUQuota: "CpuQuota",
+  CPURealtimePeriod: "CpuRealtimePeriod",
+  CPURealtimeRuntime: "CpuRealtimeRuntime",
+  CPUShares: "CpuShares",
+  DNS: "Dns",
+  DNSOptions: "DnsOptions",
+  DNSSearch: "DnsSearch",
+  HostIP: "HostIp",
+  ID: "Id",
+  NanoCPUs: "NanoCpus",
+};
+
+/** Of a container, and only with `--size`. */
+const SIZES = ["SizeRootFs", "SizeRw"];
 
 /**
  * Compiles a format for objects: `json`, or a template. `type` is Docker's name of the whole, for the error about a
@@ -72,7 +96,11 @@ function compile(format: string, type: string | undefined): (data: unknown) => s
   try {
     return compileTemplate(format, {
       isUntyped: true,
-      missing: (parent, name) => {
+      missing: (parent, name, of) => {
+        const key = Object.hasOwn(GO_NAMES, name) ? GO_NAMES[name] : undefined;
+        const field = Object.entries(of).find(([known]) => known === key);
+        if (field !== undefined) return field[1];
+        if (parent === undefined && SIZES.includes(name)) return NIL_POINTER;
         if (parent !== undefined && MAPS.has(parent)) return undefined;
         if (parent !== undefined && Object.hasOwn(OPTIONAL, name)) return OPTIONAL[name];
         if (type !== undefined && parent === undefined)

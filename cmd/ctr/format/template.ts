@@ -8,8 +8,8 @@ import { FUNCTIONS, goType, isTrue, NIL_POINTER, show, type TemplateFunction } f
 export type Method = (...values: readonly unknown[]) => unknown;
 
 export interface TemplateOptions {
-  /** The error for a field that is not there; `path` as written: `.State.Bogus`. */
-  readonly missing: (parent: string | undefined, name: string) => unknown;
+  /** What a field is that is not there, or its error; `of` is the object that was asked for it. */
+  readonly missing: (parent: string | undefined, name: string, of: object) => unknown;
   /** True if the data has no types of its own: JSON. */
   readonly isUntyped?: boolean;
   /** Functions that replace the usual ones (for a table's header row). */
@@ -273,7 +273,7 @@ class Run {
       }
       if (Object.hasOwn(value, name)) value = (value as { readonly [key: string]: unknown })[name];
       else {
-        const missing = this.#options.missing(parent, name);
+        const missing = this.#options.missing(parent, name, value);
         if (missing instanceof MissingField) throw this.#error(missing.words, word.at, this.#written(word));
         value = missing;
       }
