@@ -56,7 +56,7 @@ describe("program", () => {
       image,
       "sh",
       "-c",
-      "probe orphan > /tmp/pid; exec probe pause",
+      "(sleep 0.1 & echo $! > /tmp/pid); exec probe pause",
     );
     await waitFor("the program", async () => (await engine.ctr("logs", id)).stdout.includes("ready"));
     const pid = await engine.ok("exec", id, "cat", "/tmp/pid");
