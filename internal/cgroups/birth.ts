@@ -98,8 +98,14 @@ export function removeUnused(path: string, layout: Layout = cgroupLayout()): boo
   return layout.hierarchies.filter(({ mountPoint }) => !tryRemove(`${mountPoint}${normal}`)).length === 0;
 }
 
+/** What of a place must be known to enter it. */
+export interface EntrancePlace {
+  readonly hierarchy: Pick<Hierarchy, "version">;
+  readonly directory: string;
+}
+
 /** The way in for a process that is started now. */
-export function entranceOf(places: readonly Place[]): Entrance {
+export function entranceOf(places: readonly EntrancePlace[]): Entrance {
   const opened: Fd[] = [];
   const dispose = () => {
     for (const fd of opened) fd.close();

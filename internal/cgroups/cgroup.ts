@@ -119,6 +119,10 @@ export class Cgroup {
     }));
   }
 
+  get places(): readonly Place[] {
+    return this.#places;
+  }
+
   /** The directory with this controller, if there is one. */
   directoryOf(controller: Controller["name"]): string | undefined {
     if (this.#isV2) return this.#places[0]?.directory;

@@ -8,6 +8,7 @@
  *     seccomp.bpf          its filter, compiled for the first further program
  *     start.sock           init holds here; gone once it was started
  */
+import type { Cgroup } from "../cgroups/cgroup.ts";
 import { CtrError, EAGAIN, EEXIST, ENOENT, isErrno } from "../errors/error.ts";
 import type { ResctrlPlace } from "../resctrl/resctrl.ts";
 import { visitHeld } from "../runtime/visit-held.ts";
@@ -48,6 +49,12 @@ export interface Keeper {
   readonly startTime: number;
 }
 
+/** A directory of the container's cgroup. */
+export interface CgroupPlace {
+  readonly directory: string;
+  readonly version: 1 | 2;
+}
+
 /** What is remembered of a container. */
 export interface OciContainer {
   readonly id: string;
@@ -62,6 +69,8 @@ export interface OciContainer {
   readonly cgroup: string;
   /** Where it is frozen; absent where the machine has no freezer. */
   readonly freezer?: string;
+  /** Its directories, for what is to be started in it. */
+  readonly places?: readonly CgroupPlace[];
   /** Its classes of service; absent without `linux.intelRdt`. */
   readonly resctrl?: ResctrlPlace;
   /** Who makes it, until init is there. */
@@ -194,6 +203,13 @@ export class ContainerDirectory implements Disposable {
     }
     renameat2(this.#fd.number, aside, this.#fd.number, name);
   }
+}
+
+/** Where a container's cgroup is, as it is remembered. */
+export function inCgroup(cgroup: Cgroup): Pick<OciContainer, "cgroup" | "freezer" | "places"> {
+  const freezer = cgroup.directoryOf("freezer");
+  const places = cgroup.places.map(({ directory, hierarchy: { version } }) => ({ directory, version }));
+  return { cgroup: cgroup.path, places, ...(freezer === undefined ? {} : { freezer }) };
 }
 
 /** Throws `invalid`, in runc's words, for what is no container's id. */

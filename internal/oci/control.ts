@@ -2,7 +2,7 @@
 import type { Cgroup } from "../cgroups/cgroup.ts";
 import { CtrError } from "../errors/error.ts";
 import type { IntelRdt, Resources } from "../spec/runtime.ts";
-import { known, lockContainer, type OciContainer } from "./container.ts";
+import { inCgroup, known, lockContainer, type OciContainer } from "./container.ts";
 import { openInit, signalInit } from "./init-process.ts";
 
 const SIGKILL = 9;
@@ -63,8 +63,10 @@ export async function updateContainer(root: string, id: string, resources: Resou
   const scope = parseSystemdPath(directory.readSpec()?.linux?.cgroupsPath ?? "");
   if (scope === undefined) {
     cgroup.update(resources);
-    return;
+  } else {
+    const { limitScope } = await import("../cgroups/systemd/scope.ts");
+    limitScope(scope, cgroup, resources);
   }
-  const { limitScope } = await import("../cgroups/systemd/scope.ts");
-  limitScope(scope, cgroup, resources);
+  // It may have got a directory more.
+  directory.write({ ...container, ...inCgroup(cgroup) });
 }

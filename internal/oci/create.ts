@@ -1,5 +1,5 @@
 /** From a bundle to a container that waits for its start, or to one that runs at once. */
-import { bornCgroup, type Cgroup } from "../cgroups/cgroup.ts";
+import { bornCgroup } from "../cgroups/cgroup.ts";
 import { parseSystemdPath, scopePath } from "../cgroups/systemd/place.ts";
 import { CtrError } from "../errors/error.ts";
 import { hasRuntimeHooks } from "../ipc/init.ts";
@@ -15,7 +15,7 @@ import type { Begun, EarlyInit } from "./begin.ts";
 import { bundleSpec } from "./bundle.ts";
 import { checkConfig } from "./check-config.ts";
 import { noProcess } from "./config-file.ts";
-import { type ContainerDirectory, checkId, makeContainer, type OciContainer } from "./container.ts";
+import { type ContainerDirectory, checkId, inCgroup, makeContainer, type OciContainer } from "./container.ts";
 import { removeContainer } from "./delete.ts";
 import { hookState, poststartHooks, poststopHooks } from "./hooks.ts";
 import type { GivenDevices } from "./net-devices.ts";
@@ -210,6 +210,10 @@ async function make(options: CreateOptions, { early }: Begun, asked: Spec, mayHo
     try {
       // While init is at work.
       directory.writeConfig(stringifyJson(spec));
+      const { pid, startTime } = launched;
+      const whole = { ...container, ...inCgroup(launched.cgroup), init: { pid, startTime } };
+      // Until its hooks have run it is being created, for whoever asks.
+      if (spec.hooks === undefined) directory.write(whole);
       if (place !== undefined) resctrl?.enterPlace(place, launched.pid);
       const devices = await devicesOf(spec, launched.pid);
       if (devices !== undefined) undo.use(devices);
@@ -224,7 +228,7 @@ async function make(options: CreateOptions, { early }: Begun, asked: Spec, mayHo
       }
       const owned = undo.move();
       return {
-        container: { ...container, ...inCgroup(launched.cgroup), init: launched },
+        container: whole,
         spec,
         launch: launched,
         directory,
@@ -261,16 +265,10 @@ async function runtimeHooks(spec: Spec, launched: Launch, container: OciContaine
   launched.proceed();
 }
 
-function inCgroup(cgroup: Cgroup): Pick<OciContainer, "freezer" | "cgroup"> {
-  const freezer = cgroup.directoryOf("freezer");
-  return { cgroup: cgroup.path, ...(freezer === undefined ? {} : { freezer }) };
-}
-
 /** What is known of the container is remembered before its caller hears of it. */
 async function finish(made: Made, { pidFile, pidfdSocket }: CreateOptions): Promise<void> {
-  const { pid, startTime } = made.launch;
-  made.directory.write({ ...made.container, init: { pid, startTime } });
-  if (pidFile !== undefined) replaceFile(pidFile, `${pid}`, 0o644);
+  if (made.spec.hooks !== undefined) made.directory.write(made.container);
+  if (pidFile !== undefined) replaceFile(pidFile, `${made.launch.pid}`, 0o644);
   if (pidfdSocket === undefined) return;
   const { sendPidfd } = await import("./console-socket.ts");
   sendPidfd(pidfdSocket, made.launch.pidfd.number);

@@ -1,6 +1,6 @@
 /** `exec`: a further program in a container. */
 import { entranceOf, existingPlaces, type Place, placesBelow } from "../cgroups/birth.ts";
-import { CtrError, withContext } from "../errors/error.ts";
+import { CtrError, ENOENT, isErrno, withContext } from "../errors/error.ts";
 import { homeOf as passwdHome } from "../rootfs/users.ts";
 import { containerRoot, type Enterable, join } from "../runtime/join.ts";
 import type { StandardFds } from "../runtime/waiting-init.ts";
@@ -63,7 +63,8 @@ export async function execInContainer(options: ExecOptions): Promise<RunningProg
   if (spec === undefined) throw new CtrError("internal", "its configuration is gone");
   const program = await checkProcess(await processOf(options, spec), isInUserNamespace(spec), options.warn);
   checkConsole(program, options);
-  const cgroup = enterable(existingPlaces(container.cgroup), options.cgroups);
+  const cgroup =
+    options.cgroups.length === 0 ? whole(container) : enterable(existingPlaces(container.cgroup), options.cgroups);
   const seccomp = await seccompOf({ ...spec, process: program }, directory);
   using root = containerRoot(container.init.pid);
   const { uid, gid, additionalGids = [] } = program.user;
@@ -226,4 +227,20 @@ function enterable(places: readonly Place[], words: readonly string[]): Enterabl
     }
   }
   return { entrance: () => entranceOf(below) };
+}
+
+/** The container's own cgroup, by the directories that are remembered: to find them out takes a tenth of an exec. */
+function whole({ cgroup, places }: OciContainer): Enterable {
+  const remembered = places?.map(({ directory, version }) => ({ directory, hierarchy: { version } }));
+  return {
+    entrance() {
+      try {
+        if (remembered !== undefined) return entranceOf(remembered);
+      } catch (error) {
+        // One of them is gone.
+        if (!isErrno(error, ENOENT)) throw error;
+      }
+      return entranceOf(existingPlaces(cgroup));
+    },
+  };
 }

@@ -131,7 +131,8 @@ export function mkdirat(dirfd: number, path: PathBytes, mode: number): void {
 
 /** mkdir -p of a trusted host path; directories that exist are left as they are. */
 export function mkdirAll(path: string, mode = 0o700): void {
-  if (Number(lib.ctr_mkdirat(AT_FDCWD, cstr(path), mode)) >= 0) return;
+  const result = Number(lib.ctr_mkdirat(AT_FDCWD, cstr(path), mode));
+  if (result >= 0 || result === -EEXIST) return;
   let made = "";
   for (const part of path.split("/")) {
     made += part === "" ? "" : `/${part}`;
