@@ -1,7 +1,22 @@
 /** A netlink socket and the exchange over it: requests out in one send, answers in until the last is answered. */
 import { SyscallError } from "../errors/error.ts";
 import type { Fd } from "../sys/fd.ts";
-import { AF_NETLINK, bind, recv, SOCK_NONBLOCK, SOCK_RAW, send, setsockoptInt, socket } from "../sys/socket.ts";
+import {
+  AF_NETLINK,
+  BPF_IF_EQUAL,
+  BPF_LOAD_BYTE,
+  BPF_LOAD_HALF,
+  BPF_RETURN,
+  bind,
+  type FilterStep,
+  filterIncoming,
+  recv,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  send,
+  setsockoptInt,
+  socket,
+} from "../sys/socket.ts";
 import {
   decodeError,
   decodeMessages,
@@ -43,10 +58,20 @@ export function openNetlink(family: number): Netlink {
   return { fd, buffer: new Uint8Array(RECEIVE_BYTES), sequence: 0, [Symbol.dispose]: () => fd.close() };
 }
 
-/** A non-blocking socket that hears of changes in `groups` (a mask of `1 << (RTNLGRP_x - 1)`); the caller owns it. */
-export function openNetlinkGroups(family: number, groups: number): Fd {
+/** Messages of one type; of those about one family of addresses, where the first byte of all says which. */
+export interface News {
+  readonly type: number;
+  readonly addressFamily: number;
+}
+
+/**
+ * A non-blocking socket that hears of changes in `groups` (a mask of `1 << (RTNLGRP_x - 1)`), or only of `wanted` among
+ * them: one attach is some twenty changes of links. The caller owns it.
+ */
+export function openNetlinkGroups(family: number, groups: number, wanted?: News): Fd {
   const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, family);
   try {
+    if (wanted !== undefined) filterIncoming(fd.number, newsFilter(wanted));
     const address = new Uint8Array(12); // struct sockaddr_nl: family, pad, pid, groups
     viewOf(address).setUint16(0, AF_NETLINK, true);
     viewOf(address).setUint32(8, groups, true);
@@ -56,6 +81,18 @@ export function openNetlinkGroups(family: number, groups: number): Fd {
     fd.close();
     throw error;
   }
+}
+
+/** The kernel tells each change in a datagram of its own. Loads are of the highest byte first, the type is of the lowest. */
+function newsFilter({ type, addressFamily }: News): FilterStep[] {
+  return [
+    { code: BPF_LOAD_HALF, value: 4 },
+    { code: BPF_IF_EQUAL, value: ((type & 0xff) << 8) | (type >> 8), ifFalse: 3 },
+    { code: BPF_LOAD_BYTE, value: 16 },
+    { code: BPF_IF_EQUAL, value: addressFamily, ifFalse: 1 },
+    { code: BPF_RETURN, value: 0xffffffff },
+    { code: BPF_RETURN },
+  ];
 }
 
 /**

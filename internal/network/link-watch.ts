@@ -3,6 +3,8 @@ import { decodeLink, RTM_DELLINK, RTMGRP_LINK } from "../netlink/link.ts";
 import { decodeMessages } from "../netlink/message.ts";
 import { NETLINK_ROUTE, openNetlinkGroups } from "../netlink/socket.ts";
 
+const AF_UNSPEC = 0;
+
 /**
  * Hears of every link that goes, without asking again and again: netlink(7) multicast through Bun's event loop. When the
  * kernel had to drop news (ENOBUFS), listening starts anew and `onLost` is told.
@@ -14,15 +16,14 @@ export async function watchLinks(
   let isOpen = true;
   let end = (): void => {};
   const listenAnew = async (): Promise<void> => {
-    const fd = openNetlinkGroups(NETLINK_ROUTE, RTMGRP_LINK);
+    // A bridge's port that leaves it is told in the same words, for AF_BRIDGE.
+    const fd = openNetlinkGroups(NETLINK_ROUTE, RTMGRP_LINK, { type: RTM_DELLINK, addressFamily: AF_UNSPEC });
     const options = {
       fd: fd.take(),
       socket: {
         binaryType: "uint8array" as const,
         data: (_socket: unknown, chunk: Uint8Array) => {
           for (const message of decodeMessages(chunk)) {
-            // A bridge's port that leaves it is told in the same words, for AF_BRIDGE.
-            if (message.type !== RTM_DELLINK || message.payload[0] !== 0) continue;
             const link = decodeLink(message);
             if (link !== undefined) onGone(link.name);
           }

@@ -114,12 +114,36 @@ export function unixAddress(path: string): Uint8Array {
 
 const SO_ATTACH_FILTER = 26;
 
-/** Drops all that arrives at the socket before it is queued: `SO_ATTACH_FILTER` of socket(7) with `ret #0`. */
-export function dropIncoming(fd: number): void {
-  const filter = new BigUint64Array([0x06n]); // struct sock_filter { code BPF_RET | BPF_K, jt 0, jf 0, k 0 }
-  const program = new BigUint64Array([1n, BigInt(ptr(filter))]); // struct sock_fprog { len, filter }
+/** One step of a filter: struct sock_filter of linux/filter.h. */
+export interface FilterStep {
+  readonly code: number;
+  readonly ifTrue?: number;
+  readonly ifFalse?: number;
+  readonly value?: number;
+}
+
+// linux/bpf_common.h
+export const BPF_LOAD_HALF = 0x28;
+export const BPF_LOAD_BYTE = 0x30;
+export const BPF_IF_EQUAL = 0x15;
+export const BPF_RETURN = 0x06;
+
+/** What arrives at the socket is looked at before it is queued, and nobody woken for the rest: `SO_ATTACH_FILTER` of socket(7). */
+export function filterIncoming(fd: number, steps: readonly FilterStep[]): void {
+  const filter = new BigUint64Array(
+    steps.map(
+      ({ code, ifTrue = 0, ifFalse = 0, value = 0 }) =>
+        BigInt(code) | (BigInt(ifTrue) << 16n) | (BigInt(ifFalse) << 24n) | (BigInt(value) << 32n),
+    ),
+  );
+  const program = new BigUint64Array([BigInt(steps.length), BigInt(ptr(filter))]); // struct sock_fprog { len, filter }
   check("setsockopt", lib.ctr_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, 16));
-  if (filter.length !== 1) throw new TypeError("unreachable: keeps the filter alive until the call is done");
+  if (filter.length !== steps.length) throw new TypeError("unreachable: keeps the filter alive until the call is done");
+}
+
+/** Drops all that arrives. */
+export function dropIncoming(fd: number): void {
+  filterIncoming(fd, [{ code: BPF_RETURN }]);
 }
 
 /** The descriptor of a socket of Bun's, which stays its owner; its types (1.4.5) do not say that it has one. */
