@@ -628,7 +628,7 @@ test("idle: little memory of its own, and no wake-ups", async () => {
   let before = switches();
   await waitFor("netd to fall asleep", async () => {
     before = switches();
-    await Bun.sleep(1500);
+    await Bun.sleep(2500);
     return switches() === before;
   });
   await Bun.sleep(2500);
