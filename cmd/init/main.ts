@@ -373,7 +373,7 @@ async function imageOf(spec: Spec, user: Identity, filter: SeccompFilter | undef
   return { ...image, args: ["ctr-init", program, ...spec.process.args], execFd: reaperExecutable() };
 }
 
-/** What goes back to the supervisor; 126 and 127 only for the program itself (behaviour.md, "Exit codes"). */
+/** What goes back to the supervisor; 126 and 127 only for the program itself (docker-run(1), "Exit Status"). */
 function tellFailure(error: unknown): void {
   const isExec = step === "exec" && error instanceof SpawnError && error.step === "exec";
   if (isExec) {

@@ -1,4 +1,4 @@
-/** Health checks: what is configured, and what becomes of a container's health with each result (behaviour.md). */
+/** Health checks: what is configured, and what becomes of a container's health with each result (moby daemon/health.go). */
 import { CtrError } from "../errors/error.ts";
 import type { Healthcheck } from "../image/config.ts";
 import type { ContainerConfig, Health, HealthResult } from "./record.ts";

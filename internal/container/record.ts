@@ -215,7 +215,7 @@ export interface Ulimit {
   readonly Hard: number;
 }
 
-/** The states of STYLE.md; Docker's JSON has the same words. */
+/** The states, in the words of Docker's JSON. */
 export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
 
 /** A published port as it was really bound. */

@@ -1,4 +1,4 @@
-/** When a container with a restart policy is started again, and after how long (behaviour.md, "Restart policies"). */
+/** When a container with a restart policy is started again, and after how long (moby restartmanager). */
 import type { RestartPolicy } from "./restart-policy.ts";
 
 /** The end that the rule is asked about. */

@@ -33,7 +33,7 @@ export interface EngineConfig {
   /** Layers that are pulled, and pushed, at a time. */
   readonly maxDownloads?: number;
   readonly maxUploads?: number;
-  /** Containers are remapped unless they say otherwise: `user[:group]` or `default`; see container/userns-mode.ts. */
+  /** Containers are remapped unless they say otherwise: `user[:group]` or `default`; see internal/container/userns-mode.ts. */
   readonly usernsRemap?: string;
   /** Whose subordinate ids `--userns=auto` takes. */
   readonly usernsAutoUser?: string;

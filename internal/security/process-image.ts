@@ -17,7 +17,7 @@ export interface Identity {
   readonly home: string;
 }
 
-/** The image to execute; HOME is added last when the environment has none (behaviour.md, "Environment order"). */
+/** The image to execute; HOME is added last when the environment has none. */
 export function processImage(spec: Process, user: Identity, seccomp: SeccompFilter | undefined): ProcessImage {
   const env = [...(spec.env ?? [])];
   if (!env.some((variable) => variable.startsWith("HOME="))) env.push(`HOME=${user.home}`);

@@ -1,6 +1,6 @@
 /**
  * What every container's root file system has beside its image: `/.dockerenv`, `/etc/mtab`, and places for the engine
- * to mount on (behaviour.md, "Files and mounts of the engine"; moby daemon/initlayer). It is one directory for all
+ * to mount on (moby daemon/initlayer). It is one directory for all
  * containers, mounted as the lowest layer: what the image has itself covers it, and nothing of it is a change.
  */
 import { EEXIST, isErrno } from "../errors/error.ts";
