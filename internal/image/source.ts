@@ -73,7 +73,7 @@ async function ask(url: string, signal: AbortSignal): Promise<Response> {
   } catch (error) {
     if (signal.aborted) throw error;
     // Only where it failed: what registries need is not loaded for an import.
-    const { fetchFailure } = await import("../registry/transport.ts");
+    const { fetchFailure } = await import("../registry/fetch-errors.ts");
     throw fetchFailure("get", error);
   }
 }

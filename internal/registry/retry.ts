@@ -1,7 +1,8 @@
 /** Attempts with growing pauses between them. */
+
+import { UNREACHED } from "./fetch-errors.ts";
 import { RegistryError } from "./registry-error.ts";
 import type { RegistrySettings } from "./settings.ts";
-import { UNREACHED } from "./transport.ts";
 
 export interface RetryOptions {
   readonly settings: RegistrySettings;
