@@ -79,7 +79,8 @@ export function enterDomain(environment: Environment): void {
   if (version < 2) return;
   const directories = netdDirectories(environment);
   try {
-    for (const directory of Object.values(directories)) mkdirAll(directory, 0o711);
+    mkdirAll(directories.root, 0o710);
+    mkdirAll(directories.state, 0o711);
   } catch {
     return; // where it cannot keep anything netd ends, and says why itself
   }

@@ -36,7 +36,7 @@ async function main(log: Log): Promise<void> {
   // The executable starts with a policy for commands that are over soon (build.ts).
   Bun.unsafe.setJITPolicy(1);
   raiseFileLimit();
-  mkdirAll(root, 0o711);
+  mkdirAll(root, 0o710);
   mkdirAll(state, 0o711);
   prctl(PR_SET_DUMPABLE, 0);
   filterOwnCalls("netd");

@@ -24,10 +24,10 @@ export interface Engine extends Disposable {
 /** Where an engine is, and what was said about it on the command line. */
 export type EngineOptions = Pick<Engine, "root" | "state" | "storageDriver" | "config">;
 
-/** Opens the store, making its directories (root 0711, state 0711, as Docker has them) and its schema when missing. */
+/** Opens the store, making its directories (root 0710, state 0711, as Docker has them) and its schema when missing. */
 export function openEngine(options: EngineOptions): Engine {
   const { root, state } = options;
-  mkdirAll(root, 0o711);
+  mkdirAll(root, 0o710);
   mkdirAll(state, 0o711);
   const db = openDatabase(`${root}/ctr.db`, MIGRATIONS);
   return { ...options, db, [Symbol.dispose]: () => {} };

@@ -3,7 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { recordedDriver } from "../db/storage-driver.ts";
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, type Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, open } from "../sys/fd.ts";
-import { getdents64, mkdirAll, mkdirat, renameat2 } from "../sys/file.ts";
+import { fchmodat, getdents64, mkdirAll, mkdirat, renameat2 } from "../sys/file.ts";
 import { isFlat } from "./flat.ts";
 import { removeSnapshot } from "./remove-snapshot.ts";
 import { type Lower, unpackLayer } from "./unpack.ts";
@@ -51,7 +51,9 @@ export async function prepareLayer(
  */
 export function installLayer(engine: Engine, layer: UnpackedLayer, record: LayerRecord): void {
   if (hasLayer(engine, record.chainId)) return;
-  mkdirAll(`${engine.root}/layers`, 0o711);
+  // Closed: paths of layers are no secret (mountinfo), and an image's set-id programs are nobody's on the host.
+  mkdirAll(`${engine.root}/layers`, 0o700);
+  fchmodat(AT_FDCWD, `${engine.root}/layers`, 0o700);
   const directory = isFlat(layer.path) ? layer.path.slice(layer.path.lastIndexOf("/") + 1) : newId();
   renameat2(AT_FDCWD, layer.path, AT_FDCWD, `${engine.root}/layers/${directory}`);
   engine.db

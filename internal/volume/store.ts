@@ -165,7 +165,11 @@ export function makeSources(engine: Engine, mounts: readonly MountPoint[]): void
         `invalid mount config for type "bind": bind source path does not exist: ${mount.Source}`,
       );
     }
-    if (mount.Type === "volume") mkdirAll(`${engine.root}/volumes`, 0o711);
+    if (mount.Type === "volume") {
+      // Closed, as the layers are: a container's root leaves set-id programs in a volume as it likes.
+      mkdirAll(`${engine.root}/volumes`, 0o700);
+      fchmodat(AT_FDCWD, `${engine.root}/volumes`, 0o700);
+    }
     mkdirAll(mount.Source, 0o755);
     // Whatever the caller's umask was.
     fchmodat(AT_FDCWD, mount.Source, 0o755);

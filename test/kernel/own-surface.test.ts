@@ -1,11 +1,12 @@
 /** What the engine itself shows and takes: environment, files of the caller's, sockets, temporary files, the terminal. */
 import { beforeAll, describe, expect } from "bun:test";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { tempEngine } from "../lib/engine.ts";
 import { kernelFile, processes } from "../lib/host.ts";
 import { binary, isDocker, needs } from "../lib/needs.ts";
 import { test as kernelTest } from "../lib/test.ts";
+import { waitFor } from "../lib/wait.ts";
 
 const test = kernelTest.if(!isDocker());
 const engine = tempEngine();
@@ -170,6 +171,45 @@ test("a socket that others could reach still does not hear them (SO_PEERCRED)", 
     expect(knock(socket)).toMatch(/^(open|heard)$/);
   }
   await engine.ok("rm", "-f", "guarded");
+});
+
+// A container's root makes set-id programs, and where its files lie on the host its mounts say to everybody (CVE-2021-41091).
+test("nobody on the host reaches the files of an image, a container or a volume", async () => {
+  const script = "cp /bin/probe /made && chmod 4755 /made && cp -p /made /v/made && sleep 1000";
+  await engine.ok(
+    "run",
+    "--name",
+    "maker",
+    "--network",
+    "none",
+    image,
+    "sh",
+    "-c",
+    "cp /bin/probe /x && chmod 4755 /x",
+  );
+  await engine.ok("commit", "maker", "set-id");
+  await engine.ok("run", "-d", "--name", "suid", "-v", "shared:/v", "--network", "none", "set-id", "sh", "-c", script);
+  await waitFor("the program", async () => (await engine.ctr("exec", "suid", "test", "-u", "/v/made")).status === 0);
+  // Even where the root directory itself was made by somebody else, open to all.
+  for (let directory = engine.root; directory !== "/tmp"; directory = dirname(directory)) chmodSync(directory, 0o755);
+  const pid = await engine.ok("inspect", "-f", "{{.State.Pid}}", "suid");
+  const nobody = (...words: readonly string[]) =>
+    Bun.spawnSync(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", ...words]);
+  const mounts = nobody("cat", `/proc/${pid}/mountinfo`).stdout.toString();
+  const layers = [...mounts.matchAll(/(?:lowerdir\+?=|upperdir=|:)(\/[^,:\s]+)/g)].map(([, path = ""]) => path);
+  const volume = await engine.ok("volume", "inspect", "-f", "{{.Mountpoint}}", "shared");
+  const programs = [...layers.flatMap((path) => [`${path}/x`, `${path}/made`]), `${volume}/made`].filter(existsSync);
+  expect(programs.length).toBe(3);
+  for (const program of programs) {
+    // By a shell: setpriv itself looks the program up while it still has root's capabilities.
+    const ran = nobody("sh", "-c", '"$0" env', program);
+    expect([program, ran.exitCode, ran.stderr.toString()]).toEqual([
+      program,
+      126,
+      expect.stringContaining("Permission denied"),
+    ]);
+  }
+  await engine.ok("rm", "-f", "suid", "maker");
 });
 
 /** Paths that the calls of a trace by `strace -f -y` have made or opened for writing. */

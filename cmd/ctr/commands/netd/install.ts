@@ -49,7 +49,7 @@ export async function install(directories: Directories, options: InstallOptions)
   }
   if (options.destination !== undefined) return;
   // The service may write there and nowhere else, so it cannot make it.
-  mkdirAll(directories.root, 0o711);
+  mkdirAll(directories.root, 0o710);
   await systemctl("daemon-reload");
   await systemctl("enable", SOCKET, RESTORE);
   if (!options.now) return;
