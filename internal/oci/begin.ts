@@ -7,7 +7,7 @@ import { initStart } from "../runtime/waiting-init.ts";
 import type { Namespace } from "../spec/runtime.ts";
 import type { Fd } from "../sys/fd.ts";
 import { processStartTime } from "../sys/process.ts";
-import { spawnRole } from "../sys/spawn.ts";
+import { startRole } from "../sys/spawn.ts";
 import { inBundle, plainCgroupsPath, readConfigFile } from "./config-file.ts";
 import { type ContainerDirectory, makeContainer, type OciContainer } from "./container.ts";
 import type { CreateOptions } from "./create.ts";
@@ -29,6 +29,8 @@ export interface EarlyInit {
   readonly places: readonly Place[];
   readonly pidfd: Fd;
   readonly pid: number;
+  /** What it runs from; to be closed when there is time. */
+  readonly executable: Fd;
   /** Our end of the conversation. */
   readonly control: Fd;
 }
@@ -123,7 +125,7 @@ function startInit(options: CreateOptions, outline: Outline, mayHold: boolean): 
   using init = initStart(outline.namespaces, entrance, stdio, held);
   undo.use(init.control);
   const { role, args, options: spawn } = init.start;
-  const born = spawnRole(role, args, {}, spawn);
+  const born = startRole(role, args, {}, spawn);
   undo.move();
   return { directory, container, places, control: init.control, ...born };
 }

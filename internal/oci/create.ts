@@ -219,6 +219,7 @@ async function make(options: CreateOptions, { early }: Begun, asked: Spec, mayHo
       if (devices !== undefined) undo.use(devices);
       await runtimeHooks(spec, launched, container);
       launched.provideNetwork();
+      early?.executable.close();
       const { terminal } = await launched.ready();
       if (terminal !== undefined) undo.use(terminal);
       if (terminal !== undefined && options.consoleSocket !== undefined) {

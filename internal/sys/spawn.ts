@@ -423,13 +423,36 @@ export function interpreterSettings(role: Role): readonly string[] {
   ];
 }
 
+/** A role that runs, and what it runs from: its last descriptor is the end of a mount, which takes some milliseconds. */
+export interface StartedRole extends Spawned {
+  readonly executable: Fd;
+}
+
 /** Starts a role of this executable, in a clean environment. `settings` hold only `CTR_…` variables. */
+export function startRole(
+  role: Role,
+  args: readonly string[],
+  settings: { readonly [name: string]: string },
+  options: SpawnOptions,
+): StartedRole {
+  const executable = ownExecutable();
+  try {
+    const environment = roleEnvironment(role, settings);
+    return { ...spawnExecutable(executable.number, ["ctr", role, ...args], environment, options), executable };
+  } catch (error) {
+    executable.close();
+    throw error;
+  }
+}
+
+/** The same for who does not mind to wait. */
 export function spawnRole(
   role: Role,
   args: readonly string[],
   settings: { readonly [name: string]: string },
   options: SpawnOptions,
 ): Spawned {
-  using executable = ownExecutable();
-  return spawnExecutable(executable.number, ["ctr", role, ...args], roleEnvironment(role, settings), options);
+  const { executable, ...spawned } = startRole(role, args, settings, options);
+  executable.close();
+  return spawned;
 }
