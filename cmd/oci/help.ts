@@ -34,9 +34,9 @@ ${GLOBAL_OPTIONS}`;
 }
 
 async function commandHelp(name: string): Promise<string> {
-  const load = COMMANDS[name];
-  if (load === undefined) throw new CtrError("not-found", `No help topic for '${name}'`);
-  const { command } = await load();
+  const loaded = await COMMANDS[name]?.();
+  if (loaded === undefined) throw new CtrError("not-found", `No help topic for '${name}'`);
+  const { command } = loaded;
   const flags = Object.entries(command.flags).map(([names, kind]) => {
     const words = names.split(",").map((word) => `${word.length === 1 ? "-" : "--"}${word}`);
     return `   ${words.join(", ")}${kind === "switch" ? "" : " value"}\n`;

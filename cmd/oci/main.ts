@@ -38,19 +38,23 @@ async function main(): Promise<number> {
     if (flags.isSet("version")) return await printVersion();
     if (name === undefined || name === "help" || flags.isSet("help")) return await help(words);
     const load = COMMANDS[name];
-    if (load === undefined) {
-      log.fatal(`No help topic for '${name}'`);
-      return NOT_FOUND_STATUS;
-    }
-    ({ command } = await load());
-    const parsed = parseFlags({ ...command.flags, "help,h": "switch" }, words, command.stopsAtOperand === true);
+    if (load === undefined) throw noTopic(name);
+    const loaded = (await load()).command;
+    const parsed = parseFlags({ ...loaded.flags, "help,h": "switch" }, words, loaded.stopsAtOperand === true);
     if (parsed.flags.isSet("help")) return await help([name]);
-    checkOperands(name, command, parsed.operands.length);
+    checkOperands(name, loaded, parsed.operands.length);
+    // What is wrong with a command line is no failure of the command's.
+    command = loaded;
     return await command.run({ ...parsed, globals: globalsOf(flags, log) });
   } catch (error) {
     log.fatal(words(error, command));
-    return command?.failureStatus ?? 1;
+    const status = error instanceof CtrError && command === undefined ? error.exitStatus : undefined;
+    return status ?? command?.failureStatus ?? 1;
   }
+}
+
+function noTopic(name: string): CtrError {
+  return new CtrError("not-found", `No help topic for '${name}'`, { exitStatus: NOT_FOUND_STATUS });
 }
 
 function logOf(flags: Flags): Log {
@@ -83,9 +87,10 @@ function checkRootless(word: string | undefined): void {
 }
 
 function checkOperands(name: string, { operands: [least, most] }: OciCommand, count: number): void {
-  const s = (number: number, word: string) => `ctr oci: "${name}" requires a ${word} of ${number} argument(s)`;
-  if (count < least) throw new CtrError("invalid", s(least, least === most ? "number" : "minimum"));
-  if (count > most) throw new CtrError("invalid", s(most, least === most ? "number" : "maximum"));
+  if (count >= least && count <= most) return;
+  const bound = count < least ? `a minimum of ${least}` : `a maximum of ${most}`;
+  const wanted = least === most ? `exactly ${least}` : bound;
+  throw new CtrError("invalid", `ctr oci: "${name}" requires ${wanted} argument(s)`);
 }
 
 function words(error: unknown, command: OciCommand | undefined): string {
@@ -101,6 +106,8 @@ async function printVersion(): Promise<number> {
 }
 
 async function help(words: readonly string[]): Promise<number> {
+  const [name] = words;
+  if (name !== undefined && COMMANDS[name] === undefined) throw noTopic(name);
   const { helpText } = await import("./help.ts");
   print(await helpText(words[0]));
   return 0;

@@ -1,7 +1,8 @@
 /** A bundle's config.json before its fields are looked at (runtime-spec bundle.md): init may be started with no more. */
-import { CtrError, ENOENT, isErrno, withContext } from "../errors/error.ts";
+import { CtrError, ENOENT, isErrno, SyscallError, withContext } from "../errors/error.ts";
 import { parseJson } from "../spec/json.ts";
-import { readText } from "../sys/file.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { exists, readText } from "../sys/file.ts";
 
 const MAX_CONFIG_BYTES = 16 << 20;
 
@@ -11,6 +12,8 @@ export function readConfigFile(bundle: string): unknown {
     return documentOf(readText(`${bundle}/config.json`, MAX_CONFIG_BYTES));
   } catch (error) {
     if (!isErrno(error, ENOENT)) throw error;
+    // runc's words.
+    if (!exists(AT_FDCWD, bundle)) throw new SyscallError("chdir", ENOENT, bundle);
     throw new CtrError("not-found", "JSON specification file config.json not found", { cause: error });
   }
 }

@@ -215,7 +215,7 @@ export function inCgroup(cgroup: Cgroup): Pick<OciContainer, "cgroup" | "freezer
 /** Throws `invalid`, in runc's words, for what is no container's id. */
 export function checkId(id: string): string {
   if (/^[\w+.-]+$/.test(id) && id !== "." && id !== "..") return id;
-  throw new CtrError("invalid", id === "" ? "container id cannot be empty" : `invalid container id format`);
+  throw new CtrError("invalid", id === "" ? "container id cannot be empty" : "invalid container ID format");
 }
 
 /** A new container's directory, locked. Throws `conflict` when the id is in use, be it by a stopped container. */

@@ -140,8 +140,15 @@ test("usage: what is wrong with a command line is named", async () => {
     status: 1,
     stderr: expect.stringContaining("flag provided but not defined: -bogus"),
   });
-  expect((await oci("kill")).stderr).toContain("requires a minimum of 1 argument(s)");
-  expect((await oci("state", "../etc")).stderr).toContain("invalid container id format");
+  expect((await oci("kill")).stderr).toContain('\\"kill\\" requires a minimum of 1 argument(s)');
+  expect((await oci("create")).stderr).toMatch(/msg="ctr oci: ..create.. requires exactly 1 argument.s."/);
+  expect(await oci("exec", "--bogus")).toMatchObject({ status: 1 });
+  expect(await oci("exec")).toMatchObject({ status: 1 });
+  expect(await oci("help", "bogus")).toMatchObject({ status: 3 });
+  expect((await oci("create", "--bundle", "/no/such/place", "x")).stderr).toContain(
+    "chdir /no/such/place: no such file",
+  );
+  expect((await oci("state", "../etc")).stderr).toContain("invalid container ID format");
   expect((await oci("--help")).stdout).toContain("checkpoint");
   expect((await oci("exec", "-h")).stdout).toContain("--ignore-paused");
   expect((await oci("--version")).stdout).toMatch(/^ctr-oci version .*\ncommit: .*\nspec: 1\.3\.0\n$/);
