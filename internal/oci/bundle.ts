@@ -2,8 +2,9 @@
 import { CtrError } from "../errors/error.ts";
 import { DEFAULT_DEVICE_RULES } from "../security/paths.ts";
 import { parseSpec } from "../spec/parse-spec.ts";
-import type { Mount, Resources, Spec } from "../spec/runtime.ts";
+import type { Linux, Mount, Namespace, Resources, Spec } from "../spec/runtime.ts";
 import { documentOf, inBundle, plainCgroupsPath } from "./config-file.ts";
+import { isSameFile } from "./same-file.ts";
 
 /** What the parts of a bundle mean on this machine. */
 export interface BundleOptions {
@@ -47,10 +48,18 @@ function withBundle(bundle: string, id: string, spec: Spec, { usesSystemd }: Bun
   const cgroupsPath = usesSystemd ? systemdPath(linux.cgroupsPath, id) : plainCgroupsPath(linux.cgroupsPath, id);
   const resources = linux.resources === undefined ? {} : { resources: withUsualDevices(linux.resources) };
   return {
-    linux: { ...linux, cgroupsPath, ...resources },
+    linux: { ...linux, ...withoutOwnUser(linux), cgroupsPath, ...resources },
     ...(mounts === undefined ? {} : { mounts: mounts.map((mount) => withSource(bundle, mount)) }),
   };
 }
+
+/** A user namespace that is joined and is ours already is none: nobody can join his own (setns(2)). */
+function withoutOwnUser({ namespaces }: Linux): Pick<Linux, "namespaces"> {
+  const isOwn = ({ type, path }: Namespace) => type === "user" && path !== undefined && isSameFile(path, OWN_USER);
+  return namespaces?.some(isOwn) === true ? { namespaces: namespaces.filter((one) => !isOwn(one)) } : {};
+}
+
+const OWN_USER = "/proc/self/ns/user";
 
 function systemdPath(path: string | undefined, id: string): string {
   if (path === undefined || path === "") return `system.slice:ctr:${id}`;

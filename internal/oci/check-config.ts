@@ -2,12 +2,11 @@
  * What the runtime specification wants of a configuration beyond its types, and what this machine cannot give: said before
  * anything is made, with the field's name.
  */
-import { CtrError, EACCES, EINVAL, ENOENT, ENOTDIR, isErrno } from "../errors/error.ts";
+import { CtrError, EINVAL, isErrno } from "../errors/error.ts";
 import { CAPABILITIES } from "../security/capabilities.ts";
 import type { Capabilities, NamespaceType, Process, SeccompAction, Spec } from "../spec/runtime.ts";
-import { AT_FDCWD } from "../sys/fd.ts";
-import { statx } from "../sys/file.ts";
 import { prctl } from "../sys/process.ts";
+import { isSameFile } from "./same-file.ts";
 
 /** Checks a configuration, and takes out what may be passed over with a warning. Throws `invalid` or `unsupported`. */
 export async function checkConfig(spec: Spec, warn: (message: string) => void): Promise<Spec> {
@@ -96,14 +95,7 @@ function checkNamespaces(spec: Spec): void {
 function isHosts(spec: Spec, type: "uts" | "network"): boolean {
   const namespace = namespaceOf(spec, type);
   if (namespace?.path === undefined) return namespace === undefined;
-  const inode = (path: string) => statx(AT_FDCWD, path, 0).ino;
-  try {
-    return inode(namespace.path) === inode(`/proc/self/ns/${type === "uts" ? "uts" : "net"}`);
-  } catch (error) {
-    // What is wrong with the path is told when it is joined.
-    if (isErrno(error, ENOENT, ENOTDIR, EACCES)) return false;
-    throw error;
-  }
+  return isSameFile(namespace.path, `/proc/self/ns/${type === "uts" ? "uts" : "net"}`);
 }
 
 /** net/core/dev.c, dev_valid_name; and a template is only a name's end. */

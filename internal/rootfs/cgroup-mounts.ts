@@ -3,7 +3,7 @@
  * cgroup. On v1 a tmpfs with the container's directory of each hierarchy bound in it (cgroups(7)).
  */
 import { ENOENT, isErrno } from "../errors/error.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, type Fd, O_DIRECTORY, O_PATH, openat } from "../sys/fd.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, Fd, O_DIRECTORY, O_PATH, openat } from "../sys/fd.ts";
 import { fstat, mkdirat, readText, symlinkat } from "../sys/file.ts";
 import {
   attachMount,
@@ -78,14 +78,19 @@ function detach(directory: string): Fd | undefined {
 }
 
 /** Mounts the cgroup file systems on `target`. Closes what was prepared. */
-export function mountCgroups(target: number, shown: string, isReadonly: boolean, prepared: PreparedCgroups): void {
+export function mountCgroups(
+  target: number,
+  shown: string,
+  isReadonly: boolean,
+  prepared: PreparedCgroups,
+): Fd | undefined {
   const attributes = SAFE | (isReadonly ? MOUNT_ATTR_RDONLY : 0);
   if (prepared.version === 2) {
     using fs = fsopen("cgroup2");
     fsconfigCreate(fs.number, "cgroup2");
     using tree = fsmount(fs.number, attributes);
     attachMount(tree.number, target, shown);
-    return;
+    return undefined;
   }
   using fs = fsopen("tmpfs");
   fsconfigSet(fs.number, "source", "tmpfs");
@@ -102,7 +107,7 @@ export function mountCgroups(target: number, shown: string, isReadonly: boolean,
     using place = openat(directory.number, name, O_PATH | O_DIRECTORY);
     attachMount(owned.number, place.number, `${shown}/${name}`);
   }
-  if (isReadonly) mountSetattr(directory.number, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY });
+  return isReadonly ? new Fd(directory.take()) : undefined;
 }
 
 interface Hierarchy {

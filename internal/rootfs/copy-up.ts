@@ -69,12 +69,16 @@ export function copyUp(root: number, destination: string, volume: Fd, mark: stri
   unlinkat(AT_FDCWD, mark);
 }
 
-/** Fills a new file system, the root of which is behind `tree`, from `destination`; nothing is done where there is none. */
-export function copyInto(root: number, destination: string, tree: Fd): void {
+/**
+ * Fills a new file system, the root of which is behind `tree`, from `destination`; nothing is done where there is none. The
+ * root has that directory's mode unless `mode` says another.
+ */
+export function copyInto(root: number, destination: string, tree: Fd, mode?: number): void {
   using source = openSource(root, destination);
   if (source === undefined) return;
   using target = openat(tree.number, ".", O_RDONLY | O_DIRECTORY);
   copyDirectory({ root: target, firsts: new Map() }, source, target, new Uint8Array(0));
+  if (mode !== undefined) fchmod(target.number, mode);
 }
 
 /**

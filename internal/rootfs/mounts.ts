@@ -217,7 +217,9 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   const words = wordsAt(root, spec);
   using target = openTarget(root, spec);
   if (spec.type === "cgroup") {
-    mountCgroups(target.number, spec.destination, (options.set & MOUNT_ATTR_RDONLY) !== 0, prepared.takeCgroups());
+    const isReadonly = (options.set & MOUNT_ATTR_RDONLY) !== 0;
+    const top = mountCgroups(target.number, spec.destination, isReadonly, prepared.takeCgroups());
+    if (top !== undefined) prepared.closeLater(top);
     return;
   }
   using tree =
@@ -227,16 +229,24 @@ export function mountInRoot(root: number, spec: Mount, prepared: PreparedMounts)
   if (options.copyUpMark !== undefined) copyUp(root, spec.destination, tree, options.copyUpMark);
   const isClosedLater = spec.type === "tmpfs" && (options.set & MOUNT_ATTR_RDONLY) !== 0;
   if (isClosedLater) mountSetattr(tree.number, "", AT_EMPTY_PATH, { clear: MOUNT_ATTR_RDONLY });
-  if (options.isCopiedUp === true) copyInto(root, spec.destination, tree);
+  if (options.isCopiedUp === true) copyInto(root, spec.destination, tree, modeOf(spec));
   if (spec.type === "proc" && fstatfsType(tree.number) !== PROC_SUPER_MAGIC)
     throw new CtrError("internal", "the new procfs is not one");
   attachInRoot(root, tree.number, target.number, spec.destination);
   if (isClosedLater) prepared.closeLater(new Fd(tree.take()));
 }
 
+/** What `mode=` says. */
+function modeOf({ options = [] }: Mount): number | undefined {
+  const digits = options.findLast((word) => word.startsWith(MODE))?.slice(MODE.length);
+  return digits === undefined || !/^[0-7]{1,5}$/.test(digits) ? undefined : Number.parseInt(digits, 8);
+}
+
+const MODE = "mode=";
+
 /** A tmpfs over a directory that is there has that one's mode unless it says another, as with runc; else the kernel's 1777. */
 function wordsAt(root: number, { type, destination, options = [] }: Mount): readonly string[] {
-  if (type !== "tmpfs" || options.some((word) => word.startsWith("mode="))) return options;
+  if (type !== "tmpfs" || options.some((word) => word.startsWith(MODE))) return options;
   using place = tryOpenInRoot(root, destination);
   return place === undefined ? options : [...options, `mode=${(fstat(place.number).mode & 0o7777).toString(8)}`];
 }

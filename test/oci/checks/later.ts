@@ -1,8 +1,8 @@
 /** What came to the specification after 1.2, and what is left of the older parts: config.md, config-linux.md, runtime.md. */
-import { readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { MOUNTS, NAMESPACES, worldOf } from "../harness.ts";
 import { check, refuses, runs, type Scene, same, scene, that } from "../scene.ts";
-import { mountLines } from "../world.ts";
+import { mountLines, type Node } from "../world.ts";
 
 const NETWORK = "config-linux.md#network-devices";
 const MEMORY_POLICY = "config-linux.md#memory-policy";
@@ -217,4 +217,45 @@ export const LATER_SCENES: readonly Scene[] = [
       that(/errno 30/.test(String(answers.get("write:/tmp/file"))), String(answers.get("write:/tmp/file")));
     }),
   ),
+  runs(
+    "a copied directory with a mode",
+    { mounts: [...MOUNTS, { destination: "/etc", type: "tmpfs", source: "etc", options: ["tmpcopyup", "mode=700"] }] },
+    ["stat:/etc", "stat:/etc/passwd"],
+    check("config.md#linux-mount-options", "SHOULD", "tmpcopyup: mode= is the file system's", ({ answers }) => {
+      same((answers.get("stat:/etc") as Node).mode, 0o700);
+      same((answers.get("stat:/etc/passwd") as Node).kind, "file");
+    }),
+  ),
+  runs(
+    "a user namespace that is the runtime's",
+    { linux: { namespaces: [...NAMESPACES, { type: "user", path: "/proc/self/ns/user" }] } },
+    [],
+    check("config-linux.md#namespaces", "MUST", "user by path: the runtime's own is joined already", ({ world }) =>
+      same([world.uid[0], world.namespaces["user"]], [0, readlinkSync("/proc/self/ns/user")]),
+    ),
+  ),
+  ...(existsSync("/sys/fs/cgroup/cgroup.controllers")
+    ? []
+    : [
+        runs(
+          "a mount below a read-only cgroup mount",
+          {
+            mounts: [
+              ...MOUNTS,
+              { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"] },
+              { destination: "/sys/fs/cgroup/mine", type: "bind", source: "/sys/fs/cgroup/memory", options: ["bind"] },
+            ],
+          },
+          ["stat:/sys/fs/cgroup/mine", "mknod:/sys/fs/cgroup/node"],
+          check("config.md#mounts", "MUST", "a later mount has a place there", ({ world, answers }) => {
+            same((answers.get("stat:/sys/fs/cgroup/mine") as Node).kind, "directory");
+            that(
+              mountLines(world).some(({ place }) => place === "/sys/fs/cgroup/mine"),
+              "it is not mounted",
+            );
+            // Closed all the same when everything is in place.
+            that(answers.get("mknod:/sys/fs/cgroup/node") !== "ok", "it can be written");
+          }),
+        ),
+      ]),
 ];
