@@ -27,9 +27,17 @@ const STATIC_PROGRAMS = [["reaper"], ["opener"], ["joiner", "join", "exec"]] as 
 async function compileHelper(): Promise<void> {
   mkdirSync(`${root}/build`, { recursive: true });
   const cc = process.env["CC"] ?? "cc";
-  const sources = ["syscalls", "spawn", "join", "exec", "user-namespace", "wait", "tree-writer", "digester"].map(
-    (name) => `csrc/${name}.c`,
-  );
+  const sources = [
+    "syscalls",
+    "spawn",
+    "join",
+    "exec",
+    "user-namespace",
+    "wait",
+    "tree-writer",
+    "digester",
+    "tar-header",
+  ].map((name) => `csrc/${name}.c`);
   await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
   const alone = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-s"];
   for (const [name, ...parts] of STATIC_PROGRAMS) {

@@ -11,7 +11,20 @@ import {
   type LayerEvent,
   type LayerLimits,
 } from "../spec/layer-entry.ts";
-import { BLOCK, checksum } from "./block.ts";
+import {
+  readTarHeader,
+  TAR_GID,
+  TAR_LINK_LENGTH,
+  TAR_MODE,
+  TAR_MTIME,
+  TAR_NAME_LENGTH,
+  TAR_PREFIX_LENGTH,
+  TAR_SIZE,
+  TAR_UID,
+  type TarFields,
+  tarFields,
+} from "../sys/tar-header.ts";
+import { BLOCK } from "./block.ts";
 import { ByteQueue, type Starved, truncated } from "./byte-queue.ts";
 import { applyPax, type PaxFields, parsePax } from "./pax.ts";
 import { oldGnuSparseMap, paxSparseMap, sparseContent } from "./sparse.ts";
@@ -100,6 +113,7 @@ export function* parseTar(
 ): Generator<LayerEvent | Starved, void, undefined> {
   let pending = NOTHING_PENDING;
   let count = 0;
+  const fields = tarFields();
   for (let isFirst = true; ; isFirst = false) {
     const block = queue.takeNow(BLOCK) ?? (yield* queue.take(BLOCK));
     if (block.length < BLOCK) {
@@ -108,14 +122,15 @@ export function* parseTar(
       if (isFirst) throw new CtrError("invalid", "the archive is empty");
       return;
     }
-    if (block[0] === 0 && isZero(block)) {
+    const found = readTarHeader(block, fields);
+    if (found === "end") {
       if (pending !== NOTHING_PENDING) throw truncated();
       yield* queue.drain();
       return;
     }
-    if (!hasValidChecksum(block)) throw isFirst ? notTar() : new CtrError("invalid", "corrupt tar header (checksum)");
+    if (found === "damaged") throw isFirst ? notTar() : new CtrError("invalid", "corrupt tar header (checksum)");
     const type = String.fromCharCode(block[TYPE_AT] ?? 0);
-    const size = number(block, 124, 12, "size");
+    const size = positive(fields, TAR_SIZE);
     if (type === "x" || type === "g" || type === "L" || type === "K") {
       const extension = yield* readExtension(queue, size, limits.paxBytes);
       if (type === "x") pending = { ...pending, pax: parsePax(extension) };
@@ -131,7 +146,7 @@ export function* parseTar(
       continue;
     }
     if (++count > limits.entries) throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
-    const base = parseHeader(block, type, size, extended);
+    const base = parseHeader(block, fields, type, extended);
     const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
     const isSparse = header.kind === "file" && (type === "S" || extended.pax?.sparse !== undefined);
     if (isSparse) {
@@ -207,29 +222,47 @@ const NOTHING_PENDING: Pending = {};
 
 const TYPE_AT = 156;
 
-function parseHeader(block: Uint8Array, type: string, size: number, extended: Pending): EntryHeader {
-  const kind = kindOf(type, block);
+function parseHeader(block: Uint8Array, fields: TarFields, type: string, extended: Pending): EntryHeader {
+  const kind = kindOf(type, block, fields);
   const isDevice = kind === "char" || kind === "block";
+  const isLink = kind === "link" || kind === "symlink";
   return {
     kind,
-    name: extended.name ?? nameOf(block),
-    linkname:
-      kind === "link" || kind === "symlink" ? (extended.linkname ?? untilNul(block.subarray(157, 257))) : NO_BYTES,
-    mode: number(block, 100, 8, "mode") & 0o7777,
-    uid: number(block, 108, 8, "uid"),
-    gid: number(block, 116, 8, "gid"),
-    size: kind === "file" ? size : 0,
-    mtimeNs: BigInt(signedNumber(block, 136, 12, "mtime")) * 1_000_000_000n,
+    name: extended.name ?? nameOf(block, fields),
+    linkname: isLink
+      ? (extended.linkname ?? block.subarray(LINK_AT, LINK_AT + (fields[TAR_LINK_LENGTH] ?? 0)))
+      : NO_BYTES,
+    mode: positive(fields, TAR_MODE) & 0o7777,
+    uid: positive(fields, TAR_UID),
+    gid: positive(fields, TAR_GID),
+    size: kind === "file" ? positive(fields, TAR_SIZE) : 0,
+    mtimeNs: BigInt(valid(fields, TAR_MTIME)) * 1_000_000_000n,
     major: isDevice ? number(block, 329, 8, "device number") : 0,
     minor: isDevice ? number(block, 337, 8, "device number") : 0,
     xattrs: NO_XATTRS,
   };
 }
 
+const LINK_AT = 157;
+const PREFIX_AT = 345;
+const FIELD_NAMES: readonly string[] = ["size", "mode", "uid", "gid", "mtime"];
+
+function valid(fields: TarFields, at: number): number {
+  const value = fields[at] ?? Number.NaN;
+  if (Number.isNaN(value)) throw new CtrError("invalid", `corrupt tar header (${FIELD_NAMES[at]})`);
+  return value;
+}
+
+function positive(fields: TarFields, at: number): number {
+  const value = valid(fields, at);
+  if (value < 0) throw new CtrError("invalid", `corrupt tar header (${FIELD_NAMES[at]})`);
+  return value;
+}
+
 const NO_BYTES = new Uint8Array(0);
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
-function kindOf(type: string, block: Uint8Array): EntryKind {
+function kindOf(type: string, block: Uint8Array, fields: TarFields): EntryKind {
   switch (type) {
     case "0":
     case "7": // "contiguous", a regular file everywhere but on RTU
@@ -237,7 +270,7 @@ function kindOf(type: string, block: Uint8Array): EntryKind {
       return "file";
     case "\0": {
       // Before POSIX a directory was a file whose name ends in a slash.
-      const name = nameOf(block);
+      const name = nameOf(block, fields);
       return name.at(-1) === 0x2f ? "directory" : "file";
     }
     case "1":
@@ -259,20 +292,16 @@ function kindOf(type: string, block: Uint8Array): EntryKind {
 }
 
 /** The name field, with ustar's prefix before it; GNU keeps other things there. */
-function nameOf(block: Uint8Array): Uint8Array {
-  const name = untilNul(block.subarray(0, 100));
-  const isUstar = USTAR.every((byte, index) => block[257 + index] === byte);
-  if (!isUstar) return name;
-  const prefix = untilNul(block.subarray(345, 500));
-  if (prefix.length === 0) return name;
-  const joined = new Uint8Array(prefix.length + 1 + name.length);
-  joined.set(prefix);
-  joined[prefix.length] = 0x2f;
-  joined.set(name, prefix.length + 1);
+function nameOf(block: Uint8Array, fields: TarFields): Uint8Array {
+  const name = block.subarray(0, fields[TAR_NAME_LENGTH]);
+  const prefixLength = fields[TAR_PREFIX_LENGTH] ?? 0;
+  if (prefixLength === 0) return name;
+  const joined = new Uint8Array(prefixLength + 1 + name.length);
+  joined.set(block.subarray(PREFIX_AT, PREFIX_AT + prefixLength));
+  joined[prefixLength] = 0x2f;
+  joined.set(name, prefixLength + 1);
   return joined;
 }
-
-const USTAR = new TextEncoder().encode("ustar\0");
 
 function untilNul(bytes: Uint8Array): Uint8Array {
   const end = bytes.indexOf(0);
@@ -310,28 +339,6 @@ export function signedNumber(block: Uint8Array, at: number, length: number, what
     } else throw new CtrError("invalid", `corrupt tar header (${what})`);
   }
   return value;
-}
-
-/** The sum of all bytes with the checksum field taken as blanks; old writers summed signed bytes. */
-function hasValidChecksum(block: Uint8Array): boolean {
-  let stored: number;
-  try {
-    stored = signedNumber(block, 148, 8, "checksum");
-  } catch {
-    return false; // not digits at all: the caller says what that means
-  }
-  const unsigned = checksum(block);
-  if (stored === unsigned) return true;
-  let highBytes = 0;
-  for (let index = 0; index < BLOCK; index++) {
-    if ((index < 148 || index >= 156) && (block[index] ?? 0) >= 0x80) highBytes++;
-  }
-  return stored === unsigned - 256 * highBytes;
-}
-
-function isZero(block: Uint8Array): boolean {
-  for (let index = 0; index < BLOCK; index++) if (block[index] !== 0) return false;
-  return true;
 }
 
 function* readExtension(queue: ByteQueue, size: number, most: number): Generator<Starved, Uint8Array, undefined> {

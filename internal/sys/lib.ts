@@ -122,6 +122,7 @@ const RARE = {
   ctr_tree_writer_wait: { args: ["ptr", "u32"], returns },
   ctr_tree_writer_resume: { args: ["ptr", "i32"], returns },
   ctr_tree_writer_end: { args: ["ptr"], returns },
+  ctr_tar_header: { args: ["ptr", "ptr"], returns },
   ctr_digester_begin: { args: ["ptr"], returns },
   ctr_digester_pass: { args: ["ptr", "ptr", "u64"], returns },
   ctr_digester_start: { args: ["ptr"], returns },
