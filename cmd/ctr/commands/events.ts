@@ -2,7 +2,7 @@
 import { followEvents, parseEventFilters } from "../../../internal/container/events.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import type { RecordedEvent } from "../../../internal/db/events.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, INSPECT_HELP } from "../command.ts";
 import { harmless } from "../fail.ts";
 import { safeJson } from "../format/safe.ts";
 import { compileTemplate, MissingField } from "../format/template.ts";
@@ -22,9 +22,7 @@ export const command = defineCommand({
     },
     format: {
       type: "string",
-      description:
-        "Format output using a custom template:\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
+      description: INSPECT_HELP,
     },
     since: { type: "string", description: "Show all events created since timestamp" },
     until: { type: "string", description: "Stream events until this timestamp" },

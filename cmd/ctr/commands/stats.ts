@@ -3,7 +3,7 @@ import { currentContainer } from "../../../internal/container/control.ts";
 import { type ContainerStats, StatsReader } from "../../../internal/container/stats.ts";
 import { openEngine } from "../../../internal/db/engine.ts";
 import { isTerminal } from "../../../internal/sys/terminal.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { printStats } from "../format/stats.ts";
 import { STDOUT } from "../output.ts";
 import { userSetting } from "../user-config.ts";
@@ -20,10 +20,7 @@ export const command = defineCommand({
     all: { type: "boolean", alias: "a", description: "Show all containers (default shows just running)" },
     format: {
       type: "string",
-      description:
-        "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n" +
-        "'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
+      description: FORMAT_HELP,
     },
     "no-stream": { type: "boolean", description: "Disable streaming stats and only pull the first result" },
     "no-trunc": { type: "boolean", description: "Do not truncate output" },

@@ -1,7 +1,7 @@
 /** `ctr system df`: what the store takes of the disk. */
 import { storeUsage } from "../../../../internal/container/usage.ts";
 import { openEngine } from "../../../../internal/db/engine.ts";
-import { defineCommand } from "../../command.ts";
+import { defineCommand, FORMAT_HELP } from "../../command.ts";
 import { detailedUsage, usageSummary } from "../../format/disk-usage.ts";
 import { print } from "../../output.ts";
 
@@ -12,10 +12,7 @@ export const command = defineCommand({
   flags: {
     format: {
       type: "string",
-      description:
-        "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n" +
-        "'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
+      description: FORMAT_HELP,
     },
     verbose: { type: "boolean", alias: "v", description: "Show detailed information on space usage" },
   },

@@ -3,7 +3,7 @@ import { openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
 import { inspectVolume } from "../../../../internal/volume/inspect.ts";
 import { findVolume } from "../../../../internal/volume/store.ts";
-import { defineCommand } from "../../command.ts";
+import { defineCommand, INSPECT_HELP } from "../../command.ts";
 import { printFailure } from "../../fail.ts";
 import { safeJson } from "../../format/safe.ts";
 import { print } from "../../output.ts";
@@ -16,9 +16,7 @@ export const command = defineCommand({
     format: {
       type: "string",
       alias: "f",
-      description:
-        "Format output using a custom template:\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
+      description: INSPECT_HELP,
     },
   },
   async run({ flags, operands, directories }) {

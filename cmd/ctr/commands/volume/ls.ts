@@ -1,7 +1,7 @@
 /** `ctr volume ls`: the volumes by name. */
 import { openEngine } from "../../../../internal/db/engine.ts";
 import { filterVolumes } from "../../../../internal/volume/list.ts";
-import { defineCommand } from "../../command.ts";
+import { defineCommand, FORMAT_HELP } from "../../command.ts";
 import { print, printTable } from "../../output.ts";
 import { userSetting } from "../../user-config.ts";
 
@@ -19,10 +19,7 @@ export const command = defineCommand({
     },
     format: {
       type: "string",
-      description:
-        "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n" +
-        "'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n" +
-        "'TEMPLATE':         Print output using the given Go template.",
+      description: FORMAT_HELP,
     },
     quiet: { type: "boolean", alias: "q", description: "Only display volume names" },
   },
