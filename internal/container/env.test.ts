@@ -41,6 +41,17 @@ test.each([
   expect(() => parseFile(line)).toThrow(why);
 });
 
+test("env: an entry may be as long as execve takes it", () => {
+  const longest = `L=${"x".repeat(131_069)}`;
+  expect(parseEnv("env", longest, caller)).toBe(longest);
+  expect(parseFile(longest)).toEqual([longest]);
+  for (const text of [`${longest}x`, `L=${"é".repeat(65_535)}`]) {
+    const why = "invalid environment variable: L is longer than 131071 bytes";
+    expect(() => parseEnv("env", text, caller)).toThrow(why);
+    expect(() => parseFile(text)).toThrow(why);
+  }
+});
+
 test("env: a file that is no text is refused", () => {
   expect(() => parseKeyValueFile("f", new Uint8Array([0x41, 0xff, 0xfe]), fromCaller({}))).toThrow(
     "invalid env file (f): invalid utf8 bytes",

@@ -11,7 +11,7 @@ export function parseEnv(flag: string, text: string, caller: Variables): string 
   const equals = text.indexOf("=");
   const name = equals < 0 ? text : text.slice(0, equals);
   if (name === "") throw new OptionError(`invalid environment variable: ${text}`, flag, text);
-  checkNul(text);
+  checkEntry(text);
   const value = equals < 0 && Object.hasOwn(caller, name) ? caller[name] : undefined;
   return value === undefined ? text : `${name}=${value}`;
 }
@@ -37,7 +37,7 @@ export function parseKeyValueFile(
   for (const raw of text.split("\n")) {
     const line = (raw.endsWith("\r") ? raw.slice(0, -1) : raw).trimStart();
     if (line === "" || line.startsWith("#")) continue;
-    checkNul(line);
+    checkEntry(line);
     const equals = line.indexOf("=");
     const name = equals < 0 ? line : line.slice(0, equals);
     if (name === "") throw wrong(`no variable name on line '${line}'`);
@@ -53,9 +53,14 @@ export function fromCaller(caller: Variables): (name: string) => string | undefi
   return (name) => (Object.hasOwn(caller, name) && caller[name] !== undefined ? `${name}=${caller[name]}` : undefined);
 }
 
-/** execve(2) takes strings that end at the first NUL. */
-function checkNul(text: string): void {
+/** What execve(2) takes of one string, its end included: MAX_ARG_STRLEN, 32 pages. */
+const MAX_ENTRY_BYTES = 131_072;
+
+/** execve(2) takes strings that end at the first NUL, and none that is longer. */
+function checkEntry(text: string): void {
   if (text.includes("\0")) throw new OptionError("invalid environment variable: it contains a NUL byte");
+  if (text.length * 3 < MAX_ENTRY_BYTES || Buffer.byteLength(text) < MAX_ENTRY_BYTES) return;
+  throw new OptionError(`invalid environment variable: ${envName(text)} is longer than ${MAX_ENTRY_BYTES - 1} bytes`);
 }
 
 /** The name of an entry. */
