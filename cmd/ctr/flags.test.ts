@@ -87,6 +87,10 @@ describe("the flag grammar", () => {
     [["--=x"], "bad flag syntax: --=x"],
     [["---x"], "bad flag syntax: ---x"],
     [["--all=foo"], 'invalid argument "foo" for "-a, --all" flag: strconv.ParseBool: parsing "foo": invalid syntax'],
+    [
+      ["-n", "99999999999999999999"],
+      'invalid argument "99999999999999999999" for "-n, --time" flag: strconv.ParseInt: parsing "99999999999999999999": value out of range',
+    ],
     [["-n", "abc"], 'invalid argument "abc" for "-n, --time" flag: strconv.ParseInt: parsing "abc": invalid syntax'],
   ])("%j is refused with status 125", (words, message) => {
     try {

@@ -179,28 +179,22 @@ function parseBool(name: string, definition: Definition, value: string): boolean
 function checkValue(name: string, definition: StringFlag, value: string): void {
   switch (definition.valueHint) {
     case "int":
-      if (!/^[+-]?\d{1,15}$/.test(value))
-        throw invalidValue(
-          name,
-          definition,
-          value,
-          `strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`,
-        );
+      if (!/^[+-]?\d{1,15}$/.test(value)) throw invalidValue(name, definition, value, numberFault("ParseInt", value));
       break;
     case "filter":
       if (!value.includes("=") && value !== "")
         throw invalidValue(name, definition, value, "bad format of filter (expected name=value)");
       break;
     case "uint":
-      if (!/^\+?\d{1,15}$/.test(value))
-        throw invalidValue(
-          name,
-          definition,
-          value,
-          `strconv.ParseUint: parsing ${JSON.stringify(value)}: invalid syntax`,
-        );
+      if (!/^\+?\d{1,15}$/.test(value)) throw invalidValue(name, definition, value, numberFault("ParseUint", value));
       break;
   }
+}
+
+/** What strconv says of it. */
+function numberFault(call: "ParseInt" | "ParseUint", value: string): string {
+  const isNumber = call === "ParseInt" ? /^[+-]?\d+$/.test(value) : /^\d+$/.test(value);
+  return `strconv.${call}: parsing ${JSON.stringify(value)}: ${isNumber ? "value out of range" : "invalid syntax"}`;
 }
 
 /** The error for a value that a flag cannot take, in pflag's words; status 125 and the usage line. */

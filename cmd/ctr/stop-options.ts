@@ -21,7 +21,7 @@ export function stopOptions(flags: {
 }): StopOptions {
   const seconds = flags.timeout === undefined ? undefined : Number(flags.timeout);
   return {
-    ...(flags.signal === undefined ? {} : { signal: parseSignal(flags.signal) }),
+    ...(flags.signal === undefined || flags.signal === "" ? {} : { signal: parseSignal(flags.signal) }),
     ...(seconds === undefined ? {} : { timeoutMs: seconds < 0 ? -1 : seconds * 1000 }),
   };
 }

@@ -13,6 +13,7 @@ import { newCgroupPlace } from "./cgroup-place.ts";
 import { parseKeyValueFile, type Variables } from "./env.ts";
 import { environmentFromFlags, readNamedFile } from "./env-flags.ts";
 import { type HealthFlags, healthcheckFromFlags } from "./health-flags.ts";
+import { checkLabel } from "./label-flag.ts";
 import { parseLink } from "./links.ts";
 import { logConfigFromFlags } from "./log-flags.ts";
 import { type NamespaceFlags, readNamespaces } from "./namespace-flags.ts";
@@ -257,13 +258,7 @@ function attachedStreams(flags: ContainerFlags, isDetached: boolean): UserConfig
 function labels(flags: ContainerFlags): { readonly [name: string]: string } {
   const entries = [
     ...flags["label-file"].flatMap((path) => parseKeyValueFile(path, readNamedFile(path), () => undefined)),
-    ...flags.label.map((text) => {
-      if (text === "" || text.startsWith("="))
-        throw new OptionError(`invalid label '${text}': empty name`, "label", text);
-      const [name = ""] = text.split("=", 1);
-      if (/\s/.test(name)) throw new OptionError(`label '${name}' contains whitespaces`, "label", text);
-      return text;
-    }),
+    ...flags.label.map(checkLabel),
   ];
   return Object.fromEntries(
     entries.map((entry) => {

@@ -143,6 +143,18 @@ describe("several targets", () => {
     await engine.ok("rm", "there");
   });
 
+  test("stop: an empty signal is the container's own, an unknown one is refused", async () => {
+    const quits = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+    await engine.ok(...DETACHED, "--name", "asked", image, "sh", "-c", quits);
+    expect(await engine.fails(1, "stop", "-s", "nosuch", "asked")).toContain("invalid signal: nosuch");
+    await waitFor("its trap", async () =>
+      /SigCgt:.*[4-7c-f]...$/m.test(await engine.ok("exec", "asked", "cat", "/proc/1/status")),
+    );
+    await engine.ok("stop", "-s", "", "asked");
+    expect(await engine.ok("inspect", "-f", "{{.State.ExitCode}}", "asked")).toBe("5");
+    await engine.ok("rm", "asked");
+  });
+
   test("wait: the statuses in the order of the arguments", async () => {
     await engine.ok(...DETACHED, "--name", "slow", image, "sh", "-c", "sleep 0.3; exit 3");
     await engine.ok(...DETACHED, "--name", "fast", image, "sh", "-c", "exit 4");

@@ -45,6 +45,14 @@ describe("volume create, ls, inspect, rm", () => {
     expect(await engine.ok("volume", "ls", "-q")).not.toContain("xx");
   });
 
+  test("volume create: a label without a name, or with a blank in it, is refused: 125", async () => {
+    expect(await engine.fails(125, "volume", "create", "--label", "=x", "xx")).toContain(
+      "invalid label '=x': empty name",
+    );
+    expect(await engine.fails(125, "volume", "create", "--label", "a b", "xx")).toContain("'a b' contains whitespaces");
+    expect(await engine.ok("volume", "ls", "-q")).not.toContain("xx");
+  });
+
   test("volume create: two names are one too many", async () => {
     expect(await engine.fails(1, "volume", "create", "aa", "bb")).toContain("at most 1 argument");
   });
