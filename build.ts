@@ -34,6 +34,7 @@ async function compileHelper(): Promise<void> {
     "exec",
     "user-namespace",
     "wait",
+    "running",
     "tree-writer",
     "digester",
     "tar-header",

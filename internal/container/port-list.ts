@@ -1,8 +1,14 @@
 /** The ports of a container as lists and inspect show them. */
-import type { BoundPort, ContainerRecord, PortBinding } from "./record.ts";
+import type { BoundPort, ContainerConfig, EndpointRecord, PortBinding } from "./record.ts";
+
+/** What of a container its ports are in. */
+export interface WithPorts {
+  readonly config: Pick<ContainerConfig, "ExposedPorts">;
+  readonly runtime: { readonly endpoint?: Pick<EndpointRecord, "ports"> };
+}
 
 /** `NetworkSettings.Ports`: bindings per port, null for one that is only exposed; empty unless it is on a network. */
-export function portsOf(record: ContainerRecord): { readonly [port: string]: readonly PortBinding[] | null } {
+export function portsOf(record: WithPorts): { readonly [port: string]: readonly PortBinding[] | null } {
   const { endpoint } = record.runtime;
   const ports: { [port: string]: PortBinding[] | null } = {};
   if (endpoint === undefined) return ports;
@@ -25,7 +31,7 @@ interface ShownPort {
 }
 
 /** The PORTS column: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; runs of equal host and container ports as ranges. */
-export function portsText(record: ContainerRecord): string {
+export function portsText(record: WithPorts): string {
   const groups = new Map<string, { first: number; last: number }>();
   const shown: string[] = [];
   const mapped: string[] = [];
@@ -61,7 +67,7 @@ export function joinHostPort(ip: string, port: number | string): string {
 }
 
 /** By container port, then address, host port, protocol. */
-function shownPorts(record: ContainerRecord): readonly ShownPort[] {
+function shownPorts(record: WithPorts): readonly ShownPort[] {
   const ports: ShownPort[] = [];
   for (const [key, bindings] of Object.entries(portsOf(record))) {
     const [number = "", protocol = "tcp"] = key.split("/");

@@ -5,7 +5,7 @@
  */
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
-import { getdents64, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
+import { getdents64, hasEntries, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
 import type { Keeper } from "./store.ts";
 
 /** A container that was promised to a supervisor. */
@@ -52,6 +52,11 @@ export function notedStarts(state: string): readonly EarlyEntry[] {
     const entry = readEntry(state, id);
     return entry === undefined ? [] : [entry];
   });
+}
+
+/** True if any start is noted, found out by one call. */
+export function areStartsNoted(state: string): boolean {
+  return hasEntries(`${state}/starting`);
 }
 
 function readEntry(state: string, id: string): EarlyEntry | undefined {

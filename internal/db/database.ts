@@ -13,16 +13,7 @@ const WAL_PAGES = 128;
 /** A database with its schema brought up to date. Migration N is run once, in order; never edit one that has shipped. */
 export function openDatabase(path: string, migrations: readonly string[]): Database {
   const db = openOrMake(path);
-  // busy_timeout first: everything after it may meet another process.
-  db.run("PRAGMA busy_timeout = 10000");
-  const version = db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
-  if (version > migrations.length) {
-    db.close();
-    throw new CtrError(
-      "unsupported",
-      `${path} was written by a newer ctr (schema ${version}, this one knows ${migrations.length})`,
-    );
-  }
+  const version = versionOf(db, path, migrations);
   if (version < migrations.length) migrate(db, migrations);
   db.run(
     `PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${WAL_PAGES}`,
@@ -30,14 +21,43 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
   return db;
 }
 
+/** As `openDatabase`, only to read from. Undefined for one that is not there, or whose schema is older. */
+export function openDatabaseToRead(path: string, migrations: readonly string[]): Database | undefined {
+  let db: Database;
+  try {
+    db = new Database(path, EXISTING);
+  } catch {
+    // Whatever is wrong with it, `openDatabase` says.
+    return undefined;
+  }
+  if (versionOf(db, path, migrations) === migrations.length) return db;
+  db.close();
+  return undefined;
+}
+
+/** The number of migrations that a database has seen. Throws `unsupported` for more than there are. */
+function versionOf(db: Database, path: string, migrations: readonly string[]): number {
+  // busy_timeout first: everything after it may meet another process.
+  db.run("PRAGMA busy_timeout = 10000");
+  const version = db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+  if (version <= migrations.length) return version;
+  db.close();
+  throw new CtrError(
+    "unsupported",
+    `${path} was written by a newer ctr (schema ${version}, this one knows ${migrations.length})`,
+  );
+}
+
+const EXISTING = { create: false, readwrite: true, strict: true };
+
 /** What SQLite makes itself (the log, its index) has the mode of the database: the caller's umask plays no part. */
 function openOrMake(path: string): Database {
   try {
-    return new Database(path, { create: false, readwrite: true, strict: true });
+    return new Database(path, EXISTING);
   } catch {
     // Most often it is not there. Whatever else it is, the second attempt says.
     open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600).close();
-    return new Database(path, { create: false, readwrite: true, strict: true });
+    return new Database(path, EXISTING);
   }
 }
 

@@ -1,7 +1,7 @@
 /** The engine's store: its directories and its metadata database. */
 import type { Database } from "bun:sqlite";
 import { mkdirAll } from "../sys/file.ts";
-import { openDatabase } from "./database.ts";
+import { openDatabase, openDatabaseToRead } from "./database.ts";
 import { MIGRATIONS } from "./schema.ts";
 
 /**
@@ -31,4 +31,13 @@ export function openEngine(options: EngineOptions): Engine {
   mkdirAll(state, 0o711);
   const db = openDatabase(`${root}/ctr.db`, MIGRATIONS);
   return { ...options, db, [Symbol.dispose]: () => {} };
+}
+
+/**
+ * As `openEngine`, for a command that only reads: nothing is made and nothing is set up for changes. Undefined for a store
+ * that is not there yet, or that an older ctr has left.
+ */
+export function openEngineToRead(options: EngineOptions): Engine | undefined {
+  const db = openDatabaseToRead(`${options.root}/ctr.db`, MIGRATIONS);
+  return db === undefined ? undefined : { ...options, db, [Symbol.dispose]: () => {} };
 }

@@ -155,4 +155,14 @@ export const MIGRATIONS: readonly string[] = [
     DELETE FROM id_range WHERE container = OLD.id;
   END;
   `,
+  `
+  -- What \`ps\` shows of a container besides its columns, in an index with those: see internal/container/listing.ts.
+  ALTER TABLE container ADD COLUMN shown TEXT GENERATED ALWAYS AS (json_array(
+    json_extract(runtime, '$.supervisorPid'), json_extract(runtime, '$.supervisorStartTime'),
+    json_extract(runtime, '$.startedAt'), json_extract(runtime, '$.finishedAt'), json_extract(runtime, '$.exitCode'),
+    json_extract(runtime, '$.health.Status'), json_extract(runtime, '$.endpoint.ports'),
+    json_extract(config, '$.Entrypoint'), json_extract(config, '$.Cmd'), json_extract(config, '$.ExposedPorts')
+  ) || '') VIRTUAL;
+  CREATE INDEX container_listing ON container(created_at DESC, id, name, image_id, image, state, shown);
+  `,
 ];

@@ -1,12 +1,11 @@
-/** The name this program was called by, which the interpreter does not tell (proc(5), cmdline). */
-import { readText } from "./file.ts";
+/** The name this program was called by, which the interpreter does not tell. */
+import { lib } from "./lib.ts";
 
-// A longer path is nobody's link to us.
-const MAX_BYTES = 1 << 21;
+/** No name in a file system is longer. */
+const NAME_MAX = 255;
 
 /** The last part of argv[0]: `ctr`, or the name of a link. */
 export function calledAs(): string {
-  const command = readText("/proc/self/cmdline", MAX_BYTES);
-  const name = command.slice(0, command.indexOf("\0"));
-  return name.slice(name.lastIndexOf("/") + 1);
+  const name = new Uint8Array(NAME_MAX);
+  return new TextDecoder().decode(name.subarray(0, Number(lib.ctr_called_as(name, NAME_MAX))));
 }

@@ -102,6 +102,11 @@ export function exists(dirfd: number, path: PathBytes): boolean {
   return Number(lib.ctr_statx(dirfd, cstr(path), AT_SYMLINK_NOFOLLOW, 0, statxBuffer)) === 0;
 }
 
+/** True if there is anything in a directory; false if there is not, or no directory. */
+export function hasEntries(path: PathBytes): boolean {
+  return check("open", lib.ctr_has_entries(cstr(path)), path) > 0;
+}
+
 /** statfs(2) */
 export const PROC_SUPER_MAGIC = 0x9fa0;
 

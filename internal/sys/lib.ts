@@ -66,6 +66,9 @@ const USUAL = {
   ctr_write_pair: { args: ["i32", "ptr", "u64", "ptr", "u64"], returns },
   ctr_spawn: { args: ["ptr"], returns },
   ctr_exec: { args: ["ptr", "ptr"], returns },
+  ctr_count_running: { args: ["ptr", "u64"], returns },
+  ctr_has_entries: { args: ["ptr"], returns },
+  ctr_called_as: { args: ["ptr", "u64"], returns },
 } as const satisfies Record<string, FFIFunction>;
 
 /** The rest, opened when the first of them is called. */

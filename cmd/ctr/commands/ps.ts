@@ -1,16 +1,13 @@
 /** `ctr ps`: the containers, newest first. */
 import { imageNames } from "../../../internal/container/image-name.ts";
+import { type ListedContainer, listContainersShown } from "../../../internal/container/listing.ts";
 import { portsText } from "../../../internal/container/port-list.ts";
-import type { ContainerRecord } from "../../../internal/container/record.ts";
-import { notedStarts } from "../../../internal/container/starting.ts";
-import { isLive } from "../../../internal/container/states.ts";
-import { hasKeeper, listContainers } from "../../../internal/container/store.ts";
-import { type Engine, openEngine } from "../../../internal/db/engine.ts";
+import { areStartsNoted } from "../../../internal/container/starting.ts";
+import { type Engine, openEngineToRead } from "../../../internal/db/engine.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { commandText, imageText, shortId, statusText } from "../format/container-text.ts";
 import { humanAgo } from "../format/duration.ts";
-import { print, printError, printTable } from "../output.ts";
-import { userSetting } from "../user-config.ts";
+import { print, printTable } from "../output.ts";
 
 export const command = defineCommand({
   meta: { name: "ps", description: "List containers" },
@@ -39,71 +36,49 @@ export const command = defineCommand({
     size: { type: "boolean", alias: "s", description: "Display total file sizes" },
   },
   async run({ flags, directories }) {
-    using engine = openEngine(directories);
-    if (notedStarts(engine.state).length > 0) {
-      const { collectStarts } = await import("../../../internal/container/collect.ts");
-      // What cannot be removed now is found again by the next command; it is none of the list's.
-      collectStarts(engine);
-    }
     const last = flags.latest && Number(flags.last) < 0 ? 1 : Number(flags.last);
-    const records = await chosen(engine, flags.filter, flags.all || last > 0, last);
+    const isAll = flags.all || last > 0;
     const isShort = !flags["no-trunc"];
-    const given = flags.format?.trim() ?? "";
-    if (flags.quiet) {
-      if (given !== "") printError("WARNING: Ignoring custom format, because both --format and --quiet are set.");
-      print(records.map((record) => `${isShort ? shortId(record.id) : record.id}\n`).join(""));
-      return 0;
+    const format = flags.format?.trim();
+    const isTable = format === undefined || format === "table";
+    const isByField = !(flags.quiet && isTable) && (format !== undefined || flags.size);
+    using reader = openEngineToRead(directories);
+    let engine: Engine | undefined = reader;
+    let listed: readonly ListedContainer[] | undefined;
+    // What is asked about more than lists show, and what a crash has left, needs the records.
+    if (engine !== undefined && flags.filter.length === 0 && !isByField && !areStartsNoted(engine.state)) {
+      listed = listContainersShown(engine, isAll);
+      if (last > 0) listed = listed?.slice(0, last);
     }
     const nowMs = Date.now();
-    const format = given === "" ? userSetting("psFormat") : given;
-    if (format !== undefined || flags.size) {
-      const { printContainers } = await import("../format/containers.ts");
-      printContainers(engine, records, { format: format ?? "table", isShort, withSize: flags.size, nowMs });
+    if (engine === undefined || listed === undefined) {
+      const { chosenRecords, openForRecords } = await import("../chosen-records.ts");
+      engine = await openForRecords(directories);
+      const records = await chosenRecords(engine, flags.filter, isAll, last);
+      if (isByField) {
+        const { printContainers } = await import("../format/containers.ts");
+        printContainers(engine, records, { format: format ?? "table", isShort, withSize: flags.size, nowMs });
+        return 0;
+      }
+      listed = records;
+    }
+    if (flags.quiet) {
+      print(listed.map(({ id }) => `${isShort ? shortId(id) : id}\n`).join(""));
       return 0;
     }
     const nameOf = imageNames(engine);
     printTable(
       ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"],
-      records.map((record) => [
-        isShort ? shortId(record.id) : record.id,
-        imageText(nameOf(record), record.imageId, isShort),
-        commandText(record, isShort),
-        humanAgo(Date.parse(record.createdAt), nowMs),
-        statusText(record, nowMs),
-        portsText(record),
-        record.name,
+      listed.map((container) => [
+        isShort ? shortId(container.id) : container.id,
+        imageText(nameOf(container), container.imageId, isShort),
+        commandText(container, isShort),
+        humanAgo(Date.parse(container.createdAt), nowMs),
+        statusText(container, nowMs),
+        portsText(container),
+        container.name,
       ]),
     );
     return 0;
   },
 });
-
-/** The containers asked for, as they really are. */
-async function chosen(
-  engine: Engine,
-  filters: readonly string[],
-  isAll: boolean,
-  last: number,
-): Promise<readonly ContainerRecord[]> {
-  const filter =
-    filters.length === 0
-      ? undefined
-      : (await import("../../../internal/container/filter.ts")).parseFilters(engine, filters);
-  const records: ContainerRecord[] = [];
-  for (const recorded of listContainers(engine)) {
-    const record = await current(engine, recorded);
-    if (record === undefined) continue;
-    if (!isAll && filter?.asksForState !== true && !isLive(record.state)) continue;
-    if (filter !== undefined && !filter.accepts(record)) continue;
-    records.push(record);
-    if (last > 0 && records.length === last) break;
-  }
-  return records;
-}
-
-/** As it really is: what a dead supervisor left is put right first, which needs more code than looking does. */
-async function current(engine: Engine, record: ContainerRecord): Promise<ContainerRecord | undefined> {
-  if (record.runtime.supervisorPid === 0 || hasKeeper(record.runtime)) return record;
-  const { refresh } = await import("../../../internal/container/collect.ts");
-  return refresh(engine, record);
-}

@@ -1,6 +1,6 @@
 /** How lists show a container: id, command, status. */
 import { commandOf } from "../../../internal/container/command.ts";
-import type { ContainerRecord, RuntimeRecord } from "../../../internal/container/record.ts";
+import type { ContainerConfig, ContainerState, Health, RuntimeRecord } from "../../../internal/container/record.ts";
 import { harmless } from "../fail.ts";
 import { humanDuration } from "./duration.ts";
 
@@ -9,11 +9,14 @@ const SHORT_COMMAND = 20;
 
 /** The first 12 digits, without `sha256:`. */
 export function shortId(id: string): string {
-  return id.replace(/^sha256:/, "").slice(0, SHORT_ID);
+  const at = id.startsWith("sha256:") ? "sha256:".length : 0;
+  return id.slice(at, at + SHORT_ID);
 }
 
 /** Cut to `length` characters, the last of which is then `…`. */
 export function ellipsis(text: string, length: number): string {
+  // Characters are no more than code units: only what has too many of these is counted.
+  if (text.length <= length) return text;
   const characters = [...text];
   return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
 }
@@ -27,20 +30,32 @@ export function imageText(image: string, imageId: string, isShort: boolean): str
     : image;
 }
 
+interface WithCommand {
+  readonly config: Pick<ContainerConfig, "Entrypoint" | "Cmd">;
+}
+
 /** The command in quotes, arguments with blanks in single ones: `"sh -c 'echo hi'"`. */
-export function commandText(record: ContainerRecord, isShort: boolean): string {
-  const [path = "", ...args] = commandOf(record.config);
+export function commandText({ config }: WithCommand, isShort: boolean): string {
+  const [path = "", ...args] = commandOf(config);
   const whole = [path, ...args.map((argument) => (argument.includes(" ") ? `'${argument}'` : argument))].join(" ");
   return harmless(JSON.stringify(isShort ? ellipsis(whole, SHORT_COMMAND) : whole));
 }
 
-function healthText({ health }: RuntimeRecord): string {
+/** What of a container its status is made of. */
+export interface WithStatus {
+  readonly state: ContainerState;
+  readonly runtime: Pick<RuntimeRecord, "startedAt" | "finishedAt" | "exitCode"> & {
+    readonly health?: Pick<Health, "Status">;
+  };
+}
+
+function healthText({ health }: WithStatus["runtime"]): string {
   if (health === undefined) return "";
   return health.Status === "starting" ? " (health: starting)" : ` (${health.Status})`;
 }
 
 /** The STATUS column: `Up 5 minutes (Paused)`, `Exited (137) 2 hours ago`. */
-export function statusText({ state, runtime }: ContainerRecord, nowMs: number): string {
+export function statusText({ state, runtime }: WithStatus, nowMs: number): string {
   const since = (time: string | undefined) =>
     humanDuration((nowMs - Date.parse(time ?? "1970-01-01T00:00:00Z")) / 1000);
   switch (state) {
