@@ -1,4 +1,5 @@
 /** Descriptors: who owns one closes it, once. Every descriptor is made close-on-exec. */
+import { EINVAL, isErrno } from "../errors/error.ts";
 import { check, cstr, lib, type PathBytes } from "./lib.ts";
 
 // open(2), fcntl(2): asm-generic values; O_DIRECTORY, O_NOFOLLOW and O_LARGEFILE differ on arm64.
@@ -112,14 +113,26 @@ export function memfdCreate(name: string, flags = 0): Fd {
 }
 
 const MFD_ALLOW_SEALING = 2;
+const MFD_EXEC = 0x10;
 const F_SEAL_ALL = 0xf;
 
 /** A program from its base64, to be executed by this descriptor: in memory, and sealed, so that nobody can write to it. */
 export function sealedProgram(name: string, base64: string): Fd {
-  const fd = memfdCreate(name, MFD_ALLOW_SEALING);
+  const fd = executableMemfd(name);
   writeAll(fd.number, Uint8Array.fromBase64(base64));
   fcntl(fd.number, F_ADD_SEALS, F_SEAL_ALL);
   return fd;
+}
+
+/** A file in memory that can be sealed, and executed also where `vm.memfd_noexec` is 1. */
+export function executableMemfd(name: string): Fd {
+  try {
+    return memfdCreate(name, MFD_ALLOW_SEALING | MFD_EXEC);
+  } catch (error) {
+    // Before kernel 6.3, which made the flag, all may be.
+    if (isErrno(error, EINVAL)) return memfdCreate(name, MFD_ALLOW_SEALING);
+    throw error;
+  }
 }
 
 /** flock(2). Blocks unless `LOCK_NB` is given (then EAGAIN). */

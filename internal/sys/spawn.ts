@@ -7,10 +7,10 @@ import { CtrError, EINVAL, ENOSYS, EPERM, errnoText, isErrno, SyscallError } fro
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  executableMemfd,
   F_ADD_SEALS,
   Fd,
   fcntl,
-  memfdCreate,
   O_PATH,
   O_RDONLY,
   open,
@@ -368,12 +368,11 @@ export function ownExecutable(): Fd {
   }
 }
 
-const MFD_ALLOW_SEALING = 2;
 const F_SEAL_ALL = 0xf;
 
 function sealedCopy(): Fd {
   using source = open("/proc/self/exe", O_RDONLY);
-  const copy = memfdCreate("ctr", MFD_ALLOW_SEALING);
+  const copy = executableMemfd("ctr");
   const buffer = new Uint8Array(1 << 20);
   for (let size = read(source.number, buffer); size > 0; size = read(source.number, buffer)) {
     writeAll(copy.number, buffer.subarray(0, size));

@@ -3,7 +3,7 @@
  * with undefined behaviour as a trap, because it has no C library that could tell of it.
  */
 import { expect, mock } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ProcessImage } from "../../internal/sys/spawn.ts";
 import { testHome } from "../lib/home.ts";
@@ -161,4 +161,12 @@ test("called by anybody else it does nothing", async () => {
     expect(await child.exited).toBe(127);
     expect(await child.stdout.text()).toBe("");
   }
+});
+
+/** Of this PID namespace, which ends with the test (kernel 6.3). */
+const NOEXEC = "/proc/sys/vm/memfd_noexec";
+
+test("it runs where files in memory are not executable unless it is asked for", () => {
+  if (existsSync(NOEXEC)) writeFileSync(NOEXEC, "1");
+  expect(run(image(shell("exit 7"))).status).toBe(7);
 });
