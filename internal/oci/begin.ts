@@ -47,20 +47,22 @@ export function begin(options: CreateOptions, mayHold: boolean): Begun {
 interface Outline {
   readonly ociVersion: string;
   readonly rootfs: string;
+  readonly annotations: OciContainer["annotations"];
   readonly cgroupsPath: string | undefined;
   readonly namespaces: readonly Namespace[];
 }
 
 /** Undefined for a configuration that wants more to be done first, or that may be none: then that is looked at first. */
 function outlineOf(config: unknown): Outline | undefined {
-  const { ociVersion, root, linux, mounts = [] } = fieldsOf(config);
+  const { ociVersion, root, annotations = {}, linux, mounts = [] } = fieldsOf(config);
   const { path: rootfs } = fieldsOf(root);
   const { cgroupsPath, namespaces = [], resources = {}, intelRdt } = fieldsOf(linux);
   if (typeof ociVersion !== "string" || typeof rootfs !== "string" || !isText(cgroupsPath)) return undefined;
+  if (!areTexts(annotations)) return undefined;
   if (!Array.isArray(namespaces) || !namespaces.every(isPlainNamespace)) return undefined;
   if (!Array.isArray(mounts) || mounts.some(mayMapIds)) return undefined;
   if (intelRdt !== undefined || !isOfUsualPlaces(resources)) return undefined;
-  return { ociVersion, rootfs, cgroupsPath, namespaces };
+  return { ociVersion, rootfs, annotations, cgroupsPath, namespaces };
 }
 
 interface Fields {
@@ -73,6 +75,11 @@ function fieldsOf(value: unknown): Fields {
 
 function isText(value: unknown): value is string | undefined {
   return value === undefined || typeof value === "string";
+}
+
+function areTexts(value: unknown): value is { readonly [key: string]: string } {
+  const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isMap && Object.values(value).every((text) => typeof text === "string");
 }
 
 const PLAIN_NAMESPACES = ["mount", "pid", "network", "ipc", "uts", "cgroup"];
@@ -108,7 +115,7 @@ function startInit(options: CreateOptions, outline: Outline, mayHold: boolean): 
     bundle,
     rootfs: inBundle(bundle, outline.rootfs),
     created: new Date().toISOString(),
-    annotations: {},
+    annotations: outline.annotations,
     uid: process.geteuid?.() ?? 0,
     cgroup: plainCgroupsPath(outline.cgroupsPath, id),
     creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? 0 },
