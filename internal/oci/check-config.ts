@@ -5,6 +5,7 @@
 import { CtrError, EINVAL, isErrno } from "../errors/error.ts";
 import { CAPABILITIES } from "../security/capabilities.ts";
 import type { Capabilities, NamespaceType, Process, SeccompAction, Spec } from "../spec/runtime.ts";
+import { readText } from "../sys/file.ts";
 import { prctl } from "../sys/process.ts";
 import { isSameFile } from "./same-file.ts";
 
@@ -162,6 +163,9 @@ function checkAnnotations({ annotations = {} }: Spec): void {
 }
 
 async function checkMachine({ linux }: Spec): Promise<void> {
+  // Init enters it at its execve: an older kernel would leave it in the host's time.
+  if (linux?.namespaces?.some(({ type, path }) => type === "time" && path === undefined) === true && !isKernel(6, 3))
+    throw new CtrError("unsupported", "linux.namespaces: a time namespace needs kernel 6.3");
   if (linux?.intelRdt !== undefined) {
     const { checkIntelRdt, resctrlRoot } = await import("../resctrl/resctrl.ts");
     checkIntelRdt(linux.intelRdt);
@@ -173,6 +177,13 @@ async function checkMachine({ linux }: Spec): Promise<void> {
   }
   const { flags = [] } = linux?.personality ?? {};
   if (flags.length > 0) throw new CtrError("unsupported", "linux.personality.flags: there are none that could be set");
+}
+
+function isKernel(major: number, minor: number): boolean {
+  const [ownMajor = 0, ownMinor = 0] = readText("/proc/sys/kernel/osrelease")
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
 }
 
 const CAPABILITY_SETS = ["bounding", "effective", "inheritable", "permitted", "ambient"] as const;

@@ -606,7 +606,7 @@ export const LINUX_SCENES: readonly Scene[] = [
     "config-linux.md#rdma",
     "MUST",
     "a limit that this machine has no controller for is an error",
-    /rdma|cgroup/,
+    /rdma|cgroup/i,
   ),
   refuses(
     "Intel RDT where there is no resctrl",
