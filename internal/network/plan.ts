@@ -48,6 +48,8 @@ const MAX_PREFIX6 = 126;
 export function planNetwork(request: NetworkRequest, around: Surroundings): NetworkRow {
   const { name, driver, options } = request;
   if (!NAME.test(name)) throw invalid(`invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+  if (["bridge", "host", "none"].includes(name))
+    throw new CtrError("denied", `operation is not permitted on predefined ${name} network`);
   if (around.networks.some((network) => network.name === name)) {
     throw new CtrError("conflict", `network with name ${name} already exists`);
   }
@@ -55,7 +57,7 @@ export function planNetwork(request: NetworkRequest, around: Surroundings): Netw
     throw new CtrError("denied", `only one instance of "${driver}" network is allowed`);
   }
   if (!["bridge", "macvlan", "ipvlan"].includes(driver)) {
-    throw new CtrError("not-found", `could not find plugin ${driver} in v1 plugin registry: plugin not found`);
+    throw new CtrError("not-found", `plugin "${driver}" not found`);
   }
   checkOptions(driver, options, around);
   const { four, six } = planPools(request, around);
@@ -126,8 +128,6 @@ function planPools(
   const sixes = request.pools.filter(({ subnet }) => subnet.includes(":"));
   if (fours.length > 1 || sixes.length > 1)
     throw invalid(`${request.driver} driver doesn't support multiple subnets of one kind`);
-  if (sixes.length > 0 && !request.hasIpv6)
-    throw invalid(`subnet ${sixes[0]?.subnet}: IPv6 is off for this network: give --ipv6`);
   const others = around.networks.flatMap(({ subnet, prefix_length: prefixLength }) =>
     subnet === null || prefixLength === null ? [] : [{ network: subnet, prefixLength }],
   );
@@ -138,6 +138,7 @@ function planPools(
     }),
   );
   const four = fours[0] === undefined ? choosePool(others, around.routes) : checkPool(fours[0], others);
+  // As with Docker an IPv6 subnet alone does not switch IPv6 on.
   if (!request.hasIpv6) return { four, six: undefined };
   const six = sixes[0] === undefined ? choosePool6(others6, around.routes6) : checkPool6(sixes[0], others6);
   return { four, six };
@@ -152,7 +153,6 @@ function checkPool(pool: IpamPool, others: readonly Subnet[]): IpamPool {
   const { address, prefixLength } = parseCidr(pool.subnet);
   const network = networkOf(address, prefixLength);
   const shown = `${formatIpv4(network)}/${prefixLength}`;
-  if (network !== address) throw invalid(`invalid subnet ${pool.subnet}: it should be ${shown}`);
   if (prefixLength < MIN_PREFIX || prefixLength > MAX_PREFIX)
     throw invalid(`invalid subnet ${pool.subnet}: its length must be from ${MIN_PREFIX} to ${MAX_PREFIX}`);
   const subnet = { network, prefixLength };
@@ -204,7 +204,6 @@ function checkPool6(pool: IpamPool, others: readonly Subnet6[]): IpamPool {
   const { address, prefixLength } = parsed;
   const subnet = { network: networkOf6(address, prefixLength), prefixLength };
   const shown = formatSubnet6(subnet);
-  if (subnet.network !== address) throw invalid(`invalid subnet ${pool.subnet}: it should be ${shown}`);
   if (prefixLength > MAX_PREFIX6) throw invalid(`invalid subnet ${pool.subnet}: no room for a container`);
   if (others.some((other) => overlaps6(other, subnet)))
     throw new CtrError("denied", "invalid pool request: Pool overlaps with other one on this address space");

@@ -42,7 +42,10 @@ test("network create: what cannot be is refused in Docker's words", async () => 
   await engine.ok("network", "create", "--subnet", "10.50.0.0/24", "base");
   const refused = async (...flags: readonly string[]) => await engine.fails(1, "network", "create", ...flags, "other");
   expect(await refused("--subnet", "10.50.0.128/25")).toContain("Pool overlaps with other one on this address space");
-  expect(await refused("--subnet", "10.51.0.1/24")).toContain("invalid subnet 10.51.0.1/24: it should be 10.51.0.0/24");
+  for (const name of ["bridge", "host", "none"])
+    expect(await engine.fails(1, "network", "create", name)).toContain(
+      `operation is not permitted on predefined ${name} network`,
+    );
   expect(await refused("--gateway", "10.51.0.1")).toContain(
     "every ip-range or gateway must have a corresponding subnet",
   );
@@ -53,9 +56,17 @@ test("network create: what cannot be is refused in Docker's words", async () => 
     "no matching subnet for range 10.52.0.0/25",
   );
   expect(await refused("-d", "host")).toContain('only one instance of "host" network is allowed');
-  expect(await refused("-d", "nosuch")).toContain("plugin not found");
+  expect(await refused("-d", "nosuch")).toContain('plugin "nosuch" not found');
   expect(await engine.fails(1, "network", "rm", "bridge")).toContain("bridge is a pre-defined network");
   expect(await engine.fails(1, "network", "rm", "nosuch")).toContain("network nosuch not found");
+  await engine.ok("network", "rm", "base");
+  // An address of the subnet says which one, as in many a compose file.
+  await engine.ok("network", "create", "--ipv6", "--subnet", "10.51.0.5/24", "--subnet", "fd51::7/64", "base");
+  const config = await engine.ok("network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", "base");
+  if (needs("ctr")) expect(config).toBe("10.51.0.0/24 fd51::/64 ");
+  await engine.ok("network", "rm", "base");
+  await engine.ok("network", "create", "--subnet", "fd51::/64", "base");
+  expect(await engine.ok("network", "inspect", "-f", "{{.EnableIPv6}}", "base")).toBe("false");
   await engine.ok("network", "rm", "base");
 });
 
