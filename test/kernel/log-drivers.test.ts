@@ -380,6 +380,7 @@ test.if(OWN)(
     await waitFor(
       "all lines",
       () => host.received().filter((line) => line.endsWith(`${"29999".padStart(99, "0")}\n`)).length === 2,
+      30_000,
     );
     expect(host.received().length).toBeGreaterThan(30_000);
     expect(host.received().length).toBeLessThan(45_000);
