@@ -2,9 +2,10 @@
 import { beforeAll, describe, expect } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { tempEngine } from "../lib/engine.ts";
+import { imageArchive, tempEngine } from "../lib/engine.ts";
 import { kernelFile, processes } from "../lib/host.ts";
 import { binary, isDocker, needs } from "../lib/needs.ts";
+import { startRegistry } from "../lib/registry.ts";
 import { test as kernelTest } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
 
@@ -256,8 +257,21 @@ kernelTest.if(!isDocker() && needs("strace"))("files are made in the engine's ow
   await engine.ok("save", "-o", `${engine.scratch}/made.tar`, "made");
   expect(await strange("load", "-i", `${engine.scratch}/made.tar`)).toEqual([]);
   expect(await strange("cp", "changed:/file", "-")).toEqual([]);
+  expect(await strange("export", "-o", "/dev/null", "changed")).toEqual([]);
   expect(await strange("rm", "changed")).toEqual([]);
-  expect(await strange("rmi", "made")).toEqual([]);
+  const registry = await startRegistry();
+  const copy = `${registry.host}/made:1`;
+  await engine.ok("tag", "made", copy);
+  expect(await strange("push", copy)).toEqual([]);
+  await engine.ok("rmi", copy);
+  await engine.ok("rmi", "made");
+  expect(await strange("pull", copy)).toEqual([]);
+  await engine.ok("tag", copy, "made");
+  await engine.ok("rmi", copy);
+  expect(await strange("import", imageArchive("minimal"), "imported")).toEqual([]);
+  // Beside what the user names, and there only.
+  const saved = await strange("save", "-o", `${engine.scratch}/saved.tar`, "made");
+  expect(saved.filter((path) => !path.startsWith(engine.scratch))).toEqual([]);
 });
 
 describe("names that a container or an image has chosen", () => {
