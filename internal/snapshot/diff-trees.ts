@@ -19,7 +19,7 @@ import {
 import { type DiffEntry, directoryEntry, type Exclude, fileEntry, joined, removedEntry } from "./diff.ts";
 import { madeAt } from "./flat-root.ts";
 import { isPrivateXattr } from "./overlay.ts";
-import { fileUsage } from "./usage.ts";
+import { fileUsage, usageAt } from "./usage.ts";
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
@@ -48,7 +48,7 @@ export async function* diffTrees(
 export function changedUsage(tree: string, below: string | undefined): number {
   const madeNs = madeAt(tree);
   const seen = new Set<bigint>();
-  const walk = (directory: Fd, lower: Fd | undefined): number => {
+  const walk = (directory: Fd, lower: Fd | undefined, depth: number): number => {
     let bytes = 0;
     for (const { name, stat, lowerStat } of namesOf(directory, lower)) {
       if (stat === undefined) continue;
@@ -60,16 +60,23 @@ export function changedUsage(tree: string, below: string | undefined): number {
         if (!isSame) bytes += fileUsage(stat, seen);
         continue;
       }
+      if (depth >= MAX_COMPARED_DEPTH) {
+        bytes += usageAt(directory.number, name, seen);
+        continue;
+      }
       using child = openat(directory.number, name, DIRECTORY);
       using lowerChild = openBelow(lower, name, lowerStat);
-      bytes += walk(child, lowerChild);
+      bytes += walk(child, lowerChild, depth + 1);
     }
     return bytes;
   };
   using root = open(tree, DIRECTORY);
   using lower = below === undefined ? undefined : open(below, DIRECTORY);
-  return walk(root, lower);
+  return walk(root, lower, 0);
 }
+
+/** Below, all counts as the container's own: it may go deeper than there are descriptors, an image hardly does. */
+const MAX_COMPARED_DEPTH = 256;
 
 /**
  * The names that were added, changed or removed, sorted by path: what `ctr diff` tells. A directory is changed with its
