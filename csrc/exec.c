@@ -257,6 +257,16 @@ void ctr_exec_process(const struct ctr_process *process, struct failure *failure
 }
 
 /*
+ * The process that becomes the program, a child of the caller's parent with a copy of this memory; the caller goes on when
+ * it has made its execve. Not clone3: filters refuse it. The exit signal is the caller's (clone(2), CLONE_PARENT). Its pid
+ * is told by the kernel, before anything else can happen to the caller.
+ */
+long ctr_clone_program(const struct ctr_spawn *spawn)
+{
+  return syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_VFORK | CLONE_PARENT_SETTID), 0L, pointer(spawn->program_pid), 0L, 0L, 0L);
+}
+
+/*
  * The last steps of a program that joins a pid namespace in which somebody may trace it (CAP_SYS_PTRACE, CVE-2016-9962): the
  * process that is visible there is born with nothing left to be had of it. The caller, which no container sees, has joined
  * the other namespaces, and is confined here, filter and all; what it then starts has a copy of this memory, not the memory
@@ -272,14 +282,9 @@ int ctr_start_program(struct ctr_spawn *spawn, struct failure *failure)
   /* What the filter needed must not be visible there until execve takes it away. */
   if (needs_admin(process) && set_capabilities(process->effective, process->permitted, process->inheritable) < 0)
     return fail(failure, STEP_CLONE);
-  /* Not clone3: filters refuse it. The exit signal is the caller's (clone(2), CLONE_PARENT). */
-  long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_VFORK), 0, 0, 0, 0);
-  if (pid < 0)
-    return fail(failure, STEP_CLONE);
-  if (pid > 0) {
-    spawn->program_pid = pid;
-    return 0;
-  }
+  long pid = ctr_clone_program(spawn);
+  if (pid != 0)
+    return pid < 0 ? fail(failure, STEP_CLONE) : 0;
   if (spawn->new_session && syscall(SYS_setsid) < 0)
     fail(report, STEP_SESSION);
   else if (take_terminal(process, report) == 0)

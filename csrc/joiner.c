@@ -21,7 +21,10 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-/* What has come of it; all zero if this program was ended by the filter it gave itself. */
+/*
+ * What has come of it. Without a pid and an error this program was ended by the filter it gave itself; without an error the
+ * program runs, even if this one was ended while it waited.
+ */
 struct joined {
   int64_t pid, failed_step, failed_errno;
 };
@@ -64,13 +67,9 @@ static int join(struct ctr_spawn *spawn, struct failure *failure)
 static int start_directly(struct ctr_spawn *spawn, struct failure *failure)
 {
   struct failure *report = pointer(spawn->report);
-  long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_VFORK), 0L, 0L, 0L, 0L);
-  if (pid < 0)
-    return fail(failure, STEP_CLONE);
-  if (pid > 0) {
-    spawn->program_pid = pid;
-    return 0;
-  }
+  long pid = ctr_clone_program(spawn);
+  if (pid != 0)
+    return pid < 0 ? fail(failure, STEP_CLONE) : 0;
   if (spawn->new_session && syscall(SYS_setsid) < 0)
     fail(report, STEP_SESSION);
   else
@@ -92,6 +91,7 @@ __attribute__((noreturn, used)) void ctr_static_main(long *stack)
   struct ctr_spawn *spawn = pointer(*request);
   const struct ctr_process *process = pointer(spawn->process);
   spawn->report = (uint64_t)(uintptr_t)report;
+  spawn->program_pid = (uint64_t)(uintptr_t)&joined->pid;
   mark_for_execve((int)process->first_fd, fd);
   /* What has come of it is told by this process alone: whoever traces the program has no part in it. */
   if (syscall(SYS_madvise, joined, sizeof *joined, MADV_DONTFORK) < 0)
@@ -102,6 +102,5 @@ __attribute__((noreturn, used)) void ctr_static_main(long *stack)
     failure = *report;
   joined->failed_step = failure.step;
   joined->failed_errno = failure.error;
-  joined->pid = spawn->program_pid;
   finish(0);
 }

@@ -63,7 +63,7 @@ struct ctr_spawn {
   uint64_t first; /* struct ctr_spawn *, or 0: a child of the child, started before the child's own execve */
   int64_t is_watched; /* for joiner.c: the program is born confined, see ctr_start_program */
   uint64_t report;    /* for joiner.c: struct failure * of the program, which shares no other memory */
-  int64_t program_pid;
+  uint64_t program_pid; /* for joiner.c: int32_t * */
   /* later additions */
   int64_t user_namespace_fd; /* or -1: the process is root of this one, and what it is born in belongs to it */
   int64_t joined_pid;        /* for the C side only: 0 before that, -1 in the process that has joined */
@@ -97,6 +97,7 @@ void ctr_reset_signals(void);
 void ctr_permit_limits(const struct ctr_process *process);
 int ctr_set_labels(const struct ctr_process *process, struct failure *failure);
 void ctr_exec_process(const struct ctr_process *process, struct failure *failure);
+long ctr_clone_program(const struct ctr_spawn *spawn);
 int ctr_start_program(struct ctr_spawn *spawn, struct failure *failure);
 #pragma GCC visibility pop
 

@@ -135,6 +135,7 @@ test("under a filter that forbids what is done under it, or that ends the one in
     filter(CLONE, ERRNO | EPERM),
     filter(CLONE, KILL_PROCESS),
     filter(EXIT_GROUP, ERRNO | EPERM),
+    filter(EXIT_GROUP, KILL_PROCESS),
   ]) {
     const ended = run(image(shell(SHOW_FILTER), { seccomp }));
     expect(ended.output).toBe("Seccomp: 2\n");
