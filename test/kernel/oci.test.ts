@@ -173,6 +173,12 @@ test("a configuration that is none is refused, naming the field", async () => {
   expect(await refused(JSON.stringify({ ...config, process: { ...config.process, args: "sh" } }))).toContain(
     "process.args: must be a list",
   );
+  // By then its init has been born.
+  const sysctl = { "kernel.panic": "1" };
+  expect(await refused(JSON.stringify({ ...config, linux: { ...config.linux, sysctl } }))).toContain("kernel.panic");
+  expect(processes().filter(({ command, state }) => command.startsWith("ctr init") && state !== "Z")).toEqual([]);
+  expect(existsSync(`/sys/fs/cgroup/memory${config.linux.cgroupsPath}`)).toBe(false);
+  expect(readdirSync(runtime.root)).toEqual([]);
   expect((await oci("create", "--bundle", runtime.home, "bad")).stderr).toContain(
     "JSON specification file config.json not found",
   );
