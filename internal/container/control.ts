@@ -8,7 +8,7 @@ import type { FromSupervisor, ToSupervisor } from "../ipc/supervisor.ts";
 import { afterSupervisor, refresh } from "./collect.ts";
 import { connectSupervisor, type ToContainer } from "./connect.ts";
 import type { ContainerRecord } from "./record.ts";
-import { startContainer } from "./start.ts";
+import { ensureStarted } from "./start.ts";
 import { isLive } from "./states.ts";
 import { findContainer } from "./store.ts";
 
@@ -72,7 +72,7 @@ export async function restartContainer(engine: Engine, nameOrId: string, options
   // Its own supervisor does it, unless that came to its end meanwhile.
   if (isLive(record.state) && (await tell(engine, record, { type: "restart", ...options }, "is-fine")) === "done")
     return;
-  await startContainer(engine, currentContainer(engine, record.id));
+  await ensureStarted(engine, currentContainer(engine, record.id));
 }
 
 /** The exit status: at once for one that does not run, otherwise when it has ended. */

@@ -14,7 +14,8 @@ import { type ToContainer, whenStarted } from "./connect.ts";
 import { containerName } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type NewSupervisor, spawnSupervisor } from "./spawn-supervisor.ts";
-import { claim } from "./store.ts";
+import { isLive } from "./states.ts";
+import { claim, containerById } from "./store.ts";
 
 export interface StartOptions {
   /** What the client wants to be attached to from the first byte on; without it the connection ends once it runs. */
@@ -55,22 +56,49 @@ export async function beginStart(
   record: ContainerRecord,
   options: StartOptions = {},
 ): Promise<ToContainer> {
+  return await sendStart(engine, claimed(engine, record.id), record.id, options);
+}
+
+/** A new supervisor that has the container. */
+function claimed(engine: Engine, id: string): NewSupervisor {
   const supervisor = spawnSupervisor(engine);
   try {
-    claim(engine, record.id, supervisor.keeper);
+    claim(engine, id, supervisor.keeper);
+    return supervisor;
   } catch (error) {
     supervisor.socket.close();
     throw error;
   }
-  return await sendStart(engine, supervisor, record.id, options);
 }
 
 /** Starts a container at rest and returns when it runs. Throws why it does not, with Docker's exit status. */
 export async function startContainer(engine: Engine, record: ContainerRecord): Promise<void> {
   const connection = await beginStart(engine, record);
+  await ended(connection);
+}
+
+async function ended(connection: ToContainer): Promise<void> {
   try {
     await whenStarted(connection);
   } finally {
     connection.end();
+  }
+}
+
+/** As `startContainer`; one that runs by then, or that another command is starting, is what was wanted. */
+export async function ensureStarted(engine: Engine, record: ContainerRecord): Promise<void> {
+  for (let current = record; !isLive(current.state); ) {
+    let supervisor: NewSupervisor;
+    try {
+      supervisor = claimed(engine, current.id);
+    } catch (error) {
+      const { awaitOtherStart } = await import("./await-start.ts");
+      const hasWaited = awaitOtherStart(engine, current.id);
+      const now = containerById(engine, current.id);
+      if (now === undefined || !(hasWaited || isLive(now.state))) throw error;
+      current = now;
+      continue;
+    }
+    return await ended(await sendStart(engine, supervisor, current.id, {}));
   }
 }

@@ -53,6 +53,28 @@ describe("states", () => {
     await engine.ok("rm", id);
   });
 
+  test("start: of several at once each succeeds, and one starts it; of what cannot run each fails", async () => {
+    await engine.ok(
+      "create",
+      "--network",
+      "none",
+      "--name",
+      "wanted",
+      image,
+      "sh",
+      "-c",
+      "echo started; exec sleep 100",
+    );
+    const six = Array.from({ length: 6 });
+    expect(await Promise.all(six.map(() => engine.ok("start", "wanted")))).toEqual(six.map(() => "wanted"));
+    expect(await engine.ok("logs", "wanted")).toBe("started");
+    await engine.ok("rm", "-f", "wanted");
+    await engine.ok("create", "--network", "none", "--name", "cannot", image, "nosuch");
+    for (const why of await Promise.all(six.map(() => engine.fails(1, "start", "cannot"))))
+      expect(why).toContain('exec: "nosuch": executable file not found in $PATH');
+    await engine.ok("rm", "cannot");
+  });
+
   test("stop: SIGKILL after the time given, 137; 0 means at once", async () => {
     await withContainer([], ["probe", "pause"], async (id) => {
       const started = performance.now();

@@ -1,6 +1,6 @@
 /** `ctr start`: starts containers that are at rest, and with `-a` or `-i` attaches to the one. */
 import { refresh } from "../../../internal/container/collect.ts";
-import { beginStart, startContainer } from "../../../internal/container/start.ts";
+import { beginStart, ensureStarted } from "../../../internal/container/start.ts";
 import { findContainer } from "../../../internal/container/store.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
@@ -47,7 +47,7 @@ export const command = defineCommand({
 /** Starts one; one that runs already is what was wanted. */
 async function startOne(engine: Engine, name: string): Promise<void> {
   const record = findAtRest(engine, name);
-  if (record.state !== "running" && record.state !== "restarting") await startContainer(engine, record);
+  await ensureStarted(engine, record);
 }
 
 async function startAttached(
