@@ -43,6 +43,7 @@ export async function* decompress(
     onDetect(compression);
     const whole = prefixed(head, iterator);
     if (compression === "none") yield* whole;
+    else if (compression === "gzip") yield* (await import("./gunzip.ts")).gunzip(whole);
     else yield* inflate(whole, compression);
   } finally {
     await iterator.return?.();
@@ -81,7 +82,7 @@ export async function* prefixed(
 
 async function* inflate(
   source: AsyncIterable<Uint8Array>,
-  compression: "gzip" | "zstd",
+  compression: "zstd",
 ): AsyncGenerator<Uint8Array, void, undefined> {
   // Bun hands its output on in small pieces and waits for the reader, so a bomb costs time, not memory.
   const stream = new DecompressionStream(compression);

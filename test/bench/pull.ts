@@ -14,7 +14,8 @@ requirePrivateHost();
 const isQuick = process.argv.includes("--quick");
 const ROUNDS = isQuick ? 3 : 5;
 const CTR = `${import.meta.dir}/../../dist/ctr`;
-const home = mkdtempSync(`${process.env["CTR_TEST_HOME"] ?? "/tmp"}/pull-`);
+/** Made and removed by scripts/bench, in memory. */
+const home = mkdtempSync(`${process.env["CTR_BENCH_HOME"] ?? process.env["CTR_TEST_HOME"] ?? "/tmp"}/pull-`);
 
 function tool(...command: readonly string[]): string {
   const ran = Bun.spawnSync([...command], { stdin: "ignore" });
