@@ -32,6 +32,7 @@ interface ShownPort {
 
 /** The PORTS column: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; runs of equal host and container ports as ranges. */
 export function portsText(record: WithPorts): string {
+  if (record.runtime.endpoint === undefined) return "";
   const groups = new Map<string, { first: number; last: number }>();
   const shown: string[] = [];
   const mapped: string[] = [];

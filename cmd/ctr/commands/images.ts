@@ -1,5 +1,5 @@
 /** `ctr images`: the images, newest first. */
-import { openEngine } from "../../../internal/db/engine.ts";
+import { openEngine, openEngineToRead } from "../../../internal/db/engine.ts";
 import { listImages } from "../../../internal/image/list.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { humanSize, knownAgo } from "../format/duration.ts";
@@ -26,7 +26,7 @@ export const command = defineCommand({
     tree: { type: "boolean", description: "List each image with what it is made of as a tree" },
   },
   async run({ flags, operands, directories }) {
-    using engine = openEngine(directories);
+    using engine = openEngineToRead(directories) ?? openEngine(directories);
     const filter =
       flags.filter.length === 0
         ? undefined

@@ -36,10 +36,18 @@ interface WithCommand {
 
 /** The command in quotes, arguments with blanks in single ones: `"sh -c 'echo hi'"`. */
 export function commandText({ config }: WithCommand, isShort: boolean): string {
-  const [path = "", ...args] = commandOf(config);
-  const whole = [path, ...args.map((argument) => (argument.includes(" ") ? `'${argument}'` : argument))].join(" ");
-  return harmless(JSON.stringify(isShort ? ellipsis(whole, SHORT_COMMAND) : whole));
+  let whole = "";
+  for (const [at, word] of commandOf(config).entries()) {
+    if (at === 0) whole = word;
+    else whole += word.includes(" ") ? ` '${word}'` : ` ${word}`;
+  }
+  const shown = isShort ? ellipsis(whole, SHORT_COMMAND) : whole;
+  // Hardly any needs more than quotes, and a list may be long.
+  return PLAIN.test(whole) ? `"${shown}"` : harmless(JSON.stringify(shown));
 }
+
+/** ASCII that neither JSON nor a terminal takes for anything else. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 
 /** What of a container its status is made of. */
 export interface WithStatus {
