@@ -112,6 +112,11 @@ test.if(needs("ctr", "dockerd", "cgroup-v1"))(
         missing: expect.stringContaining('exec: "nope": executable file not found in $PATH'),
         detached: 0,
         exec: [3, "0\n", ""],
+        // What script(1) sends for the end of its input may be echoed before it.
+        terminal: expect.stringContaining("/dev/pts/0\n"),
+        execTerminal: expect.stringContaining("/dev/pts/0\n"),
+        limits: [0, "/tmp\nb\n", ""],
+        checkpoint: expect.stringContaining("checkpoint is not supported"),
         pause: 0,
         paused: "PAUSED",
         resume: 0,

@@ -26,6 +26,13 @@ async function client(...words: readonly string[]): Promise<readonly [status: nu
   return [await child.exited, stdout, stderr];
 }
 
+/** On a terminal. */
+async function onTerminal(...words: readonly string[]): Promise<string> {
+  const command = ["/usr/bin/ctr", "--address", SOCKET, ...words].join(" ");
+  const child = Bun.spawn(["script", "-qec", command, "/dev/null"], { stdin: "ignore", stdout: "pipe" });
+  return (await new Response(child.stdout).text()).replaceAll("\r", "");
+}
+
 const status = async (...words: readonly string[]): Promise<number> => (await client(...words))[0];
 const task = async (): Promise<string> => /^web\s+\d+\s+(\w+)/m.exec((await client("task", "ls"))[1])?.[1] ?? "";
 
@@ -38,6 +45,23 @@ const answers = {
   missing: (await client("run", "--rm", ...RUN, IMAGE, "once", "nope"))[2],
   detached: await status("run", "-d", ...RUN, "--memory-limit", "67108864", IMAGE, "web", "sleep", "1000"),
   exec: await client("task", "exec", "--exec-id", "e1", "web", "sh", "-c", "id -u; exit 3"),
+  terminal: await onTerminal("run", "--rm", "--tty", ...RUN, IMAGE, "shown", "tty"),
+  execTerminal: await onTerminal("task", "exec", "--tty", "--exec-id", "e2", "web", "tty"),
+  limits: await client(
+    ...[
+      "run",
+      "--rm",
+      ...RUN,
+      "--rootfs-propagation",
+      "rslave",
+      "--no-pivot",
+      "--privileged",
+      "--pid-file",
+      `${home}/pid`,
+    ],
+    ...["--cwd", "/tmp", "--env", "A=b", "--allow-new-privs", "--seccomp", IMAGE, "odd", "sh", "-c", "pwd; echo $A"],
+  ),
+  checkpoint: (await client("task", "checkpoint", "web"))[2],
   pause: await status("task", "pause", "web"),
   paused: await task(),
   resume: await status("task", "resume", "web"),
