@@ -77,6 +77,18 @@ test("a container is created, started, killed and deleted, and its state says so
   expect(readdirSync(runtime.root)).toEqual([]);
 });
 
+test("--no-pivot: the root is the container's all the same, and so are its mounts", async () => {
+  const program = "stat -c %d / /.. | uniq | wc -l; cut -d' ' -f5 /proc/self/mountinfo | head -1; ls /; ls / | wc -l";
+  const bundled = bundle(["sh", "-c", program]);
+  const pivoted = await ok("run", "--bundle", bundled, "pivoted");
+  expect(pivoted).toMatch(/^1\n\/\n/);
+  expect(await ok("run", "--no-pivot", "--bundle", bundled, "moved")).toBe(pivoted);
+  // It can be looked after as any other.
+  await ok("run", "--no-pivot", "--detach", "--bundle", sleeper(), "moved");
+  expect(await oci("exec", "moved", "sh", "-c", "cd ../..; pwd; exit 3")).toMatchObject({ status: 3, stdout: "/\n" });
+  await ok("delete", "--force", "moved");
+});
+
 test("a created container holds at most 8 MB that are its own, and no descriptor of anybody else", async () => {
   await ok("create", "--bundle", sleeper(), "waiting");
   const { pid } = await state("waiting");
