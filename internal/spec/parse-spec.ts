@@ -181,7 +181,7 @@ const resources = object<runtime.Resources>({
       idle: optional(integer(0, 1)),
     }),
   ),
-  pids: optional(object<{ readonly limit: number }>({ limit: int64 })),
+  pids: optional(object<{ readonly limit?: number }>({ limit: optional(int64) })),
   blockIO: optional(
     object<runtime.BlockIoResources>({
       weight: optional(uint16),

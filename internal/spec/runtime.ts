@@ -192,7 +192,7 @@ export interface Resources {
   readonly devices?: readonly DeviceRule[];
   readonly memory?: MemoryResources;
   readonly cpu?: CpuResources;
-  readonly pids?: { readonly limit: number };
+  readonly pids?: { readonly limit?: number };
   readonly blockIO?: BlockIoResources;
   readonly hugepageLimits?: readonly HugepageLimit[];
   readonly network?: NetworkResources;

@@ -59,7 +59,7 @@ function withoutZeros({ memory, cpu, pids, blockIO, ...others }: Resources): Res
     ...others,
     ...given("memory", compact(memory ?? {})),
     ...given("cpu", compact(cpu ?? {})),
-    ...(pids === undefined || pids.limit === 0 ? {} : { pids }),
+    ...((pids?.limit ?? 0) === 0 || pids === undefined ? {} : { pids }),
     ...given("blockIO", compact(blockIO ?? {})),
   };
 }

@@ -140,7 +140,7 @@ export function propertiesOf({ memory, cpu, pids, blockIO }: Resources): Propert
   }
   if ((cpu?.cpus ?? "") !== "") properties.push(["AllowedCPUs", mask(cpu?.cpus ?? "")]);
   if ((cpu?.mems ?? "") !== "") properties.push(["AllowedMemoryNodes", mask(cpu?.mems ?? "")]);
-  if (pids !== undefined) properties.push(["TasksMax", number(pids.limit > 0 ? pids.limit : -1)]);
+  if (pids?.limit !== undefined) properties.push(["TasksMax", number(pids.limit > 0 ? pids.limit : -1)]);
   if (blockIO?.weight !== undefined && blockIO.weight !== 0) {
     properties.push(["IOWeight", number(1 + Math.floor(((blockIO.weight - 10) * 9999) / 990))]);
   }

@@ -5,9 +5,10 @@ import { readLimit, writeControl } from "../file.ts";
 export const pids: Controller = {
   name: "pids",
   isAlwaysMade: true,
-  isAsked: ({ pids }) => pids !== undefined && pids.limit > 0,
+  isAsked: ({ pids }) => (pids?.limit ?? 0) > 0,
   apply(directory, { pids }) {
-    if (pids !== undefined) writeControl(directory, "pids.max", pids.limit > 0 ? pids.limit : "max", "pids limit");
+    const { limit } = pids ?? {};
+    if (limit !== undefined) writeControl(directory, "pids.max", limit > 0 ? limit : "max", "pids limit");
   },
   addStats(directory, stats) {
     stats.pids = readLimit(directory, "pids.current") ?? 0;

@@ -227,6 +227,12 @@ export const LATER_SCENES: readonly Scene[] = [
     }),
   ),
   runs(
+    "a controller without a setting",
+    { linux: { resources: { pids: {}, memory: {}, cpu: {}, blockIO: {} } } },
+    [],
+    check("config-linux.md#pids", "MUST", "limit is optional", ({ outcome }) => same(outcome.status, 0)),
+  ),
+  runs(
     "a user namespace that is the runtime's",
     { linux: { namespaces: [...NAMESPACES, { type: "user", path: "/proc/self/ns/user" }] } },
     [],
