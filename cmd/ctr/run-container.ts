@@ -48,12 +48,13 @@ export async function runContainer(
     ...(isTty ? { size: terminalSize() } : {}),
     ...(supervisor.init === undefined ? {} : { spec: await startSpec(engine, record) }),
   });
+  // Also where only its input is attached.
+  const printed = attached.stdout || attached.stderr ? {} : printId(record.id);
   if (!isAttached) {
-    const id = printId(record.id);
     for (const warning of await whenStarted(connection)) printError(`WARNING: ${warning}`);
     connection.end();
     await tidyUp(engine);
-    if (id.problem !== undefined) throw id.problem;
+    if (printed.problem !== undefined) throw printed.problem;
     return 0;
   }
   let tidied: Promise<void> | undefined;
@@ -69,6 +70,7 @@ export async function runContainer(
     },
   });
   await tidied;
+  if (printed.problem !== undefined) throw printed.problem;
   return ending.kind === "exited" ? ending.status : 0;
 }
 
