@@ -13,6 +13,10 @@ import { portRequests } from "./ports.ts";
 import type { ContainerRecord, EndpointRecord, NetworkAttachment } from "./record.ts";
 import { patchRuntime, reconfigureNetworks } from "./store.ts";
 
+const NOT_BY_HOST = "container cannot be disconnected from host network or connected to host network";
+const NOT_BESIDE_NONE =
+  "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+
 /** Puts a container on a network. Throws CtrError in Docker's words. */
 export async function connectContainer(
   engine: Engine,
@@ -22,14 +26,13 @@ export async function connectContainer(
   const { network, attachment } = asked;
   const record = currentContainer(engine, asked.container);
   const { NetworkMode } = record.hostConfig;
-  if (!isUserNetwork(network.name) && network.name !== "bridge")
-    throw invalid(`container cannot be connected to ${network.name} network`);
+  if (network.name === "host") throw new CtrError("denied", NOT_BY_HOST);
+  if (network.name === "none") throw invalid(NOT_BESIDE_NONE);
   if (NetworkMode === "host" || NetworkMode.startsWith("container:"))
     throw invalid(
       "container sharing network namespace with another container or host cannot be connected to any other network",
     );
-  if (NetworkMode === "none")
-    throw invalid("container cannot be connected to multiple networks with one of the networks in private (none) mode");
+  if (NetworkMode === "none") throw invalid(NOT_BESIDE_NONE);
   if (recordedName(record, network) !== undefined)
     throw new CtrError("denied", `endpoint with name ${record.name} already exists in network ${network.name}`);
   if (attachment.Aliases !== undefined && !isUserNetwork(network.name))
@@ -61,8 +64,7 @@ export async function disconnectContainer(
 ): Promise<void> {
   const { network } = asked;
   const record = currentContainer(engine, asked.container);
-  if (network.name === "host")
-    throw new CtrError("denied", "container cannot be disconnected from host network or connected to host network");
+  if (network.name === "host") throw new CtrError("denied", NOT_BY_HOST);
   const name = recordedName(record, network);
   if (name === undefined)
     throw new CtrError("denied", `container ${record.id} is not connected to network ${network.name}`);

@@ -228,6 +228,10 @@ test("connect and disconnect of a running container: interface, routes, hosts; a
   expect(await inside("ip", "route")).toContain("default via 10.72.0.1 dev eth1");
   expect(await inside("cat", "/etc/hosts")).toMatch(/^10\.72\.0\.50\t/m);
   expect(await engine.fails(1, "network", "connect", "aa", "live")).toContain("already exists in network aa");
+  expect(await engine.fails(1, "network", "connect", "host", "live")).toContain("or connected to host network");
+  expect(await engine.fails(1, "network", "connect", "none", "live")).toContain(
+    "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+  );
   await engine.ok("network", "disconnect", "aa", "live");
   expect(await inside("ls", "/sys/class/net")).not.toContain("eth1");
   expect(await inside("ip", "route")).toContain("default via 10.73.0.1 dev eth0");
