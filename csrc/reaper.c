@@ -11,6 +11,27 @@
 
 enum { SIGKILL_ = 9, SIGCHLD_ = 17, SIGSTOP_ = 19, SIGTSTP_ = 20, SIGTTIN_ = 21, SIGTTOU_ = 22, SIG_SETMASK_ = 2, WNOHANG_ = 1 };
 
+/* Into the container's standard error: by now nobody else could tell. */
+static void say(const char *text)
+{
+  long length = 0;
+  while (text[length] != 0)
+    length++;
+  CALL(__NR_write, 2, text, length, 0);
+}
+
+__attribute__((noreturn)) static void fail(const char *file, long error)
+{
+  say("ctr: exec: \"");
+  say(file);
+  say(error == -ENOENT    ? "\": no such file or directory\n"
+      : error == -EACCES  ? "\": permission denied\n"
+      : error == -ENOEXEC ? "\": exec format error\n"
+      : error == -E2BIG   ? "\": argument list too long\n"
+                          : "\": it cannot be executed\n");
+  finish(error == -ENOENT ? 127 : 126);
+}
+
 __attribute__((noreturn, used)) void ctr_static_main(long *stack)
 {
   long argc = stack[0];
@@ -34,10 +55,12 @@ __attribute__((noreturn, used)) void ctr_static_main(long *stack)
     CALL(__NR_ioctl, 0, 0x5410 /* TIOCSPGRP */, &self, 0);
     CALL(__NR_rt_sigprocmask, SIG_SETMASK_, &none, 0, sizeof none);
     long error = CALL(__NR_execve, argv[1], argv + 2, envp, 0);
-    finish(error == -ENOENT ? 127 : 126);
+    fail(argv[1], error);
   }
-  if (child < 0)
+  if (child < 0) {
+    say("ctr: --init: no process more is allowed beside it (--pids-limit)\n");
     finish(125);
+  }
 
   for (;;) {
     int status;

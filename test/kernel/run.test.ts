@@ -70,6 +70,20 @@ describe("program", () => {
     await engine.ok("rm", id);
   });
 
+  test.if(needs("ctr"))("--init: a program that it cannot start is told, with its status", async () => {
+    const scripts = `${engine.scratch}/scripts`;
+    mkdirSync(scripts);
+    for (const [name, text] of [
+      ["no-interpreter", "#!/nosuch\n"],
+      ["no-format", "garbage"],
+    ] as const)
+      writeFileSync(`${scripts}/${name}`, text, { mode: 0o755 });
+    const run = ["run", "--rm", "--network", "none", "--init", "-v", `${scripts}:/s`] as const;
+    expect(await engine.fails(127, ...run, image, "/s/no-interpreter")).toContain('"/s/no-interpreter": no such file');
+    expect(await engine.fails(126, ...run, image, "/s/no-format")).toContain('"/s/no-format": exec format error');
+    expect(await engine.fails(125, ...run, "--pids-limit", "1", image, "true")).toContain("no process more is allowed");
+  });
+
   test("-w: the working directory is made when it is missing", async () => {
     expect(await inside(["-w", "/a/b/c"], "probe", "cwd")).toBe("/a/b/c");
     expect(await inside(["-w", "/a/b"], "probe", "stat", "/a/b")).toStartWith("mode 40755 uid 0 gid 0");
