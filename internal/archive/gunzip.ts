@@ -37,7 +37,7 @@ const GUNZIP = 4;
 const MAX_WINDOW_BITS = 15;
 const Z_NO_FLUSH = 0;
 const Z_FINISH = 4;
-const CHUNK = 512 * 1024;
+const CHUNK = 256 * 1024;
 const EMPTY = new Uint8Array(0);
 
 /** Chunks that are made ahead of the reader. */
