@@ -72,9 +72,6 @@ const GO_NAMES: { readonly [name: string]: string } = {
   NanoCPUs: "NanoCpus",
 };
 
-/** Of a container, and only with `--size`. */
-const SIZES = ["SizeRootFs", "SizeRw"];
-
 /**
  * Compiles a format for objects: `json`, or a template. `type` is Docker's name of the whole, for the error about a
  * field it does not have. Throws CtrError for a format that cannot be parsed.
@@ -100,7 +97,6 @@ function compile(format: string, type: string | undefined): (data: unknown) => s
         const key = Object.hasOwn(GO_NAMES, name) ? GO_NAMES[name] : undefined;
         const field = Object.entries(of).find(([known]) => known === key);
         if (field !== undefined) return field[1];
-        if (parent === undefined && SIZES.includes(name)) return NIL_POINTER;
         if (parent !== undefined && MAPS.has(parent)) return undefined;
         if (parent !== undefined && Object.hasOwn(OPTIONAL, name)) return OPTIONAL[name];
         if (type !== undefined && parent === undefined)
