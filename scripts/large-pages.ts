@@ -1,5 +1,5 @@
 /**
- * How the executable lies on disk, which decides what its start costs. Two thirds of the interpreter's start were page
+ * How the executable lies on disk, which decides what its start costs. A third of every start were page
  * faults on its own 100 MB: each maps 64 KiB at most, page by page, as long as the file's cache consists of single pages.
  * Where the cache has pieces of 2 MiB and a segment lies in the file as it lies in memory, one fault maps 2 MiB at once.
  */
