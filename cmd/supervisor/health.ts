@@ -2,6 +2,7 @@
 import { nowRfc3339 } from "../../internal/container/clock.ts";
 import { afterCheck, type HealthPlan, nextCheckMs, STARTING } from "../../internal/container/health.ts";
 import type { Health, HealthResult } from "../../internal/container/record.ts";
+import { formatGoDuration } from "../../internal/image/go-duration.ts";
 import { pidfdSendSignal } from "../../internal/sys/process.ts";
 import { type InsideProgram, startInside } from "./inside.ts";
 import type { Supervision } from "./supervision.ts";
@@ -68,8 +69,7 @@ async function resultOf(program: InsideProgram, timeoutMs: number): Promise<Pick
   const output = new LimitedText(MAX_OUTPUT);
   const status = await program.finished((_stream, data) => output.add(data));
   if (!isLate) return { ExitCode: status, Output: output.text };
-  const seconds = Math.round(timeoutMs) / 1000;
-  return { ExitCode: -1, Output: `Health check exceeded timeout (${seconds}s)` };
+  return { ExitCode: -1, Output: `Health check exceeded timeout (${formatGoDuration(timeoutMs * 1e6)})` };
 }
 
 /** The beginning of a text, with dots where it was cut. */

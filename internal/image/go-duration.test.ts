@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { durationFault, parseGoDuration } from "./go-duration.ts";
+import { durationFault, formatGoDuration, parseGoDuration } from "./go-duration.ts";
 
 test.each([
   ["0", 0],
@@ -23,4 +23,17 @@ test.each([
 ])("%p is none", (text, fault) => {
   expect(parseGoDuration(text)).toBeUndefined();
   expect(durationFault(text)).toBe(fault);
+});
+
+test.each([
+  [1e6, "1ms"],
+  [300e6, "300ms"],
+  [1.5e9, "1.5s"],
+  [30e9, "30s"],
+  [90e9, "1m30s"],
+  [3600e9, "1h0m0s"],
+  [3723.25e9, "1h2m3.25s"],
+])("%d nanoseconds are written %s", (ns, text) => {
+  expect(formatGoDuration(ns)).toBe(text);
+  expect(parseGoDuration(text)).toBe(ns);
 });

@@ -22,6 +22,15 @@ export function parseGoDuration(text: string): number | undefined {
   return Math.round(sign === "-" ? -total : total);
 }
 
+/** The text of a duration of a millisecond or more, as Go writes it: `300ms`, `1.5s`, `1m30s`, `1h0m0s`. */
+export function formatGoDuration(ns: number): string {
+  if (ns < 1e9) return `${Math.round(ns / 1e6)}ms`;
+  const minutes = Math.floor(ns / 60e9);
+  const seconds = `${Math.round((ns - minutes * 60e9) / 1e6) / 1000}s`;
+  if (minutes === 0) return seconds;
+  return minutes < 60 ? `${minutes}m${seconds}` : `${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}`;
+}
+
 /** What is wrong with a text that is none, in Go's words. */
 export function durationFault(text: string): string {
   const why = /^[+-]?[\d.]+$/.test(text) ? "missing unit in duration" : "invalid duration";

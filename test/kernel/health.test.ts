@@ -65,7 +65,7 @@ describe("states", () => {
     const flags = ["--health-timeout", "100ms", "--health-retries", "1", "--health-cmd", "sleep 1000"];
     const id = await engine.ok("run", "-d", ...FAST, ...flags, image, ...SLEEP);
     await becomes(id, "unhealthy");
-    expect((await health(id)).Log[0]).toMatchObject({ ExitCode: -1, Output: "Health check exceeded timeout (0.1s)" });
+    expect((await health(id)).Log[0]).toMatchObject({ ExitCode: -1, Output: "Health check exceeded timeout (100ms)" });
     await engine.ok("rm", "-f", id);
   });
 

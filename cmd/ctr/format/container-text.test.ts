@@ -44,4 +44,7 @@ test("an image named by its id is shortened, one with a name is not", () => {
 test("ids and cuts", () => {
   expect(shortId(`sha256:${"0".repeat(64)}`)).toBe("0".repeat(12));
   expect([ellipsis("short", 5), ellipsis("longer", 5), ellipsis("ééééé", 4)]).toEqual(["short", "long…", "ééé…"]);
+  // As docker ps shows them: two columns each.
+  expect([ellipsis("日本語", 6), ellipsis("日本語", 5)]).toEqual(["日本語", "日本…"]);
+  expect(ellipsis(`echo ${"日本語".repeat(7)}`, 20)).toBe("echo 日本語日本語日…");
 });

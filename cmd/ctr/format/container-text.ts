@@ -13,13 +13,19 @@ export function shortId(id: string): string {
   return id.slice(at, at + SHORT_ID);
 }
 
-/** Cut to `length` characters, the last of which is then `…`. */
+/** Cut to `length` columns of a terminal, the last of which is then `…`. */
 export function ellipsis(text: string, length: number): string {
-  // Characters are no more than code units: only what has too many of these is counted.
-  if (text.length <= length) return text;
-  const characters = [...text];
-  return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
+  if (ASCII.test(text)) return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+  let width = 0;
+  let shown = "";
+  for (const character of text) {
+    width += Math.max(1, Bun.stringWidth(character));
+    if (width < length) shown += character;
+  }
+  return width <= length ? text : `${shown}…`;
 }
+
+const ASCII = /^[\x00-\x7f]*$/;
 
 /** The image as `imageNames` has it; an id is shortened. */
 export function imageText(image: string, imageId: string, isShort: boolean): string {
