@@ -31,10 +31,14 @@ function unsupported(name: string): CtrError {
   return new CtrError("unsupported", `${name} compression is not supported (gzip, zstd and none are)`);
 }
 
-/** A stream with its compression undone as it flows. `onDetect` is told the kind before the first byte comes out. */
+/**
+ * A stream with its compression undone as it flows. `onDetect` is told the kind before the first byte comes out. With
+ * `reusesMemory` that of a chunk may be used again after `HELD_CHUNKS` others.
+ */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   onDetect: (compression: Compression) => void = () => {},
+  reusesMemory = false,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   try {
@@ -43,7 +47,7 @@ export async function* decompress(
     onDetect(compression);
     const whole = prefixed(head, iterator);
     if (compression === "none") yield* whole;
-    else if (compression === "gzip") yield* (await import("./gunzip.ts")).gunzip(whole);
+    else if (compression === "gzip") yield* (await import("./gunzip.ts")).gunzip(whole, reusesMemory);
     else yield* inflate(whole, compression);
   } finally {
     await iterator.return?.();

@@ -43,8 +43,11 @@ const EMPTY = new Uint8Array(0);
 /** Chunks that are made ahead of the reader. */
 const AHEAD = 2;
 
-/** The stream without its compression. The memory of a chunk is used again after `HELD_CHUNKS` others. */
-export async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+/** The stream without its compression. With `reusesMemory` that of a chunk is used again after `HELD_CHUNKS` others. */
+export async function* gunzip(
+  source: AsyncIterable<Uint8Array>,
+  reusesMemory: boolean,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const ready: Uint8Array[] = [];
   let changed = Promise.withResolvers<void>();
   const change = () => {
@@ -54,7 +57,7 @@ export async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator
   let isEnded = false;
   let isGivenUp = false;
   const making = (async () => {
-    for await (const chunk of inflated(source)) {
+    for await (const chunk of inflated(source, reusesMemory)) {
       ready.push(chunk);
       change();
       while (ready.length >= AHEAD && !isGivenUp) await changed.promise;
@@ -82,7 +85,10 @@ export async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator
   }
 }
 
-async function* inflated(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+async function* inflated(
+  source: AsyncIterable<Uint8Array>,
+  reusesMemory: boolean,
+): AsyncGenerator<Uint8Array, void, undefined> {
   using inflater = new Inflater();
   const chunks: Uint8Array[] = [];
   let turn = 0;
@@ -99,7 +105,7 @@ async function* inflated(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   const next = () => {
     const full = chunk;
     turn = (turn + 1) % (HELD_CHUNKS + AHEAD + 2);
-    chunk = chunks[turn] ?? new Uint8Array(CHUNK);
+    chunk = (reusesMemory ? chunks[turn] : undefined) ?? new Uint8Array(CHUNK);
     chunks[turn] = chunk;
     filled = 0;
     return full;

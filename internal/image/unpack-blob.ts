@@ -58,9 +58,10 @@ function plainStream(
   digest: Digest | undefined,
 ): PlainStream {
   let compression: Compression = "none";
-  const chunks = decompress(keep === undefined ? source : keep.tee(source), (detected) => {
+  const onDetect = (detected: Compression) => {
     compression = detected;
-  });
+  };
+  const chunks = decompress(keep === undefined ? source : keep.tee(source), onDetect, true);
   const isHashed = () => (keep ?? digest) !== undefined && compression === "none";
   let hex = "";
   async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
