@@ -7,7 +7,8 @@ import { type Engine, openEngineToRead } from "../../../internal/db/engine.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
 import { commandText, imageText, shortId, statusText } from "../format/container-text.ts";
 import { humanAgo } from "../format/duration.ts";
-import { print, printTable } from "../output.ts";
+import { print, printError, printTable } from "../output.ts";
+import { userSetting } from "../user-config.ts";
 
 export const command = defineCommand({
   meta: { name: "ps", description: "List containers" },
@@ -39,9 +40,9 @@ export const command = defineCommand({
     const last = flags.latest && Number(flags.last) < 0 ? 1 : Number(flags.last);
     const isAll = flags.all || last > 0;
     const isShort = !flags["no-trunc"];
-    const format = flags.format?.trim();
-    const isTable = format === undefined || format === "table";
-    const isByField = !(flags.quiet && isTable) && (format !== undefined || flags.size);
+    const given = flags.format?.trim() ?? "";
+    const format = given === "" && !flags.quiet ? userSetting("psFormat") : given;
+    const isByField = !flags.quiet && (format !== undefined || flags.size);
     using reader = openEngineToRead(directories);
     let engine: Engine | undefined = reader;
     let listed: readonly ListedContainer[] | undefined;
@@ -63,6 +64,7 @@ export const command = defineCommand({
       listed = records;
     }
     if (flags.quiet) {
+      if (given !== "") printError("WARNING: Ignoring custom format, because both --format and --quiet are set.");
       print(listed.map(({ id }) => `${isShort ? shortId(id) : id}\n`).join(""));
       return 0;
     }
