@@ -282,7 +282,6 @@ describe("images", () => {
   };
 
   const NO_CONFIGS: readonly unknown[] = [
-    { Entrypoint: "sh -c id" },
     { Entrypoint: [1, { a: 2 }] },
     { Cmd: { sh: "-c" } },
     { Env: [1, null, ["x"]] },
