@@ -138,11 +138,16 @@ test.if(needs("ctr", "dig"))("names: netd with containers to answer for sleeps, 
   const switches = () =>
     /^voluntary_ctxt_switches:\s+(\d+)/m.exec(readFileSync(`/proc/${netd}/task/${netd}/status`, "utf8"))?.[1];
   let before = switches();
-  await waitFor("netd to fall asleep", async () => {
-    before = switches();
-    await Bun.sleep(1500);
-    return switches() === before;
-  });
+  await waitFor(
+    "netd to fall asleep",
+    async () => {
+      before = switches();
+      // Longer than the pauses between the steps in which it gives memory back (internal/sys/idle.ts).
+      await Bun.sleep(3000);
+      return switches() === before;
+    },
+    20_000,
+  );
   await Bun.sleep(2500);
   expect(switches()).toBe(before);
   const anonymous = /Anonymous:\s+(\d+) kB/.exec(readFileSync(`/proc/${netd}/smaps_rollup`, "utf8"))?.[1];
