@@ -381,8 +381,8 @@ export class Supervision {
       // Of the first run it is watched once that has lived for a moment; without it the end tells.
       if (this.#isSettled) void this.#watchMemory().catch(ignore);
       const exit = await run.exited;
-      // At once: systemd removes the empty cgroup of a scope by itself.
-      const oomKilled = run.launch.cgroup.oomKilled();
+      // At once: systemd removes the empty cgroup of a scope by itself. What was heard before counts if it was quicker.
+      const oomKilled = run.launch.cgroup.oomKilled() || this.record.runtime.oomKilled;
       await patiently(run.drained, run.streams);
       await patiently(run.streams.end());
       if (this.#log !== undefined) await patiently(endStreams(this.#log));

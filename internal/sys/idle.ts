@@ -11,7 +11,7 @@ import { pollAny } from "./watch.ts";
 
 /** How long nothing has to happen before the loop is left. */
 const QUIET_MS = 100;
-/** How long after the last event memory is given back, and as long again after that the executable's pages. */
+/** How long after the last event memory is given back, once. */
 const CLEAN_MS = 2000;
 
 const FOR_EVER = Number.POSITIVE_INFINITY;
@@ -50,14 +50,16 @@ export function dozeWhenIdle({ untilNextTimer, descriptors, heartbeat }: Watched
     }
     return events.some((event) => event !== 0);
   };
-  /** The heap has been swept since the last event. */
   let isShrunk = false;
   const doze = () => {
-    const isLong = !wait(CLEAN_MS) && (untilNextTimer() ?? FOR_EVER) > CLEAN_MS;
-    if (isLong && isShrunk) wait(FOR_EVER, filePages());
-    isShrunk = isLong && !isShrunk;
-    // Compiled functions go too, as soon as the loop turns; the pages of the executable that it touches are let go of after it.
-    if (isShrunk) Bun.shrink();
+    if (isShrunk) {
+      isShrunk = false;
+      wait(FOR_EVER, filePages());
+    } else if (!wait(CLEAN_MS) && (untilNextTimer() ?? FOR_EVER) > CLEAN_MS) {
+      // What was compiled goes too, as soon as the loop turns; the pages that this touches are let go of after it.
+      Bun.shrink();
+      isShrunk = true;
+    }
     rest();
   };
   // Not in the timer itself: it may run amid the events that the loop has taken from the kernel but not handled yet, and
