@@ -42,12 +42,12 @@ export async function inspectEach(
 
 /** One container; with its sizes if they are asked for. */
 export async function inspectOneContainer(engine: Engine, target: string, withSize: boolean): Promise<Inspected> {
-  const [{ currentContainer }, { inspectContainer }] = await Promise.all([
+  const [{ currentContainer, execIds }, { inspectContainer }] = await Promise.all([
     import("../../internal/container/control.ts"),
     import("../../internal/container/inspect.ts"),
   ]);
   const record = currentContainer(engine, target);
-  const object = inspectContainer(engine, record);
+  const object = inspectContainer(engine, record, await execIds(engine, record));
   if (!withSize) return object;
   const { containerSizes } = await import("../../internal/container/sizes.ts");
   const { writable, total } = containerSizes(engine, record);

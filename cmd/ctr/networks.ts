@@ -61,7 +61,8 @@ function filterOf(key: string, values: readonly string[], endpoints: readonly En
       return () => values.includes("local");
     case "type":
       for (const value of values)
-        if (value !== "builtin" && value !== "custom") throw new CtrError("invalid", `invalid filter 'type=${value}'`);
+        if (value !== "builtin" && value !== "custom")
+          throw new CtrError("invalid", `invalid filter: 'type'='${value}'`);
       return (network) => values.includes(isPredefined(network) ? "builtin" : "custom");
     default:
       throw new CtrError("invalid", `invalid filter '${key}'`);

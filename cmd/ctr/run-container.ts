@@ -15,6 +15,7 @@ import { printError, printLine } from "./output.ts";
 import { readContainerFlags, readSecrets } from "./read-container-flags.ts";
 import { attachedSession } from "./stream.ts";
 import { checkInputTerminal, terminalSize } from "./terminal.ts";
+import { checkUserConfig } from "./user-config.ts";
 
 /** Records the container with the id that the supervisor knows, has the supervisor start it, and carries its streams; the exit status. */
 export async function runContainer(
@@ -48,6 +49,8 @@ export async function runContainer(
     ...(isTty ? { size: terminalSize() } : {}),
     ...(supervisor.init === undefined ? {} : { spec: await startSpec(engine, record) }),
   });
+  // While it starts. For a terminal's keys the file was read already.
+  if (!isTty) checkUserConfig();
   // Also where only its input is attached.
   const printed = attached.stdout || attached.stderr ? {} : printId(record.id);
   if (!isAttached) {

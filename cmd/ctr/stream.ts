@@ -76,6 +76,7 @@ async function carryOutput(connection: ToContainer, session: Session, input: Inp
       case "not-meant":
         throw startFailure(message);
       case "done":
+      case "execs":
         break;
       default:
         message satisfies never;

@@ -61,6 +61,7 @@ export async function startInside(
   );
   const exited = new Promise<number>((resolve) => onChildExit(spawned.pid, (exit) => resolve(exit.status)));
   const execID = generateId();
+  supervision.execs.add(execID);
   const line = request.args.join(" ");
   supervision.tell(`exec_create: ${line}`, { execID });
   supervision.tell(`exec_start: ${line}`, { execID });
@@ -76,6 +77,7 @@ export async function startInside(
       // Input that a child of the program holds and does not read is waited for no longer either.
       await patiently(streams.end());
       spawned.pidfd.close();
+      supervision.execs.delete(execID);
       supervision.tell("exec_die", { execID, exitCode: String(status) });
       return status;
     },

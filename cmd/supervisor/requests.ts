@@ -94,6 +94,10 @@ async function answer(supervision: Supervision, client: Client, request: ToSuper
     case "wait":
       supervision.audience.add(client, { stdin: false, stdout: false, stderr: false });
       return;
+    case "execs":
+      client.send({ type: "execs", ids: [...supervision.execs] });
+      client.end();
+      return;
     case "stdin":
     case "stdin-end":
     case "resize":

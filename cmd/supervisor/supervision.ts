@@ -48,6 +48,8 @@ export class Supervision {
   /** Resolves when the container is at rest and nothing of it is left to do. */
   readonly ended: Promise<void>;
   readonly audience = new Audience();
+  /** The ids of the further programs that run. */
+  readonly execs = new Set<string>();
   readonly #engine: Engine;
   readonly #row: Row;
   readonly #door: Door;

@@ -85,6 +85,16 @@ export async function waitContainer(engine: Engine, nameOrId: string): Promise<n
   return afterSupervisor(engine, record)?.runtime.exitCode ?? KILLED_STATUS;
 }
 
+/** The ids of the programs of `exec` in it; null for none, and where its supervisor does not say in time. */
+export async function execIds(engine: Engine, record: ContainerRecord): Promise<readonly string[] | null> {
+  if (!isLive(record.state)) return null;
+  const answer = await Promise.race([converse(engine, record, { type: "execs" }), Bun.sleep(ANSWER_MS)]);
+  return answer?.type === "execs" && answer.ids.length > 0 ? answer.ids : null;
+}
+
+/** A look at a container is not kept waiting by a supervisor that is in trouble. */
+const ANSWER_MS = 2000;
+
 /** Of a container that vanished under its waiter: everything of it was killed. */
 const KILLED_STATUS = 137;
 

@@ -2,6 +2,7 @@
 import { cgroupLayout } from "../cgroups/layout.ts";
 import type { Engine } from "../db/engine.ts";
 import { CtrError } from "../errors/error.ts";
+import { readNetworkIds } from "../network/store.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../security/paths.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { writableSnapshot } from "../snapshot/writable.ts";
@@ -19,8 +20,12 @@ import { hasOwnCgroupNamespace } from "./resources.ts";
 /** What Docker shows for a time that never was. */
 const NEVER = "0001-01-01T00:00:00Z";
 
-/** The object of one container. */
-export function inspectContainer(engine: Engine, record: ContainerRecord): { readonly [field: string]: unknown } {
+/** The object of one container; `execIds` are the programs of `exec` that run in it. */
+export function inspectContainer(
+  engine: Engine,
+  record: ContainerRecord,
+  execIds: readonly string[] | null,
+): { readonly [field: string]: unknown } {
   const { config, hostConfig, runtime, id } = record;
   const [path = "", ...args] = commandOf(config);
   const directory = `${engine.root}/containers/${id}`;
@@ -40,7 +45,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
     Driver: record.driver ?? "overlay2",
     Platform: "linux",
     ...securityLabels(record),
-    ExecIDs: null,
+    ExecIDs: execIds,
     HostConfig: hostConfigOf(hostConfig, engine, record),
     GraphDriver: graphDriver(engine, record),
     Mounts: runtime.mounts.map((mount) => ({
@@ -77,7 +82,7 @@ export function inspectContainer(engine: Engine, record: ContainerRecord): { rea
       ...(config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
       ...(config.Shell === undefined ? {} : { Shell: config.Shell }),
     },
-    NetworkSettings: networkSettings(record),
+    NetworkSettings: networkSettings(engine, record),
   };
 }
 
@@ -209,13 +214,14 @@ function graphDriver(engine: Engine, record: ContainerRecord): object {
   };
 }
 
-function networkSettings(record: ContainerRecord): object {
+function networkSettings(engine: Engine, record: ContainerRecord): object {
   const { endpoint, pid } = record.runtime;
   const mode = record.hostConfig.NetworkMode;
   const isShared = mode.startsWith("container:");
   const attached = endpointsOf(record);
   const onDefault = attached.find(({ network }) => network === "bridge");
   const names = isShared ? [] : networkNames(record).map(networkName);
+  const idOf = networkIds(engine, record);
   return {
     Bridge: "",
     SandboxID: endpoint?.endpointId ?? "",
@@ -234,10 +240,23 @@ function networkSettings(record: ContainerRecord): object {
         networkFields(
           record,
           name,
+          idOf(name),
           attached.find(({ network }) => network === name),
         ),
       ]),
     ),
+  };
+}
+
+/** By name; as with Docker those of a container that was never started are not known yet. */
+function networkIds(engine: Engine, { runtime }: ContainerRecord): (name: string) => string {
+  let known: ReadonlyMap<string, string> | undefined;
+  return (name) => {
+    const attached = endpointsOf({ runtime }).find(({ network }) => network === name);
+    if (attached?.networkId !== undefined) return attached.networkId;
+    if (runtime.startedAt === undefined) return "";
+    known ??= readNetworkIds(engine.root);
+    return known.get(name) ?? "";
   };
 }
 
@@ -256,7 +275,12 @@ function addressFields(endpoint: EndpointRecord | undefined): object {
   };
 }
 
-function networkFields(record: ContainerRecord, name: string, endpoint: EndpointRecord | undefined): object {
+function networkFields(
+  record: ContainerRecord,
+  name: string,
+  networkId: string,
+  endpoint: EndpointRecord | undefined,
+): object {
   const { Networks, Links } = record.hostConfig;
   const { Aliases, IPv4Address, IPv6Address, LinkLocalIPs, DriverOpts, GwPriority } = Networks?.[name] ?? {};
   const hasAddress = IPv4Address !== undefined || IPv6Address !== undefined || LinkLocalIPs !== undefined;
@@ -273,7 +297,7 @@ function networkFields(record: ContainerRecord, name: string, endpoint: Endpoint
     Aliases: Aliases ?? null,
     DriverOpts: DriverOpts ?? null,
     GwPriority: GwPriority ?? 0,
-    NetworkID: endpoint?.networkId ?? "",
+    NetworkID: networkId,
     ...addressFields(endpoint),
     DNSNames: isUserNetwork(name) ? [...new Set(names)] : null,
   };

@@ -1,5 +1,6 @@
 /** `--network` and the flags that say more of it: which networks a container is on, and what it wants there. */
 import { CtrError } from "../errors/error.ts";
+import { isNetworkName } from "../ipc/network-name.ts";
 import { OptionError } from "./option-error.ts";
 import { isIpv4, isIpv6 } from "./ports.ts";
 import type { NetworkAttachment } from "./record.ts";
@@ -77,11 +78,9 @@ function shortForm(text: string): string {
   if (text === "default") return "bridge";
   if (text === "container:") throw invalid("invalid container format container:<name|id>");
   if (text.startsWith("container:")) return text;
-  if (!NAME.test(text)) throw new CtrError("not-found", `network ${text} not found`);
+  if (!isNetworkName(text)) throw new CtrError("not-found", `network ${text} not found`);
   return text;
 }
-
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 interface Wanted {
   readonly name: string;

@@ -45,6 +45,7 @@ import {
   textList,
 } from "./fields.ts";
 import { decodeInterfaceSetup, type InterfaceSetup, optional, optionalTexts } from "./interface-setup.ts";
+import { isNetworkName } from "./network-name.ts";
 
 export const NETD_VERSION = 1;
 
@@ -277,14 +278,14 @@ export function decodeToNetd(value: unknown): ToNetd {
       return {
         type,
         containerId: identifier(fields, "containerId"),
-        ...optional("network", identifierOrNothing(fields, "network")),
+        ...optional("network", fields["network"] === undefined ? undefined : networkName(fields, "network")),
         ...optional("isLive", optionalBoolean(fields, "isLive")),
         ...optional("ports", fields["ports"] === undefined ? undefined : portRequests(fields)),
       };
     case "createNetwork":
       return { type, ...networkRequest(fields) };
     case "removeNetwork":
-      return { type, network: identifier(fields, "network") };
+      return { type, network: networkName(fields, "network") };
     case "check":
       return { type, fix: boolean(fields, "fix") };
     case "rename":
@@ -385,7 +386,7 @@ function attachRequest(fields: Fields): AttachRequest {
     containerId: identifier(fields, "containerId"),
     name: text(fields, "name"),
     sandbox: sandbox(asFields(fields["sandbox"])),
-    network: text(fields, "network"),
+    network: networkName(fields, "network"),
     ports,
     ...(macAddress === undefined ? {} : { macAddress }),
     ...optional("hostname", optionalText(fields, "hostname")),
@@ -430,7 +431,7 @@ function texts(fields: Fields, name: string): Texts {
 }
 
 function networkRequest(fields: Fields): NetworkRequest {
-  const name = identifier(fields, "name");
+  const name = networkName(fields, "name");
   const id = optionalText(fields, "id");
   if (id !== undefined && !/^[0-9a-f]{64}$/.test(id)) throw new ProtocolError("id must be 64 hexadecimal digits");
   const { driver, pools, ...rest } = networkFields(fields);
@@ -531,6 +532,13 @@ function networkRecord(value: unknown): NetworkRecord {
     ...(gateway === undefined ? {} : { gateway }),
     ...(mtu === undefined ? {} : { mtu }),
   };
+}
+
+/** A network by name or id. */
+function networkName(fields: Fields, name: string): string {
+  const value = text(fields, name);
+  if (!isNetworkName(value)) throw new ProtocolError(`${name} must be the name of a network`);
+  return value;
 }
 
 /** An id or a name of ours: what may stand in a row, in a message and in a rule's comment. */

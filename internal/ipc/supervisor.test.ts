@@ -25,6 +25,7 @@ const TO: readonly ToSupervisor[] = [
   { type: "resume" },
   { type: "remove", volumes: true },
   { type: "wait" },
+  { type: "execs" },
 ];
 
 const FROM: readonly FromSupervisor[] = [
@@ -36,6 +37,7 @@ const FROM: readonly FromSupervisor[] = [
   { type: "output", stream: "stderr", data: new Uint8Array([7]) },
   { type: "exited", status: 0 },
   { type: "exited", status: 255, error: "why" },
+  { type: "execs", ids: ["a", "b"] },
   { type: "done" },
 ];
 

@@ -20,6 +20,7 @@
  *     │ stop | kill | pause | resume | restart | remove | reread
  *     │ ◀── done | failed               │
  *     │ wait ─────────────────────────▶ │   ◀── exited
+ *     │ execs ────────────────────────▶ │   ◀── execs {ids}
  */
 import { ProtocolError } from "../errors/error.ts";
 import type { Conversation } from "./connection.ts";
@@ -99,7 +100,9 @@ export type ToSupervisor =
   | { readonly type: "remove"; readonly volumes: boolean }
   /** What is recorded of the container was changed by another process (`rename`, `update`). */
   | { readonly type: "reread" }
-  | { readonly type: "wait" };
+  | { readonly type: "wait" }
+  /** Which programs of `exec` and of health checks run. */
+  | { readonly type: "execs" };
 
 /** Why something could not be started: Docker's exit status travels with the words. */
 export interface Failure {
@@ -117,6 +120,7 @@ export type FromSupervisor =
   | { readonly type: "stdin-taken"; readonly bytes: number }
   | { readonly type: "output"; readonly stream: "stdout" | "stderr"; readonly data: Uint8Array }
   | { readonly type: "exited"; readonly status: number; readonly error?: string }
+  | { readonly type: "execs"; readonly ids: readonly string[] }
   | { readonly type: "done" };
 
 /** The client's end. */
@@ -170,6 +174,7 @@ export function decodeToSupervisor(value: unknown): ToSupervisor {
     case "resume":
     case "reread":
     case "wait":
+    case "execs":
       return { type };
     case "resize":
       return { type, ...size(fields) };
@@ -217,6 +222,8 @@ export function decodeFromSupervisor(value: unknown): FromSupervisor {
       const error = optionalText(fields, "error");
       return { type, status: integer(fields, "status", 0, 255), ...(error === undefined ? {} : { error }) };
     }
+    case "execs":
+      return { type, ids: textList(fields, "ids") };
     case "done":
     case "not-meant":
       return { type };

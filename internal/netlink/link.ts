@@ -162,19 +162,40 @@ export function addSubInterface(wanted: SubInterface): Request {
   };
 }
 
+/** Makes a link that leads nowhere; EOPNOTSUPP where the kernel has none. */
+export function addDummy(name: string): Request {
+  return addOfKind(name, [attribute(IFLA_INFO_KIND, "dummy")]);
+}
+
+const IFLA_VLAN_ID = 1;
+
+/** Makes the link of one VLAN of another's wire; EOPNOTSUPP where the kernel has none. */
+export function addVlan(name: string, parent: number, id: number): Request {
+  const number = attribute(IFLA_VLAN_ID, new Uint8Array(new Uint16Array([id]).buffer));
+  return addOfKind(
+    name,
+    [attribute(IFLA_INFO_KIND, "vlan"), nested(IFLA_INFO_DATA, [number])],
+    [attribute(IFLA_LINK, parent)],
+  );
+}
+
+function addOfKind(name: string, kind: readonly Uint8Array[], others: readonly Uint8Array[] = []): Request {
+  return {
+    what: `add link ${name}`,
+    bytes: encodeMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg({}), [
+      attribute(IFLA_IFNAME, name),
+      ...others,
+      nested(IFLA_LINKINFO, kind),
+    ]),
+  };
+}
+
 /**
  * Makes a bridge; its MAC is given, because one taken from its ports would change with them. Its MTU is its ports' lowest
  * until it is set: one that it is born with does not count as that (br_mtu_auto_adjust).
  */
 export function addBridge(name: string, macAddress: Uint8Array): Request {
-  return {
-    what: `add link ${name}`,
-    bytes: encodeMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg({}), [
-      attribute(IFLA_IFNAME, name),
-      attribute(IFLA_ADDRESS, macAddress),
-      nested(IFLA_LINKINFO, [attribute(IFLA_INFO_KIND, "bridge")]),
-    ]),
-  };
+  return addOfKind(name, [attribute(IFLA_INFO_KIND, "bridge")], [attribute(IFLA_ADDRESS, macAddress)]);
 }
 
 /** Lets a bridge send a frame back through the port it came from: a container that calls its own published port. */

@@ -37,7 +37,6 @@ export interface Surroundings {
   readonly mtu: number;
 }
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const DEVICE = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/; // IFNAMSIZ of linux/if.h is 16, its NUL included
 /** A bitmap of at most 2 MB. */
 const MIN_PREFIX = 8;
@@ -47,8 +46,7 @@ const MAX_PREFIX6 = 126;
 /** The row of the network, with its subnets chosen. Throws CtrError in Docker's words for what cannot be. */
 export function planNetwork(request: NetworkRequest, around: Surroundings): NetworkRow {
   const { name, driver, options } = request;
-  if (!NAME.test(name)) throw invalid(`invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
-  if (["bridge", "host", "none"].includes(name))
+  if (["bridge", "host", "none", "default"].includes(name))
     throw new CtrError("denied", `operation is not permitted on predefined ${name} network`);
   if (around.networks.some((network) => network.name === name)) {
     throw new CtrError("conflict", `network with name ${name} already exists`);

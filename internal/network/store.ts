@@ -7,7 +7,7 @@
  *   released  address and ports are free again; the veth may still exist
  */
 import type { Database } from "bun:sqlite";
-import { openDatabase, transaction } from "../db/database.ts";
+import { openDatabase, openDatabaseToRead, transaction } from "../db/database.ts";
 import { CtrError } from "../errors/error.ts";
 import type { IpamPool, PortBinding } from "../ipc/netd.ts";
 import { PROTOCOLS } from "../ipc/netd.ts";
@@ -128,6 +128,13 @@ export interface EndpointRecord {
 /** The open store; its owner is the one netd of its root directory. */
 export interface Store extends Disposable {
   readonly db: Database;
+}
+
+/** The networks' ids by name, for who is not netd; none where there never was one. */
+export function readNetworkIds(root: string): ReadonlyMap<string, string> {
+  using db = openDatabaseToRead(`${root}/netd.db`, MIGRATIONS);
+  const rows = db?.query<{ name: string; id: string }, []>("SELECT name, id FROM network").all() ?? [];
+  return new Map(rows.map(({ name, id }) => [name, id]));
 }
 
 /** Opens the store, making its tables when missing. */

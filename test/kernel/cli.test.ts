@@ -239,7 +239,27 @@ describe("ps", () => {
     writeFileSync(`${DOCKER_CONFIG}/config.json`, '{"psFormat":');
     const broken = await asked("ps", "-a");
     expect([broken.status, broken.stdout.split("\n").length]).toEqual([0, 3]);
-    expect(broken.stderr).toStartWith(`WARNING: Error parsing config file (${DOCKER_CONFIG}/config.json): `);
+    const warning = `WARNING: Error parsing config file (${DOCKER_CONFIG}/config.json): `;
+    expect(broken.stderr).toStartWith(warning);
+    for (const text of ['{"psFormat":', "[]", "7"]) {
+      writeFileSync(`${DOCKER_CONFIG}/config.json`, text);
+      const { stdout, stderr, status } = await asked("run", "--rm", "--network", "none", image, "echo", "hi");
+      expect([stdout, stderr.startsWith(warning), stderr.split("\n").length, status]).toEqual(["hi\n", true, 2, 0]);
+    }
+    expect((await asked("create", "--name", "warned", image, "sleep", "9")).stderr).toStartWith(warning);
+    await engine.ok("start", "warned");
+    expect((await asked("exec", "warned", "true")).stderr).toStartWith(warning);
+    writeFileSync(`${DOCKER_CONFIG}/config.json`, "");
+    expect((await asked("exec", "warned", "true")).stderr).toBe("");
+    // As in Docker: the programs that run in it, of exec and of health checks.
+    const ids = async () => JSON.parse(await engine.ok("inspect", "-f", "{{json .ExecIDs}}", "warned"));
+    expect(await ids()).toBeNull();
+    await engine.ok("exec", "-d", "warned", "sleep", "100");
+    const told = await engine.ok("exec", "-d", "warned", "sleep", "100");
+    expect([told, (await ids()).map((id: string) => /^[0-9a-f]{64}$/.test(id))]).toEqual(["", [true, true]]);
+    await engine.ok("exec", "warned", "sh", "-c", "kill $(pidof sleep | tr ' ' '\\n' | grep -v '^1$')");
+    await waitFor("their end", async () => (await ids()) === null);
+    await engine.ok("rm", "-f", "warned");
     await engine.ok("rm", "there");
   });
 

@@ -52,7 +52,7 @@ test("names with odd characters are refused before anything is made", async () =
       "is no name of a link",
     );
   }
-  expect(await engine.fails(1, "network", "create", "a b")).toContain("invalid network name");
+  expect(await engine.fails(1, "network", "create", "a\nb")).toContain("invalid network name");
   expect(await engine.ok("network", "ls", "--format", "{{.Name}}")).not.toContain("odd");
   expect(await engine.ok("ps", "-aq")).toBe("");
 });

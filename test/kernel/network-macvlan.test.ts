@@ -48,7 +48,18 @@ test("macvlan: a parent that is not there, and a mode that does not exist", asyn
   const refused = async (...flags: readonly string[]) =>
     await engine.fails(1, "network", "create", "-d", "macvlan", ...flags, "lan");
   expect(await refused("-o", "parent=nosuch0")).toContain("the parent interface nosuch0");
-  expect(await refused()).toContain("needs the host's interface");
+  expect(await refused("-o", "parent=nosuch0.30")).toContain("the parent interface nosuch0.30");
+  expect(await refused("-o", "parent=wire.4095")).toContain("a VLAN is from 1 to 4094");
+  // The virtual machine's kernel has both kinds: test/vm/wires.
+  for (const [kind, data, flags] of [
+    ["dummy", [], []],
+    ["vlan", ["id", "30"], ["-o", "parent=wire.30"]],
+  ] as const) {
+    const below = kind === "vlan" ? ["link", "wire"] : [];
+    const isThere = Bun.spawnSync(["ip", "link", "add", ...below, "name", "trial", "type", kind, ...data]).success;
+    if (isThere) host("ip", "link", "delete", "trial");
+    else expect(await refused(...flags)).toContain("this kernel cannot make the link");
+  }
   expect(await refused("-o", "parent=wire", "-o", "macvlan_mode=odd")).toContain("macvlan mode 'odd' is not valid");
   expect(await engine.ok("network", "ls", "-q", "-f", "name=lan")).toBe("");
 });

@@ -42,7 +42,7 @@ test("network create: what cannot be is refused in Docker's words", async () => 
   await engine.ok("network", "create", "--subnet", "10.50.0.0/24", "base");
   const refused = async (...flags: readonly string[]) => await engine.fails(1, "network", "create", ...flags, "other");
   expect(await refused("--subnet", "10.50.0.128/25")).toContain("Pool overlaps with other one on this address space");
-  for (const name of ["bridge", "host", "none"])
+  for (const name of ["bridge", "host", "none", "default"])
     expect(await engine.fails(1, "network", "create", name)).toContain(
       `operation is not permitted on predefined ${name} network`,
     );
@@ -70,6 +70,56 @@ test("network create: what cannot be is refused in Docker's words", async () => 
   await engine.ok("network", "rm", "base");
 });
 
+test("names as in Docker: blanks, other languages, slashes; nothing unseen, and no blank at the ends", async () => {
+  const names = ["a b", "netz ä", "web/front", "-x", ".x", "n".repeat(128)];
+  const ids: string[] = [];
+  for (const name of names) ids.push(await engine.ok("network", "create", "--", name));
+  expect(await engine.ok("network", "inspect", "-f", "{{.Id}}", "--", ...names)).toBe(ids.join("\n"));
+  await engine.ok("run", "-d", "--name", "odd", "--network", "a b", image, "sleep", "100");
+  await engine.ok("network", "connect", "netz ä", "odd");
+  const format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}},{{end}}";
+  expect(await engine.ok("inspect", "-f", format, "odd")).toBe("a b,netz ä,");
+  const long = await engine.ok(
+    "run",
+    "--rm",
+    "--network",
+    "name=a b,alias=near",
+    image,
+    "nslookup",
+    "odd",
+    "127.0.0.11",
+  );
+  expect(long).toContain(await addressOf("odd", "a b"));
+  expect(await engine.ok("ps", "-q", "--filter", "network=a b", "--no-trunc")).toHaveLength(64);
+  await engine.ok("network", "disconnect", "a b", "odd");
+  await engine.ok("rm", "-f", "odd");
+  expect(await engine.ok("network", "rm", "--", ...names)).toBe(names.join("\n"));
+  for (const name of ["", " ", " a", "a ", "a\tb", "a\nb", "a\u202eb", "\u00a0", "container:web", "n".repeat(129)]) {
+    expect(await engine.fails(1, "network", "create", name)).toContain("invalid network name");
+    expect(await engine.fails(1, "network", "rm", name)).toContain("not found");
+    if (name !== "" && name !== "container:web")
+      expect(await engine.fails(125, "run", "--rm", "--network", name, image, "true")).toContain("not found");
+  }
+});
+
+test("inspect: a container that has ended keeps the ids of its networks, one that never ran has none", async () => {
+  await engine.ok("network", "create", "mine");
+  const ids = new Map<string, string>();
+  for (const name of ["mine", "bridge", "host", "none"])
+    ids.set(name, await engine.ok("network", "inspect", "-f", "{{.Id}}", name));
+  const idOf = (container: string, network: string) =>
+    engine.ok("inspect", "-f", `{{(index .NetworkSettings.Networks "${network}").NetworkID}}`, container);
+  for (const [network, id] of ids) {
+    await engine.ok("run", "--name", "over", "--network", network, image, "true");
+    expect(await idOf("over", network)).toBe(id);
+    await engine.ok("rm", "over");
+    await engine.ok("create", "--name", "idle", "--network", network, image, "true");
+    expect(await idOf("idle", network)).toBe("");
+    await engine.ok("rm", "idle");
+  }
+  await engine.ok("network", "rm", "mine");
+});
+
 test("network ls: table, quiet, formats and filters", async () => {
   await engine.ok("network", "create", "--label", "tier=front", "front");
   const table = await engine.ok("network", "ls");
@@ -82,6 +132,7 @@ test("network ls: table, quiet, formats and filters", async () => {
   expect(await names("-f", "driver=null")).toEqual(["none null"]);
   expect(await names("-f", "dangling=true")).toEqual(["front bridge"]);
   expect(await engine.fails(1, "network", "ls", "-f", "color=red")).toContain("invalid filter 'color'");
+  expect(await engine.fails(1, "network", "ls", "-f", "type=odd")).toContain("invalid filter: 'type'='odd'");
   expect(JSON.parse(await engine.ok("network", "ls", "--format", "json", "-f", "name=front"))).toMatchObject({
     Name: "front",
     Driver: "bridge",

@@ -16,7 +16,7 @@ const BOOT_AND_RUN_MS = 1_200_000;
 const here = `${import.meta.dir}/../vm`;
 
 /** What runs in the machine: `main`, and what it takes in. */
-const SCRIPTS = ["main", "netd", "confinement", "userns", "oci", "suite", "check"];
+const SCRIPTS = ["main", "netd", "wires", "confinement", "userns", "oci", "suite", "check"];
 
 /** The checks of the scripts by name. */
 const checks = SCRIPTS.flatMap((script) =>

@@ -7,6 +7,7 @@ import { CONTAINER_FLAGS } from "../container-flags.ts";
 import { checkPullFlag, createPulling } from "../create-pulling.ts";
 import { printError, printLine } from "../output.ts";
 import { readContainerFlags, readSecrets } from "../read-container-flags.ts";
+import { checkUserConfig } from "../user-config.ts";
 
 export const command = defineCommand({
   meta: { name: "create", description: "Create a new container" },
@@ -28,6 +29,7 @@ export const command = defineCommand({
       const { fillVolumes } = await import("../../../internal/container/fill-volumes.ts");
       await fillVolumes(engine, record);
     }
+    checkUserConfig();
     for (const warning of warnings) printError(`WARNING: ${warning}`);
     printLine(record.id);
     return 0;

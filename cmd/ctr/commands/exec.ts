@@ -7,6 +7,7 @@ import { chooseDetachKeys } from "../detach-keys.ts";
 import { asUsageError } from "../option-errors.ts";
 import { attachedSession, type Session } from "../stream.ts";
 import { checkInputTerminal, terminalSize } from "../terminal.ts";
+import { checkUserConfig } from "../user-config.ts";
 
 const FLAGS = {
   detach: { type: "boolean", alias: "d", description: "Detached mode: run command in the background" },
@@ -60,6 +61,7 @@ export const command = defineCommand({
     const quick = await connectByName(directories.state, name);
     if (quick !== undefined) {
       quick.send({ ...request, meant: name });
+      if (!tty) checkUserConfig();
       try {
         return await carry(quick);
       } catch (error) {

@@ -65,7 +65,8 @@ export function buildZones(endpoints: readonly NamedEndpoint[]): Zones {
 function addEndpoint(zone: NetworkZone, endpoint: NamedEndpoint): void {
   const own = [endpoint.containerName, endpoint.shortId, endpoint.hostname, ...endpoint.aliases];
   const keys = new Set(own.map((name) => nameKey(name)).filter((key) => key !== undefined));
-  const reverse = encodeName(`${endpoint.containerName}.${endpoint.networkName}`);
+  // A network's name with blanks, or longer than a label, has no form in DNS.
+  const reverse = encodeName(`${endpoint.containerName}.${endpoint.networkName}`) ?? encodeName(endpoint.containerName);
   for (const address of endpoint.addresses) {
     const value = addressBytes(address);
     if (value === undefined) continue;

@@ -22,6 +22,7 @@ import {
 } from "../store.ts";
 import type { Driver, DriverContext } from "./driver.ts";
 import { describe, settingsOf } from "./endpoint.ts";
+import { ensureParent, parentDifferences, removeParent } from "./parent-link.ts";
 
 export type Kind = "macvlan" | "ipvlan";
 
@@ -41,26 +42,13 @@ export function createSubInterfaceDriver(context: DriverContext, kind: Kind): Dr
     return made;
   };
 
-  /** The number of the host's link that it is on top of. */
-  const parentOf = (network: NetworkRow): number => {
-    const parent = parentName(kind, network);
-    try {
-      const [answer] = exchange(netlink, [getLink(parent)]);
-      const link = answer === undefined ? undefined : decodeLink(answer);
-      if (link !== undefined) return link.index;
-    } catch (error) {
-      if (!isErrno(error, ENODEV)) throw error;
-    }
-    throw new CtrError("invalid", `the parent interface ${parent} of network ${network.name} does not exist`);
-  };
-
   const make = (network: NetworkRow, endpoint: EndpointRecord, mac: Uint8Array, namespaceFd: number): number => {
     const name = endpoint.settings.interfaceName ?? "eth0";
     const request = addSubInterface({
       name,
       kind,
       mode: modeOf(kind, network),
-      parent: parentOf(network),
+      parent: ensureParent(context, network),
       mtu: network.mtu ?? 1500,
       macAddress: kind === "macvlan" ? mac : undefined,
       namespaceFd,
@@ -83,24 +71,19 @@ export function createSubInterfaceDriver(context: DriverContext, kind: Kind): Dr
   return {
     create: async (network) => {
       modeOf(kind, network);
-      parentOf(network);
+      ensureParent(context, network);
     },
     remove: async (network) => {
       pools.delete(network.id);
+      removeParent(context, network);
       deleteNetwork(store, network.id);
     },
     restore: () => {},
     check: (network) => {
       const isUsed = listEndpoints(store).some(({ networkId }) => networkId === network.id);
-      if (!isUsed) return [];
-      try {
-        parentOf(network);
-        return [];
-      } catch (error) {
-        return [error instanceof Error ? error.message : String(error)];
-      }
+      return isUsed ? parentDifferences(context, network) : [];
     },
-    // The parent is the host's: nobody here may make it.
+    // With a parent its containers' links are gone: they have others at their next start.
     repair: async () => {},
     validate: (network, request) => {
       if (request.macAddress !== undefined) parseMac(request.macAddress);
@@ -166,13 +149,6 @@ function removeInside({ sandbox, settings }: EndpointRecord, bootId: string): vo
     const isGone = isErrno(error, ENODEV) || (error instanceof CtrError && error.kind === "not-found");
     if (!isGone) throw error;
   }
-}
-
-function parentName(kind: Kind, { name, settings }: NetworkRow): string {
-  const parent = settings.options?.[OPTION.parent] ?? "";
-  if (parent === "")
-    throw new CtrError("invalid", `network ${name}: ${kind} needs the host's interface: -o parent=eth0`);
-  return parent;
 }
 
 /** The kernel's number of the mode that was asked for. Throws CtrError for one it does not have. */

@@ -4,10 +4,14 @@ import { openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
 import type { IpamPool } from "../../../../internal/ipc/netd.ts";
 import { ensureNetd } from "../../../../internal/ipc/netd-client.ts";
+import { isNetworkName } from "../../../../internal/ipc/network-name.ts";
 import { isInSubnet } from "../../../../internal/network/subnet-text.ts";
 import { defineCommand, type Flags } from "../../command.ts";
 import { pairs } from "../../networks.ts";
 import { printLine } from "../../output.ts";
+
+const WHAT_NAMES_ARE =
+  "at most 128 characters that can be seen, no blank at its ends, and not beginning with container:";
 
 const flags = {
   attachable: { type: "boolean", description: "Enable manual container attachment" },
@@ -53,8 +57,7 @@ export const command = defineCommand({
   flags,
   async run({ flags, operands, directories }) {
     const [name = ""] = operands;
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(name))
-      throw invalid(`invalid network name ${JSON.stringify(name)}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+    if (!isNetworkName(name)) throw invalid(`invalid network name ${JSON.stringify(name)}: ${WHAT_NAMES_ARE}`);
     if (!flags.ipv4) throw new CtrError("unsupported", "--ipv4=false: every network has IPv4 addresses");
     if (flags["ipam-driver"] !== "default" && flags["ipam-driver"] !== "")
       throw new CtrError("not-found", `ipam driver ${JSON.stringify(flags["ipam-driver"])} not found`);

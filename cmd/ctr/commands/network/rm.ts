@@ -3,6 +3,7 @@ import { recordNetworkEvent } from "../../../../internal/container/network-membe
 import { openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
 import { ensureNetd } from "../../../../internal/ipc/netd-client.ts";
+import { isNetworkName } from "../../../../internal/ipc/network-name.ts";
 import { defineCommand } from "../../command.ts";
 import { forEachTarget } from "../../each.ts";
 import { printFailure } from "../../fail.ts";
@@ -19,6 +20,7 @@ export const command = defineCommand({
     using netd = await ensureNetd(directories);
     return await forEachTarget(operands, async (name) => {
       try {
+        if (!isNetworkName(name)) throw new CtrError("not-found", `network ${name} not found`);
         recordNetworkEvent(engine, "destroy", await netd.removeNetwork(name));
         return name;
       } catch (error) {
