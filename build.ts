@@ -37,6 +37,7 @@ async function compileHelper(): Promise<void> {
     "running",
     "tree-writer",
     "digester",
+    "detach",
     "tar-header",
   ].map((name) => `csrc/${name}.c`);
   await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);

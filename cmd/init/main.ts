@@ -38,9 +38,10 @@ import {
 } from "../../internal/security/process-image.ts";
 import { type SeccompFilter, seccompFilter } from "../../internal/security/seccomp.ts";
 import type { Mount, NamespaceType, Spec } from "../../internal/spec/runtime.ts";
+import { beginDetach, type Detaching } from "../../internal/sys/detach.ts";
 import { AT_FDCWD, dup3, type Fd } from "../../internal/sys/fd.ts";
 import { exists, fstat, readlinkat } from "../../internal/sys/file.ts";
-import { MNT_DETACH, MS_MOVE, mount, pivotRoot, umount2 } from "../../internal/sys/mount.ts";
+import { MS_MOVE, mount, pivotRoot } from "../../internal/sys/mount.ts";
 import {
   chdir,
   chroot,
@@ -109,8 +110,9 @@ async function main(): Promise<void> {
   const filter = await run("seccomp", () => seccompFilter(spec));
   using agent = await run("seccomp", () => agentOf(filter, spec, container));
   using time = hasNew(spec, "time") ? await run("time namespace", () => openTime(spec)) : undefined;
-  if (process.argv.includes(NO_PIVOT)) run("move root", () => moveRoot(root.number));
-  else run("pivot_root", () => enterRoot(root.number));
+  const oldRoot = process.argv.includes(NO_PIVOT)
+    ? run("move root", () => moveRoot(root.number))
+    : run("pivot_root", () => enterRoot(root.number));
   // Not before: pivot_root(2) takes no shared mount.
   run("propagation", () => setRootPropagation(root.number, spec.linux?.rootfsPropagation));
   const { interface: first, others = [] } = run("network", () => expect("network"));
@@ -122,6 +124,8 @@ async function main(): Promise<void> {
   if (spec.linux?.memoryPolicy !== undefined) await run("memory policy", () => setMemoryPolicy(spec));
   run("standard streams", () => giveStreams([0, 1, 2], user.uid));
   tell(terminal === undefined ? { type: "ready" } : { type: "ready", terminalFd: terminal.number });
+  // While the supervisor is at work. Whatever is the container's runs after it.
+  if (oldRoot !== undefined) run("pivot_root", () => oldRoot.end());
   const { type, preserved = 0 } = run("start", () => expect("start", "hold"));
   if (type === "hold") {
     // Told at once, as runc does it: who starts it is not always who can put it right.
@@ -307,19 +311,23 @@ function mask(root: number, paths: readonly string[]): void {
 }
 
 /** Its name takes the place of the old root's, and the rest is out of reach as far as chroot(2) goes. */
-function moveRoot(root: number): void {
+function moveRoot(root: number): undefined {
   fchdir(root);
   mount(".", "/", "", MS_MOVE);
   chroot(".");
   chdir("/");
 }
 
-/** pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is detached from there. */
-function enterRoot(root: number): void {
+/**
+ * pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is detached from there. That goes on
+ * when this returns.
+ */
+function enterRoot(root: number): Detaching {
   fchdir(root);
   pivotRoot(".", ".");
-  umount2(".", MNT_DETACH);
+  const oldRoot = beginDetach();
   chdir("/");
+  return oldRoot;
 }
 
 function setUpNetwork(spec: Spec, interfaces: Parameters<typeof configureInterfaces>[0]): void {

@@ -7,7 +7,7 @@ import type { NamespaceType } from "../spec/runtime.ts";
 import { type Fd, O_RDONLY, O_RDWR, open } from "../sys/fd.ts";
 import { processStartTime } from "../sys/process.ts";
 import { socketpair } from "../sys/socket.ts";
-import { FIRST_PIDFD, type SpawnOptions, spawnRole } from "../sys/spawn.ts";
+import { FIRST_PIDFD, type SpawnOptions, startRole } from "../sys/spawn.ts";
 import { forgetStart, noteStart } from "./starting.ts";
 import type { Keeper } from "./store.ts";
 
@@ -17,6 +17,8 @@ export interface NewSupervisor {
   readonly socket: Fd;
   /** The supervisor's end of its conversation with the init that was born with it, shared until the spec is written. */
   readonly init?: Fd;
+  /** What it runs from: to be closed when there is nothing better to do, because that may take milliseconds. */
+  readonly executable: Fd;
 }
 
 /** What is known of a container before it is recorded: enough to start init at once. */
@@ -26,6 +28,13 @@ export interface EarlyContainer {
   /** A network namespace of its own. */
   readonly hasNetwork: boolean;
   readonly hasInput: boolean;
+}
+
+/** Lets go of a supervisor; one that was told nothing ends. Harmless for what was handed over already. */
+export function dismiss({ socket, init, executable }: NewSupervisor): void {
+  socket.close();
+  init?.close();
+  executable.close();
 }
 
 type Directories = { readonly root: string; readonly state: string };
@@ -89,10 +98,10 @@ function spawn(
   try {
     const given = [nothing.number, nothing.number, nothing.number, theirs.number, ...fds];
     const options = { fds: given, newSession: true, ...(first === undefined ? {} : { first }) };
-    const spawned = spawnRole("supervisor", words, { CTR_ROOT: root, CTR_STATE: state }, options);
+    const { executable, ...spawned } = startRole("supervisor", words, { CTR_ROOT: root, CTR_STATE: state }, options);
     spawned.pidfd.close();
     const keeper = { pid: spawned.pid, startTime: processStartTime(spawned.pid) ?? 0 };
-    return { keeper, socket: ours };
+    return { keeper, socket: ours, executable };
   } catch (error) {
     ours.close();
     throw error;

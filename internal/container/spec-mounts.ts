@@ -3,7 +3,7 @@ import type { Engine } from "../db/engine.ts";
 import { defaultMounts } from "../security/paths.ts";
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { placeholderLayer } from "../snapshot/placeholders.ts";
-import { makeWritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
+import { forgetVolatile, makeWritableSnapshot, writableSnapshot } from "../snapshot/writable.ts";
 import type { Mount } from "../spec/runtime.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
@@ -25,7 +25,14 @@ export function rootOf(engine: Engine, record: ContainerRecord, isWritable: bool
   const lower = lowerDirectories(engine, record.layers);
   const { upper, work } = makeWritableSnapshot(engine.root, record.id, lower);
   const layers = [...lower, placeholderLayer(engine.root)];
-  if (isWritable) return { place: upper, root: rootMount(layers, [`upperdir=${upper}`, `workdir=${work}`]) };
+  if (isWritable) {
+    const options = [`upperdir=${upper}`, `workdir=${work}`];
+    if (record.hostConfig.AutoRemove) {
+      forgetVolatile(work);
+      options.push(VOLATILE);
+    }
+    return { place: upper, root: rootMount(layers, options) };
+  }
   const writable = [`upperdir=${work}/upper`, `workdir=${work}/work`];
   return { place: upper, root: rootMount([upper, ...layers], writable), scratch: work };
 }
@@ -84,6 +91,12 @@ export function restingMounts(engine: Engine, record: ContainerRecord, isWritabl
  * keeps an index would refuse a restart as long as anybody (`cp`) holds the mount of the run before.
  */
 const PLAIN_OVERLAY = ["redirect_dir=off", "metacopy=off", "index=off"];
+
+/**
+ * What is removed with the end of its container is not worth being written to the disk before that: without it the end of
+ * the mount waits for all of the file system below (kernel 5.10, overlayfs.rst "Volatile mount").
+ */
+const VOLATILE = "volatile";
 
 /** overlayfs separates layers by colons; our directories have none unless the engine's root does. */
 function escapeLayer(path: string): string {

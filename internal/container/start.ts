@@ -13,7 +13,7 @@ import type { Spec } from "../spec/runtime.ts";
 import { type ToContainer, whenStarted } from "./connect.ts";
 import { containerName } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
-import { type NewSupervisor, spawnSupervisor } from "./spawn-supervisor.ts";
+import { dismiss, type NewSupervisor, spawnSupervisor } from "./spawn-supervisor.ts";
 import { isLive } from "./states.ts";
 import { claim, containerById } from "./store.ts";
 
@@ -47,6 +47,8 @@ export async function sendStart(
     ...(size === undefined ? {} : { size }),
     hasSpec,
   });
+  // The supervisor has everything: the mount that it was started from may end, which takes a moment.
+  supervisor.executable.close();
   return connection;
 }
 
@@ -66,7 +68,7 @@ function claimed(engine: Engine, id: string): NewSupervisor {
     claim(engine, id, supervisor.keeper);
     return supervisor;
   } catch (error) {
-    supervisor.socket.close();
+    dismiss(supervisor);
     throw error;
   }
 }

@@ -104,12 +104,23 @@ export function mountOverlay(path: string, spec: Mount): Fd {
     fsconfigCreate(fs.number, "overlay");
   } catch (error) {
     if (!isErrno(error, EINVAL)) throw error;
-    return mountOverlayByString(path, options.data.map(quotedForString));
+    return mountOldOverlay(path, options.data.map(quotedForString));
   }
   using place = open(path, O_PATH | O_DIRECTORY);
   const tree = fsmount(fs.number, options.set);
   attachMount(tree.number, place.number, path);
   return tree;
+}
+
+/** Before kernel 5.10 there is no `volatile`, which changes only what a crash of the machine leaves. */
+function mountOldOverlay(path: string, data: readonly string[]): Fd {
+  try {
+    return mountOverlayByString(path, data);
+  } catch (error) {
+    const others = data.filter((word) => word !== "volatile");
+    if (!isErrno(error, EINVAL) || others.length === data.length) throw error;
+    return mountOverlayByString(path, others);
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The writable layer of a container: `<root>/containers/<id>/{upper,work}`. On the path of every start. */
 import { CtrError, EEXIST, isErrno } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { exists, fchmodat, fchownat, mkdirAll, mkdirat, statx, utimensat } from "../sys/file.ts";
+import { exists, fchmodat, fchownat, mkdirAll, mkdirat, removeTree, statx, utimensat } from "../sys/file.ts";
 import { FLAT_ROOT } from "./flat.ts";
 
 export interface WritableSnapshot {
@@ -48,6 +48,12 @@ export function makeWritableSnapshot(root: string, containerId: string, lower: r
   }
   makeDirectory(snapshot.work, 0o700);
   return snapshot;
+}
+
+/** A volatile overlay leaves a mark that refuses the next mount: after a crash of the machine the layer may be half of itself. */
+export function forgetVolatile(work: string): void {
+  const mark = `${work}/work/incompat`;
+  if (exists(AT_FDCWD, mark)) removeTree(AT_FDCWD, mark);
 }
 
 function makeDirectory(path: string, mode: number): void {

@@ -39,6 +39,8 @@ const USUAL = {
   ctr_utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns },
   ctr_mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns },
   ctr_umount2: { args: ["ptr", "i32"], returns },
+  ctr_detach_begin: { args: ["ptr"], returns },
+  ctr_detach_end: { args: ["ptr"], returns },
   ctr_pivot_root: { args: ["ptr", "ptr"], returns },
   ctr_open_tree: { args: ["i32", "ptr", "u32"], returns },
   ctr_move_mount: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },

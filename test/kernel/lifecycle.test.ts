@@ -53,6 +53,20 @@ describe("states", () => {
     await engine.ok("rm", id);
   });
 
+  test("--rm: its layer is not synced to the disk, and is there after a restart; any other is synced", async () => {
+    const options = (name: string) => engine.ok("exec", name, "sh", "-c", "grep ' / / ' /proc/self/mountinfo");
+    await withContainer(["--rm", "--name", "fleeting"], ["probe", "on-signal"], async () => {
+      expect(await options("fleeting")).toMatch(/[,=]volatile(,|$)/);
+      await engine.ok("exec", "fleeting", "sh", "-c", "echo kept > /tmp/n");
+      await engine.ok("restart", "-t", "0", "fleeting");
+      expect(await engine.ok("exec", "fleeting", "cat", "/tmp/n")).toBe("kept");
+      expect(await options("fleeting")).toMatch(/[,=]volatile(,|$)/);
+    });
+    await withContainer(["--name", "lasting"], ["probe", "on-signal"], async () => {
+      expect(await options("lasting")).not.toContain("volatile");
+    });
+  });
+
   test("start: of several at once each succeeds, and one starts it; of what cannot run each fails", async () => {
     await engine.ok(
       "create",

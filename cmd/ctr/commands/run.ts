@@ -1,6 +1,11 @@
 /** `ctr run`: creates a container and starts it. */
 import { generateId } from "../../../internal/container/names.ts";
-import { type EarlyContainer, spawnSupervisor, spawnWithInit } from "../../../internal/container/spawn-supervisor.ts";
+import {
+  dismiss,
+  type EarlyContainer,
+  spawnSupervisor,
+  spawnWithInit,
+} from "../../../internal/container/spawn-supervisor.ts";
 import { AT_FDCWD } from "../../../internal/sys/fd.ts";
 import { exists } from "../../../internal/sys/file.ts";
 import { defineCommand, type Flags } from "../command.ts";
@@ -23,8 +28,7 @@ export const command = defineCommand({
       const { runContainer } = await import("../run-container.ts");
       return await runContainer(call, supervisor, id);
     } finally {
-      supervisor.socket.close();
-      supervisor.init?.close();
+      dismiss(supervisor);
     }
   },
 });
