@@ -1,5 +1,5 @@
 /** One line of a transfer on a terminal: bar, bytes, rate, remaining time, as far as they fit. */
-import { humanSize } from "./format/duration.ts";
+import { humanSize } from "../../internal/image/human-size.ts";
 
 export interface Bytes {
   readonly current: number;

@@ -165,4 +165,20 @@ export const MIGRATIONS: readonly string[] = [
   ) || '') VIRTUAL;
   CREATE INDEX container_listing ON container(created_at DESC, id, name, image_id, image, state, shown);
   `,
+  `
+  -- At most one row: the table that \`images\` shows, see internal/image/shown.ts. Whatever it was made from forgets it.
+  CREATE TABLE image_list (
+    lines TEXT NOT NULL,
+    created TEXT NOT NULL            -- of each line after the first, ms since 1970, JSON
+  ) STRICT;
+  CREATE TRIGGER image_list_image_added AFTER INSERT ON image BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_image_changed AFTER UPDATE ON image BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_image_gone AFTER DELETE ON image BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_tag_added AFTER INSERT ON tag BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_tag_changed AFTER UPDATE ON tag BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_tag_gone AFTER DELETE ON tag BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_digest_added AFTER INSERT ON repo_digest BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_digest_changed AFTER UPDATE ON repo_digest BEGIN DELETE FROM image_list; END;
+  CREATE TRIGGER image_list_digest_gone AFTER DELETE ON repo_digest BEGIN DELETE FROM image_list; END;
+  `,
 ];

@@ -17,7 +17,7 @@ import { makeReserve, withReserve } from "../db/reserve.ts";
 import { chooseSnapshotter } from "../snapshot/choose-driver.ts";
 import { forgetLayers, removeLayerDirectory, unnamedLayers } from "../snapshot/layers.ts";
 import { treeUsage } from "../snapshot/usage.ts";
-import { writeIndex } from "./layout-index.ts";
+import { writeListings } from "./listings.ts";
 
 /**
  * What comes before anything is put into the store: its storage driver is known, and what killed commands left is gone.
@@ -67,7 +67,7 @@ export function removeUnnamed(engine: Engine, measure: (path: string) => number 
         )
         .all();
       const sum = collectBlobs(engine.root, new Set(used.map((row) => row.digest)), measure);
-      writeIndex(engine);
+      writeListings(engine);
       return { blobs: sum, layers: unnamedLayers(engine) };
     }),
   );

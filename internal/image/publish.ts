@@ -2,7 +2,7 @@
 import { type Blob, BlobWriter, blobPath, ensureLayout, publishBlob } from "../content/blob-store.ts";
 import { type Digest, parseDigest } from "../content/digest.ts";
 import type { Workspace } from "../content/workspace.ts";
-import { transaction } from "../db/database.ts";
+import { shortenLog, transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { makeReserve } from "../db/reserve.ts";
 import { CtrError } from "../errors/error.ts";
@@ -11,7 +11,7 @@ import { hasLayer, installLayer, type UnpackedLayer } from "../snapshot/layers.t
 import { lowerDirectories } from "../snapshot/lower.ts";
 import { AT_FDCWD, syncfs } from "../sys/fd.ts";
 import { exists } from "../sys/file.ts";
-import { writeIndex } from "./layout-index.ts";
+import { writeListings } from "./listings.ts";
 import { CONFIG_TYPE, MANIFEST_TYPE } from "./media-types.ts";
 import { setRepoDigest } from "./repo-digests.ts";
 import { setTag } from "./tags.ts";
@@ -93,14 +93,15 @@ export function publishImages(
   // Before anything is recorded: after a power cut a layer is whole or unknown. Once for all files of all layers.
   syncfs(workspace.fd);
   makeReserve(engine.root);
-  return transaction(engine.db, () => {
+  transaction(engine.db, () => {
     for (const image of finished) {
       publishOne(engine, image);
       record(image);
     }
-    writeIndex(engine);
-    return images.map((image) => image.config.digest);
+    writeListings(engine);
   });
+  shortenLog(engine.db);
+  return images.map((image) => image.config.digest);
 }
 
 /** The images with their layers as the store's driver keeps them. */

@@ -13,7 +13,7 @@ import { chainIds, type Digest, parseDigest } from "../spec/digest.ts";
 import { collectGarbage } from "./collect.ts";
 import { MAX_DOCUMENT_BYTES } from "./documents.ts";
 import { recordImageEvent } from "./event.ts";
-import { writeIndex } from "./layout-index.ts";
+import { writeListings } from "./listings.ts";
 import { hostPlatform, type Platform, parsePlatform, platformRank } from "./platform.ts";
 import { nameImage, type PreparedImage, type PreparedLayer, prepareBlob, publishImages } from "./publish.ts";
 import { isDiskFull, isLayerHere, type LayerPull, presentLayer, pullLayer, type WantedLayer } from "./pull-layer.ts";
@@ -208,7 +208,7 @@ function nameKnownImage(
     if (engine.db.query("SELECT 1 FROM image WHERE id = ?").get(id) === null) return false;
     nameImage(engine, names, id);
     record();
-    writeIndex(engine);
+    writeListings(engine);
     return true;
   });
 }

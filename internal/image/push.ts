@@ -11,6 +11,7 @@ import { type Digest, digestOf, parseDigest } from "../spec/digest.ts";
 import { readFile } from "../sys/file.ts";
 import { MAX_DOCUMENT_BYTES, parseManifest } from "./documents.ts";
 import { recordImageEvent } from "./event.ts";
+import { keepShownImages } from "./keep-shown.ts";
 import { formatPlatform, parsePlatform, platformRank } from "./platform.ts";
 import { setOrigin } from "./publish.ts";
 import { type LayerPush, pushLayer, type StoredLayer } from "./push-layer.ts";
@@ -123,6 +124,7 @@ async function pushOne(pushing: Pushing, tag: string, image: Tagged["image"]): P
     if (engine.db.query("SELECT 1 FROM image WHERE id = ?").get(image.id) !== null) {
       const blobs = layers.map((layer) => layer.digest);
       setOrigin(engine, { repository: `${reference.domain}/${reference.path}`, digest, blobs }, image.id);
+      keepShownImages(engine);
     }
     recordImageEvent(engine, "push", familiarReference(reference), familiarName(reference));
   });

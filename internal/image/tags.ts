@@ -4,7 +4,7 @@ import { ensureLayout } from "../content/blob-store.ts";
 import { transaction } from "../db/database.ts";
 import type { Engine } from "../db/engine.ts";
 import { recordImageEvent } from "./event.ts";
-import { writeIndex } from "./layout-index.ts";
+import { writeListings } from "./listings.ts";
 import { familiarReference, parseReference, parseTarget } from "./reference.ts";
 import { resolveImageId } from "./resolve.ts";
 
@@ -26,7 +26,7 @@ export function tagImage(engine: Engine, source: string, target: string): void {
     const { id } = resolveImageId(engine, source);
     setTag(engine, reference, id);
     recordImageEvent(engine, "tag", id, familiarReference(parseReference(reference)));
-    writeIndex(engine);
+    writeListings(engine);
   });
 }
 

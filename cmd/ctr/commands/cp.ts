@@ -9,10 +9,10 @@ import {
 import { splitOperand } from "../../../internal/container/copy-path.ts";
 import { type Engine, openEngine } from "../../../internal/db/engine.ts";
 import { CtrError } from "../../../internal/errors/error.ts";
+import { humanSize } from "../../../internal/image/human-size.ts";
 import { readStdin } from "../../../internal/image/source.ts";
 import { isTerminal } from "../../../internal/sys/terminal.ts";
 import { defineCommand } from "../command.ts";
-import { humanSize } from "../format/duration.ts";
 import { printError, STDERR, STDOUT, writeOut } from "../output.ts";
 
 export const command = defineCommand({

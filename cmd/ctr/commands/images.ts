@@ -1,9 +1,9 @@
 /** `ctr images`: the images, newest first. */
 import { openEngine, openEngineToRead } from "../../../internal/db/engine.ts";
-import { listImages } from "../../../internal/image/list.ts";
+import { readShownImages } from "../../../internal/image/shown.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
-import { humanSize, knownAgo } from "../format/duration.ts";
-import { print, printTable } from "../output.ts";
+import { shownImagesTable } from "../format/shown-images.ts";
+import { print } from "../output.ts";
 import { userSetting } from "../user-config.ts";
 
 export const command = defineCommand({
@@ -26,48 +26,28 @@ export const command = defineCommand({
     tree: { type: "boolean", description: "List each image with what it is made of as a tree" },
   },
   async run({ flags, operands, directories }) {
-    using engine = openEngineToRead(directories) ?? openEngine(directories);
-    const filter =
-      flags.filter.length === 0
-        ? undefined
-        : (await import("../../../internal/image/filter.ts")).parseImageFilters(engine, flags.filter);
-    const images = listImages(engine, {
-      all: flags.all,
-      pattern: operands[0],
-      filter,
-      withDigests: flags.digests || /\.Digest\b/.test(flags.format ?? ""),
-    });
-    const isShort = !flags["no-trunc"];
-    const shownId = (id: string) => (isShort ? id.slice("sha256:".length, "sha256:".length + 12) : id);
     const given = flags.format?.trim() ?? "";
     const format = given === "" && !flags.quiet && !flags.tree ? (userSetting("imagesFormat") ?? "") : given;
-    const isTable = format === "" || format === "table";
-    if (flags.tree) {
-      const { printImageTree } = await import("../format/image-tree.ts");
-      printImageTree(engine, images, { quiet: flags.quiet, "no-trunc": !isShort, digests: flags.digests, format });
+    using engine = openEngineToRead(directories) ?? openEngine(directories);
+    const asksForOthers = operands.length > 0 || flags.all || flags.filter.length > 0;
+    const asksForMore = flags.digests || flags["no-trunc"] || flags.quiet || flags.tree;
+    const isUsual = !asksForOthers && !asksForMore && (format === "" || format === "table");
+    const shown = isUsual ? readShownImages(engine) : undefined;
+    if (shown !== undefined) {
+      print(shownImagesTable(shown, Date.now()));
       return 0;
     }
-    if (flags.quiet && isTable) {
-      print(images.map((image) => `${shownId(image.id)}\n`).join(""));
-      return 0;
-    }
-    if (!isTable) {
-      const { formatImages } = await import("../format/images.ts");
-      print(formatImages(images, { format, isShort, withDigests: flags.digests, isQuiet: flags.quiet }));
-      return 0;
-    }
-    const nowMs = Date.now();
-    printTable(
-      ["REPOSITORY", "TAG", ...(flags.digests ? ["DIGEST"] : []), "IMAGE ID", "CREATED", "SIZE"],
-      images.map((image) => [
-        image.repository,
-        image.tag,
-        ...(flags.digests ? [image.digest] : []),
-        shownId(image.id),
-        knownAgo(image.createdMs, nowMs),
-        humanSize(image.size),
-      ]),
-    );
+    const { printChosenImages } = await import("../chosen-images.ts");
+    await printChosenImages(engine, {
+      all: flags.all,
+      pattern: operands[0],
+      filters: flags.filter,
+      digests: flags.digests,
+      isShort: !flags["no-trunc"],
+      isQuiet: flags.quiet,
+      isTree: flags.tree,
+      format,
+    });
     return 0;
   },
 });

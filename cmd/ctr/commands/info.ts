@@ -11,13 +11,13 @@ import { openEngine } from "../../../internal/db/engine.ts";
 import { loadEngineConfig } from "../../../internal/db/engine-config.ts";
 import { recordedDriver, shownDriver } from "../../../internal/db/storage-driver.ts";
 import { ENOENT, isErrno } from "../../../internal/errors/error.ts";
+import { humanBinarySize } from "../../../internal/image/human-size.ts";
 import { hasDefaultProfile } from "../../../internal/security/apparmor.ts";
 import { containerContexts, hasSelinux } from "../../../internal/security/selinux.ts";
 import { COMMIT, VERSION } from "../../../internal/sys/build-stamp.ts";
 import { readText, statfs } from "../../../internal/sys/file.ts";
 import { type Directories, defineCommand, INSPECT_HELP } from "../command.ts";
 import { harmless } from "../fail.ts";
-import { humanBinarySize } from "../format/duration.ts";
 import { print, printLine } from "../output.ts";
 import { kernelVersion } from "./version.ts";
 

@@ -7,9 +7,10 @@ import { portsText } from "../../../internal/container/port-list.ts";
 import type { ContainerRecord } from "../../../internal/container/record.ts";
 import { containerSizes } from "../../../internal/container/sizes.ts";
 import type { Engine } from "../../../internal/db/engine.ts";
+import { humanSize } from "../../../internal/image/human-size.ts";
 import { print } from "../output.ts";
 import { commandText, ellipsis, imageText, shortId, statusText } from "./container-text.ts";
-import { humanAgo, humanSize } from "./duration.ts";
+import { humanAgo } from "./duration.ts";
 import { goTime } from "./local-time.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 

@@ -4,10 +4,11 @@ import { networkNames } from "../../../internal/container/networks.ts";
 import { portsText } from "../../../internal/container/port-list.ts";
 import { isLive } from "../../../internal/container/states.ts";
 import type { ContainerUsage, StoreUsage } from "../../../internal/container/usage.ts";
+import { humanSize } from "../../../internal/image/human-size.ts";
 import type { ImageUsage } from "../../../internal/image/usage.ts";
 import type { VolumeUsage } from "../../../internal/volume/usage.ts";
 import { commandText, imageText, shortId, statusText } from "./container-text.ts";
-import { humanAgo, humanSize } from "./duration.ts";
+import { humanAgo } from "./duration.ts";
 import { compileObjectFormat } from "./object.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { humanBinarySize, humanDuration, humanSize } from "./duration.ts";
+import { humanDuration } from "./duration.ts";
 
 const [MINUTE, HOUR, DAY] = [60, 3600, 86400];
 
@@ -23,19 +23,4 @@ test.each([
   [731 * DAY, "2 years"],
 ])("a duration of %p seconds is %p", (seconds, text) => {
   expect(humanDuration(seconds)).toBe(text);
-});
-
-test.each([
-  [0, "0B"],
-  [999, "999B"],
-  [1000, "1kB"],
-  [1_980_000, "1.98MB"],
-  [123_456_789, "123MB"],
-  [5_500_000_000, "5.5GB"],
-])("a size of %p bytes is %p", (bytes, text) => {
-  expect(humanSize(bytes)).toBe(text);
-});
-
-test("memory is in units of 1024", () => {
-  expect(humanBinarySize(2_076_180_480)).toBe("1.934GiB");
 });

@@ -1,8 +1,9 @@
 /** `ctr history`: fields by name. */
 import type { HistoryStep } from "../../../internal/image/history.ts";
+import { humanSize } from "../../../internal/image/human-size.ts";
 import { harmless } from "../fail.ts";
 import { ellipsis, shortId } from "./container-text.ts";
-import { humanAgo, humanSize } from "./duration.ts";
+import { humanAgo } from "./duration.ts";
 import { rfc3339 } from "./local-time.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 

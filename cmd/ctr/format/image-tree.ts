@@ -1,10 +1,10 @@
 /** `ctr images --tree`: each image with its names, and below it the platform it is for. */
 import type { Engine } from "../../../internal/db/engine.ts";
+import { humanSize } from "../../../internal/image/human-size.ts";
 import type { ListedImage } from "../../../internal/image/list.ts";
 import { UsageError } from "../flags.ts";
 import { print } from "../output.ts";
 import { shortId } from "./container-text.ts";
-import { humanSize } from "./duration.ts";
 import { layoutTable } from "./table.ts";
 
 interface Row {

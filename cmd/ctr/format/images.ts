@@ -1,6 +1,8 @@
 /** `ctr images` with `--format`: fields by name. */
+
+import { humanSize } from "../../../internal/image/human-size.ts";
 import type { ListedImage } from "../../../internal/image/list.ts";
-import { humanSize, knownAgo } from "./duration.ts";
+import { knownAgo } from "./duration.ts";
 import { goTime } from "./local-time.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 

@@ -1,8 +1,8 @@
 /** The fields of `ctr stats`, as Docker prints them. */
 import type { ContainerStats } from "../../../internal/container/stats.ts";
+import { humanBinarySize, humanSize } from "../../../internal/image/human-size.ts";
 import { print } from "../output.ts";
 import { shortId } from "./container-text.ts";
-import { humanBinarySize, humanSize } from "./duration.ts";
 import { formatRows, type RowFields } from "./rows.ts";
 
 const COLUMNS = "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";

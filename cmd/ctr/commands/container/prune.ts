@@ -1,10 +1,10 @@
 /** `ctr container prune`: removes the containers that do not run. */
 import { pruneContainers } from "../../../../internal/container/prune.ts";
 import { openEngine } from "../../../../internal/db/engine.ts";
+import { humanSize } from "../../../../internal/image/human-size.ts";
 import { defineCommand } from "../../command.ts";
 import { isConfirmed } from "../../confirm.ts";
 import { printFailure } from "../../fail.ts";
-import { humanSize } from "../../format/duration.ts";
 import { print } from "../../output.ts";
 import { FILTER_FLAG, parsePruneFilter } from "../../prune-filter.ts";
 

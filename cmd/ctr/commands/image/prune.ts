@@ -2,11 +2,11 @@
 import { collect } from "../../../../internal/container/collect.ts";
 import { openEngine } from "../../../../internal/db/engine.ts";
 import { parseSwitch } from "../../../../internal/image/filter.ts";
+import { humanSize } from "../../../../internal/image/human-size.ts";
 import { pruneImages } from "../../../../internal/image/remove.ts";
 import { defineCommand } from "../../command.ts";
 import { isConfirmed } from "../../confirm.ts";
 import { printFailure } from "../../fail.ts";
-import { humanSize } from "../../format/duration.ts";
 import { removalLines } from "../../format/removals.ts";
 import { print } from "../../output.ts";
 import { FILTER_FLAG, parsePruneFilter } from "../../prune-filter.ts";

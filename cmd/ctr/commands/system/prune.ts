@@ -2,6 +2,7 @@
 import { pruneContainers } from "../../../../internal/container/prune.ts";
 import { type Engine, openEngine } from "../../../../internal/db/engine.ts";
 import { CtrError } from "../../../../internal/errors/error.ts";
+import { humanSize } from "../../../../internal/image/human-size.ts";
 import { pruneImages } from "../../../../internal/image/remove.ts";
 import { AT_FDCWD } from "../../../../internal/sys/fd.ts";
 import { exists } from "../../../../internal/sys/file.ts";
@@ -9,7 +10,6 @@ import { pruneVolumes } from "../../../../internal/volume/prune.ts";
 import { defineCommand } from "../../command.ts";
 import { isConfirmed } from "../../confirm.ts";
 import { printFailure } from "../../fail.ts";
-import { humanSize } from "../../format/duration.ts";
 import { removalLines } from "../../format/removals.ts";
 import { print } from "../../output.ts";
 import { FILTER_FLAG, type PruneFilter, parsePruneFilter } from "../../prune-filter.ts";

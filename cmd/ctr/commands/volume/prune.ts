@@ -1,9 +1,9 @@
 /** `ctr volume prune`: removes the anonymous volumes (`-a`: all) that no container has. */
 import { openEngine } from "../../../../internal/db/engine.ts";
+import { humanSize } from "../../../../internal/image/human-size.ts";
 import { pruneVolumes } from "../../../../internal/volume/prune.ts";
 import { defineCommand } from "../../command.ts";
 import { isConfirmed } from "../../confirm.ts";
-import { humanSize } from "../../format/duration.ts";
 import { print } from "../../output.ts";
 import { FILTER_FLAG, parsePruneFilter } from "../../prune-filter.ts";
 
