@@ -7,6 +7,7 @@
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { writeOwnPrograms } from "./internal/security/own-filter-program.ts";
 import { writeDefaultPrograms } from "./internal/security/seccomp/default-program.ts";
+import { type HelperPart, linkHelper, withPart } from "./scripts/helper-part.ts";
 import { alignedForLargePages, writeInLargePieces } from "./scripts/large-pages.ts";
 import { writeSbom } from "./scripts/sbom.ts";
 
@@ -23,33 +24,39 @@ async function run(...command: string[]): Promise<string> {
 /** Programs without the C library: their name, and what they consist of besides the file of that name and static.c. */
 const STATIC_PROGRAMS = [["reaper"], ["opener"], ["joiner", "join", "exec"]] as const;
 
-/** Compiles the helper and the static programs and writes them as base64, which Bun embeds as text. */
+const HELPER_SOURCES = [
+  "syscalls",
+  "spawn",
+  "join",
+  "exec",
+  "user-namespace",
+  "wait",
+  "running",
+  "tree-writer",
+  "digester",
+  "detach",
+  "tar-header",
+].map((name) => `csrc/${name}.c`);
+
+const cc = process.env["CC"] ?? "cc";
+
+/** Compiles the helper as a library, for tests that run the sources, and the static programs as base64, which Bun embeds as text. */
 async function compileHelper(): Promise<void> {
   mkdirSync(`${root}/build`, { recursive: true });
-  const cc = process.env["CC"] ?? "cc";
-  const sources = [
-    "syscalls",
-    "spawn",
-    "join",
-    "exec",
-    "user-namespace",
-    "wait",
-    "running",
-    "tree-writer",
-    "digester",
-    "detach",
-    "tar-header",
-  ].map((name) => `csrc/${name}.c`);
-  await run(cc, ...CFLAGS, "-shared", "-fPIC", "-Wl,-z,relro,-z,now", "-s", "-o", "build/helper.so", ...sources);
+  await run(cc, ...CFLAGS, "-shared", "-fPIC", "-s", "-o", "build/helper.so", ...HELPER_SOURCES);
   const alone = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-s"];
   for (const [name, ...parts] of STATIC_PROGRAMS) {
     const own = [name, ...parts, "static"].map((part) => `csrc/${part}.c`);
     await run(cc, ...CFLAGS, ...alone, "-o", `build/${name}`, ...own);
+    await Bun.write(`${root}/build/${name}.b64`, (await Bun.file(`${root}/build/${name}`).bytes()).toBase64());
   }
-  for (const file of ["helper.so", ...STATIC_PROGRAMS.map(([name]) => name)]) {
-    const target = `${root}/build/${file.replace(/\.so$/, "")}.b64`;
-    await Bun.write(target, (await Bun.file(`${root}/build/${file}`).bytes()).toBase64());
-  }
+}
+
+/** Compiles the helper as a part of the executable. */
+async function compileHelperPart(): Promise<HelperPart> {
+  const alone = ["-r", "-nostdlib", "-fno-pic", "-fplt", "-fno-asynchronous-unwind-tables"];
+  await run(cc, ...CFLAGS, ...alone, "-o", "build/helper.o", ...HELPER_SOURCES);
+  return linkHelper(run, cc, "build/helper.o", process.execPath);
 }
 
 /** The commit that is stamped in; "unknown" outside a checkout. */
@@ -66,6 +73,7 @@ async function commit(): Promise<string> {
 async function bundle(): Promise<void> {
   const { version } = await Bun.file(`${root}/package.json`).json();
   const hash = await commit();
+  const helper = await compileHelperPart();
   const result = await Bun.build({
     entrypoints: [`${root}/cmd/ctr/main.ts`],
     root,
@@ -77,6 +85,7 @@ async function bundle(): Promise<void> {
     define: {
       CTR_VERSION: JSON.stringify(version),
       CTR_COMMIT: JSON.stringify(hash),
+      CTR_HELPER: JSON.stringify(helper.addresses),
     },
     compile: {
       outfile: `${root}/build/ctr`,
@@ -93,7 +102,8 @@ async function bundle(): Promise<void> {
   const bytes = Buffer.from(await Bun.file(`${root}/build/ctr`).arrayBuffer());
   closeDoors(bytes);
   rmSync(`${root}/build/ctr`);
-  writeInLargePieces(`${root}/build/ctr`, alignedForLargePages(bytes));
+  const whole = withPart(alignedForLargePages(bytes), await Bun.file(`${root}/${helper.file}`).bytes());
+  writeInLargePieces(`${root}/build/ctr`, whole);
   mkdirSync(`${root}/dist`, { recursive: true });
   await writeSbom(root, `${root}/dist/ctr.spdx.json`, { executable: `${root}/build/ctr`, version, commit: hash });
   // Renamed into place: a running ctr keeps its old file.

@@ -86,8 +86,8 @@ long ctr_syncfs(int fd) { RETRY(syscall(SYS_syncfs, fd)); }
 
 /* Names in a file system */
 long ctr_statx(int dirfd, const char *path, int flags, unsigned mask, void *out) { RETRY(syscall(SYS_statx, dirfd, path, flags, mask, out)); }
-long ctr_statfs(const char *path, void *out) { RETRY(statfs(path, out)); }
-long ctr_fstatfs(int fd, void *out) { RETRY(fstatfs(fd, out)); }
+long ctr_statfs(const char *path, void *out) { RETRY(syscall(SYS_statfs, path, out)); }
+long ctr_fstatfs(int fd, void *out) { RETRY(syscall(SYS_fstatfs, fd, out)); }
 long ctr_mkdirat(int dirfd, const char *path, unsigned mode) { RETRY(syscall(SYS_mkdirat, dirfd, path, mode)); }
 long ctr_mknodat(int dirfd, const char *path, unsigned mode, uint64_t device) { RETRY(syscall(SYS_mknodat, dirfd, path, mode, device)); }
 long ctr_symlinkat(const char *target, int dirfd, const char *path) { RETRY(syscall(SYS_symlinkat, target, dirfd, path)); }

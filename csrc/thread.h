@@ -7,17 +7,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 
-/* glibc 2.34 moved the threads into libc.so.6 under a new version; the old one is there too, and on older systems. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which put their own in front */
-#if defined(__x86_64__)
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
-__asm__(".symver pthread_join, pthread_join@GLIBC_2.2.5");
-#elif defined(__aarch64__)
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.17");
-__asm__(".symver pthread_join, pthread_join@GLIBC_2.17");
-#endif
-#endif
-
 #define LOAD(word) __atomic_load_n(&(word), __ATOMIC_SEQ_CST)
 #define STORE(word, value) __atomic_store_n(&(word), (value), __ATOMIC_SEQ_CST)
 

@@ -2,13 +2,11 @@
 #include "spawn.h"
 
 /* A process of a new user namespace, for as long as nobody has ended the other end of its pipe. */
-static char keeper_stack[16384] __attribute__((aligned(16)));
-
-__attribute__((noreturn)) static int keep_namespace(void *pipe_ends)
+__attribute__((noreturn)) static void keep_namespace(const int *pipe_ends)
 {
   char byte;
-  syscall(SYS_close, ((int *)pipe_ends)[1]);
-  while (syscall(SYS_read, ((int *)pipe_ends)[0], &byte, 1) < 0 && errno == EINTR)
+  syscall(SYS_close, pipe_ends[1]);
+  while (syscall(SYS_read, pipe_ends[0], &byte, 1) < 0 && errno == EINTR)
     ;
   for (;;)
     syscall(SYS_exit, 0);
@@ -55,7 +53,9 @@ long ctr_user_namespace(const char *uid_map, const char *gid_map)
     return -errno;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   /* Without a signal at its end: nobody but this function is to hear of it. */
-  long result = clone(keep_namespace, keeper_stack + sizeof keeper_stack, CLONE_VM | CLONE_NEWUSER, pipe_ends);
+  long result = syscall(SYS_clone, (unsigned long)CLONE_NEWUSER, 0L, 0L, 0L, 0L);
+  if (result == 0)
+    keep_namespace(pipe_ends);
   int error = errno;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
   if (result < 0) {
@@ -69,7 +69,6 @@ long ctr_user_namespace(const char *uid_map, const char *gid_map)
     result = write_map(pid, "gid_map", gid_map);
   if (result == 0)
     result = open_of_process(pid, "ns/user", O_RDONLY);
-  /* Its end is waited for: it is on a stack that the next call uses, and reads what lies on this one. */
   syscall(SYS_close, pipe_ends[0]);
   syscall(SYS_close, pipe_ends[1]);
   while (syscall(SYS_wait4, pid, NULL, 0x40000000 /* __WALL */, NULL) < 0 && errno == EINTR)

@@ -4,16 +4,10 @@
  * Where the cache has pieces of 2 MiB and a segment lies in the file as it lies in memory, one fault maps 2 MiB at once.
  */
 import { closeSync, fchmodSync, openSync, writeSync } from "node:fs";
+import { entries, PROGRAM_HEADERS, PT_LOAD, SECTION, SECTION_HEADERS, SEGMENT, setWord, viewOf, word } from "./elf.ts";
 
 /** What one entry of the middle level of page tables maps (x86-64, arm64 with pages of 4 KiB). */
 const LARGE_PAGE = 0x20_0000;
-
-/** elf(5), ELF64, little endian: offsets of the fields that name places in the file. */
-const PROGRAM_HEADERS = { offset: 32, size: 54, count: 56 } as const;
-const SECTION_HEADERS = { offset: 40, size: 58, count: 60 } as const;
-const SEGMENT = { type: 0, offset: 8, address: 16 } as const;
-const SECTION = { offset: 24 } as const;
-const PT_LOAD = 1;
 
 /** From this offset of the file on, everything moves by so many bytes. */
 interface Move {
@@ -26,9 +20,7 @@ interface Move {
  * as in memory; where they are in memory does not change. Throws for what is no ELF64 executable of this byte order.
  */
 export function alignedForLargePages(executable: Uint8Array): Uint8Array {
-  const old = new DataView(executable.buffer, executable.byteOffset, executable.length);
-  // 0x7f "ELF", 64 bit, little endian
-  if (old.getUint32(0) !== 0x7f454c46 || old.getUint16(4) !== 0x0201) throw new Error("not an ELF64 executable");
+  const old = viewOf(executable);
   const segments = entries(old, PROGRAM_HEADERS);
   const moves: Move[] = [];
   for (const at of segments) {
@@ -54,22 +46,11 @@ export function alignedForLargePages(executable: Uint8Array): Uint8Array {
   return moved;
 }
 
-/** Where the headers of a table are. */
-function entries(view: DataView, table: typeof PROGRAM_HEADERS | typeof SECTION_HEADERS): readonly number[] {
-  const start = word(view, table.offset);
-  const size = view.getUint16(table.size, true);
-  return Array.from({ length: view.getUint16(table.count, true) }, (_, index) => start + index * size);
-}
-
-function word(view: DataView, at: number): number {
-  return Number(view.getBigUint64(at, true));
-}
-
 /** Writes anew the place in the file that stands at `at`. */
 function move(view: DataView, at: number, moves: readonly Move[]): void {
   const old = word(view, at);
   const by = moves.findLast(({ from }) => from <= old)?.by ?? 0;
-  view.setBigUint64(at, BigInt(old + by), true);
+  setWord(view, at, old + by);
 }
 
 /**

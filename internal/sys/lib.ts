@@ -1,18 +1,17 @@
 /**
- * The FFI boundary: the one handle on the C helper, `cstr` and `check`. The helper is loaded from a sealed
- * memfd, never from a file that somebody else could have written.
+ * The FFI boundary: the one handle on the C helper, `cstr` and `check`. The helper is a part of the executable
+ * (scripts/helper-part.ts), so there is no file that somebody else could have written.
  */
-import { dlopen, type FFIFunction, FFIType } from "bun:ffi";
-import helperBase64 from "../../build/helper.b64" with { type: "text" };
-import { CtrError, EINVAL, SyscallError } from "../errors/error.ts";
+import { CFunction, dlopen, type FFIFunction, FFIType, type Pointer } from "bun:ffi";
+import { EINVAL, SyscallError } from "../errors/error.ts";
 
 /** A path as the kernel takes it: text is encoded as UTF-8, bytes are passed as they are. */
 export type PathBytes = string | Uint8Array;
 
 const returns = FFIType.i64_fast;
 
-/** What nearly every start calls. A symbol costs 5 µs when the object is opened. */
-const USUAL = {
+/** What the C half has (csrc/). */
+const FUNCTIONS = {
   ctr_openat: { args: ["i32", "ptr", "i32", "u32"], returns },
   ctr_openat2: { args: ["i32", "ptr", "ptr", "u64"], returns },
   ctr_close: { args: ["i32"], returns },
@@ -71,10 +70,6 @@ const USUAL = {
   ctr_count_running: { args: ["ptr", "u64"], returns },
   ctr_has_entries: { args: ["ptr"], returns },
   ctr_called_as: { args: ["ptr", "u64"], returns },
-} as const satisfies Record<string, FFIFunction>;
-
-/** The rest, opened when the first of them is called. */
-const RARE = {
   ctr_close_range: { args: ["u32", "u32", "u32"], returns },
   ctr_ioctl: { args: ["i32", "u64", "ptr"], returns },
   ctr_memfd_create: { args: ["ptr", "u32"], returns },
@@ -144,46 +139,19 @@ const RARE = {
   ctr_inotify_add_watch: { args: ["i32", "ptr", "u32"], returns },
 } as const satisfies Record<string, FFIFunction>;
 
-const MFD_CLOEXEC = 1;
-const MFD_ALLOW_SEALING = 2;
-const F_ADD_SEALS = 1033;
-const F_SEAL_ALL = 0xf; // SEAL | SHRINK | GROW | WRITE
+/** Where each function lies in the executable (build.ts); undefined where Bun runs the sources, as tests do. */
+declare const CTR_HELPER: { readonly [Name in keyof typeof FUNCTIONS]: Pointer } | undefined;
 
-function load() {
-  // memfd_create itself needs the C library's syscall(2): glibc has a wrapper only since 2.27.
-  const libc = dlopen("libc.so.6", {
-    syscall: { args: ["i64", "ptr", "i64"], returns },
-    write: { args: ["i32", "ptr", "u64"], returns },
-    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
-    close: { args: ["i32"], returns: "i32" },
-  });
-  const number = process.arch === "arm64" ? 279 : 319; // memfd_create(2)
-  const fd = Number(libc.symbols.syscall(number, cstr("ctr-helper"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (fd < 0) throw new CtrError("unsupported", "memfd_create failed: kernel 3.17 or newer with memfd is needed");
-  const bytes = Uint8Array.fromBase64(helperBase64);
-  if (Number(libc.symbols.write(fd, bytes, bytes.length)) !== bytes.length) {
-    throw new CtrError("unavailable", "load the C helper: out of memory");
+type Functions = ReturnType<typeof dlopen<typeof FUNCTIONS>>["symbols"];
+
+/** How the functions are linked, one by one. */
+function linker(): (name: keyof Functions) => unknown {
+  if (typeof CTR_HELPER === "undefined") {
+    const file = `${import.meta.dir}/../../build/helper.so`;
+    return (name) => dlopen(file, { [name]: FUNCTIONS[name] }).symbols[name];
   }
-  libc.symbols.fcntl(fd, F_ADD_SEALS, F_SEAL_ALL);
-  const path = `/proc/self/fd/${fd}`;
-  return withRare(dlopen(path, USUAL).symbols, () => dlopen(path, RARE).symbols);
-}
-
-type Rare = ReturnType<typeof dlopen<typeof RARE>>["symbols"];
-
-/** The usual symbols, and in front of the rare ones a getter each that opens all of them. */
-function withRare<Usual extends object>(usual: Usual, open: () => Rare): Usual & Rare {
-  let rare: Rare | undefined;
-  const symbols = { ...usual };
-  for (const name of Object.keys(RARE) as (keyof Rare)[]) {
-    Object.defineProperty(symbols, name, {
-      get: () => {
-        rare ??= open();
-        return rare[name];
-      },
-    });
-  }
-  return symbols as Usual & Rare;
+  const addresses = CTR_HELPER;
+  return (name) => CFunction({ ...FUNCTIONS[name], ptr: addresses[name] });
 }
 
 /** A NUL-terminated copy. Throws EINVAL for a NUL inside: no path or name of the kernel's holds one. */
@@ -213,4 +181,19 @@ export function check(syscall: string, result: number | bigint, path?: PathBytes
   return value;
 }
 
-export const lib = load();
+/** Each function is linked when it is first asked for: a start uses a quarter of them. */
+function linkedLate(): Functions {
+  const link = linker();
+  const linked: Functions = Object.create(
+    new Proxy(FUNCTIONS, {
+      get(_, name: keyof Functions) {
+        const value = link(name);
+        Object.defineProperty(linked, name, { value });
+        return value;
+      },
+    }),
+  );
+  return linked;
+}
+
+export const lib = linkedLate();
