@@ -56,7 +56,7 @@ async function compileHelper(): Promise<void> {
 async function compileHelperPart(): Promise<HelperPart> {
   const alone = ["-r", "-nostdlib", "-fno-pic", "-fplt", "-fno-asynchronous-unwind-tables"];
   await run(cc, ...CFLAGS, ...alone, "-o", "build/helper.o", ...HELPER_SOURCES);
-  return linkHelper(run, cc, "build/helper.o", process.execPath);
+  return linkHelper(run, cc, "build/helper", process.execPath);
 }
 
 /** The commit that is stamped in; "unknown" outside a checkout. */

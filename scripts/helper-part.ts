@@ -19,20 +19,27 @@ export interface HelperPart {
 }
 
 /**
- * Links `object`, a relocatable file, into `<object>.part`. What it takes from the C library it gets where `interpreter`
+ * Links `<file>.o`, a relocatable file, into `file`. What it takes from the C library it gets where `interpreter`
  * gets it: the loader has one copy and one errno for both. Throws for a function that the interpreter does not take.
  */
-export async function linkHelper(run: Run, cc: string, object: string, interpreter: string): Promise<HelperPart> {
+export async function linkHelper(run: Run, cc: string, file: string, interpreter: string): Promise<HelperPart> {
   const places = importPlaces(await run("readelf", "--relocs", "--wide", interpreter));
-  const wanted = (await run("nm", "--undefined-only", "--format=just-symbols", object)).split("\n");
-  const jumps = `${object}.jumps.s`;
+  const wanted = (await run("nm", "--undefined-only", "--format=just-symbols", `${file}.o`)).split("\n");
+  const jumps = `${file}.jumps.s`;
   await Bun.write(jumps, wanted.map((name) => jump(name, places)).join(""));
-  const file = `${object}.part`;
-  const layout = [`-Ttext-segment=0x${ADDRESS.toString(16)}`, `-zmax-page-size=${LARGEST_PAGE}`, "-znoseparate-code", "-znorelro"];
+  const layout = [
+    `-Ttext-segment=0x${ADDRESS.toString(16)}`,
+    `-zmax-page-size=${LARGEST_PAGE}`,
+    "-znoseparate-code",
+    "-znorelro",
+  ];
   const options = [...layout, "-znoexecstack", "--build-id=none", "--entry=0"].map((option) => `-Wl,${option}`);
-  await run(cc, "-static", "-nostdlib", ...options, "-o", file, object, jumps);
+  await run(cc, "-static", "-nostdlib", ...options, "-o", file, `${file}.o`, jumps);
   const symbols = await run("nm", "--defined-only", file);
-  const found = [...symbols.matchAll(/^(\S+) T (ctr_\S+)$/gm)].map(([, address, name]) => [name, Number(`0x${address}`)]);
+  const found = [...symbols.matchAll(/^(\S+) T (ctr_\S+)$/gm)].map(([, address, name]) => [
+    name,
+    Number(`0x${address}`),
+  ]);
   await run("strip", file);
   return { file, addresses: Object.fromEntries(found) };
 }

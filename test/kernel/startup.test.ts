@@ -1,6 +1,7 @@
 /** Start-up is a feature: a ceiling under which it stays, with room for a busy machine. `npm run bench` has the numbers. */
 import { expect } from "bun:test";
 import { chmodSync } from "node:fs";
+import { withPart } from "../../scripts/helper-part.ts";
 import { alignedForLargePages } from "../../scripts/large-pages.ts";
 import { tempEngine } from "../lib/engine.ts";
 import { binary, needs } from "../lib/needs.ts";
@@ -34,21 +35,41 @@ test.if(needs("ctr"))("the command of a run needs at most 40 ms of processor tim
 /** The loaded segments as readelf(1) prints them. */
 function segments(
   path: string,
-): readonly { readonly offset: number; readonly address: number; readonly size: number }[] {
+): readonly { readonly offset: number; readonly address: number; readonly size: number; readonly flags: string }[] {
   const text = Bun.spawnSync(["readelf", "-lW", path]).stdout.toString();
-  return [...text.matchAll(/^ +LOAD +(0x\S+) (0x\S+) 0x\S+ (0x\S+)/gm)].map(([, offset, address, size]) => ({
+  const lines = text.matchAll(/^ +LOAD +(0x\S+) (0x\S+) 0x\S+ (0x\S+) 0x\S+ ([RWE ]{3})/gm);
+  return [...lines].map(([, offset, address, size, flags = ""]) => ({
     offset: Number(offset),
     address: Number(address),
     size: Number(size),
+    flags,
   }));
 }
 
 test.if(needs("ctr"))(
   "the executable lies on disk as it lies in memory, so that 2 MiB of it can be mapped at once",
   () => {
-    const loaded = segments(binary());
+    const loaded = segments(binary()).filter(({ size }) => size >= 0x20_0000);
     expect(loaded.length).toBeGreaterThan(2);
     for (const { offset, address } of loaded) expect((address - offset) % 0x20_0000).toBe(0);
+  },
+);
+
+test.if(needs("ctr"))("the C helper is a part of the executable, and no part can be written to and executed", () => {
+  const loaded = segments(binary());
+  expect(loaded.find(({ address }) => address === 0x1000_0000)?.flags).toBe("R E");
+  for (const { flags } of loaded) expect(flags).not.toBe("RWE");
+});
+
+test.if(needs("ctr"))(
+  "a helper is not put into a program that has no addresses of its own, or has one already",
+  async () => {
+    const part = await Bun.file(`${import.meta.dir}/../../build/helper`).bytes();
+    expect(() => withPart(new Uint8Array(100), part)).toThrow("not an ELF64 executable");
+    const anywhere = (await Bun.file("/bin/true").bytes()).slice();
+    expect(() => withPart(anywhere, part)).toThrow("no addresses of its own");
+    const ours = await Bun.file(binary()).bytes();
+    expect(() => withPart(ours, part)).toThrow("no room");
   },
 );
 
