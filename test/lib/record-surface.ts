@@ -1,7 +1,7 @@
 /**
  * Records what a container of Docker's can see and touch (test/reference/surface.json):
  *
- *   scripts/with-dockerd bun test/lib/record-surface.ts
+ *   CTR_DOCKERD_OPTIONS="--add-runtime here=$PWD/test/lib/runc-here" scripts/with-dockerd bun test/lib/record-surface.ts
  */
 import { release } from "node:os";
 import { imageArchive } from "./engine.ts";
@@ -20,10 +20,12 @@ await run("import", imageArchive("minimal"), "minimal");
 const surfaces: Record<string, Surface> = {};
 for (const [name, flags] of Object.entries(VARIANTS)) {
   const network = flags.includes("--network") ? [] : ["--network", "none"];
+  const runtime = flags.includes("--privileged") ? ["--runtime", "here"] : [];
   const output = await run(
     "run",
     "--rm",
     ...network,
+    ...runtime,
     ...flags,
     "-v",
     `${directory}:/surface:ro`,

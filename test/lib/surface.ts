@@ -20,6 +20,7 @@ export const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   "network host": ["--network", "host"],
   terminal: ["-t"],
   "system paths": ["--security-opt", "systempaths=unconfined"],
+  privileged: ["--privileged"],
   device: ["--device", "/dev/zero:/dev/given:r", "--cap-add", "SYS_PTRACE", "--cap-drop", "CHOWN"],
 };
 
