@@ -41,12 +41,21 @@ export function makeDevices(
   devices: readonly Device[],
   links: readonly (readonly [path: string, target: string])[],
 ): void {
-  for (const device of devices) makeDevice(root, device);
-  for (const [path, target] of links) {
+  using opened = new DisposableStack();
+  // Most are in one directory.
+  const directories = new Map<string, Fd>();
+  const place = (path: string): readonly [directory: number, name: string] => {
     const slash = path.lastIndexOf("/");
-    using directory = makeDirectoryInRoot(root, path.slice(0, slash));
-    linkUnlessThere(target, directory.number, path.slice(slash + 1));
-  }
+    const parent = path.slice(0, slash) || "/";
+    let directory = directories.get(parent);
+    if (directory === undefined) {
+      directory = opened.use(makeDirectoryInRoot(root, parent));
+      directories.set(parent, directory);
+    }
+    return [directory.number, path.slice(slash + 1)];
+  };
+  for (const device of devices) makeDevice(root, device, ...place(device.path));
+  for (const [path, target] of links) linkUnlessThere(target, ...place(path));
 }
 
 function linkUnlessThere(target: string, directory: number, name: string): void {
@@ -58,31 +67,28 @@ function linkUnlessThere(target: string, directory: number, name: string): void 
   }
 }
 
-function makeDevice(root: number, device: Device): void {
-  const slash = device.path.lastIndexOf("/");
-  const name = device.path.slice(slash + 1);
-  using directory = makeDirectoryInRoot(root, slash === 0 ? "/" : device.path.slice(0, slash));
+function makeDevice(root: number, device: Device, directory: number, name: string): void {
   try {
     mknodat(
-      directory.number,
+      directory,
       name,
       // Go's programs put the kind's bits there too.
       KIND[device.type] | ((device.fileMode ?? 0o666) & 0o7777),
       device.major ?? 0,
       device.minor ?? 0,
     );
-    fchownat(directory.number, name, device.uid ?? 0, device.gid ?? 0);
+    fchownat(directory, name, device.uid ?? 0, device.gid ?? 0);
   } catch (error) {
     if (isErrno(error, EEXIST)) {
-      checkDevice(statx(directory.number, name), device);
+      checkDevice(statx(directory, name), device);
       return;
     }
     // Without CAP_MKNOD over the host's devices (a user namespace) the host's node is bound instead.
     if (!isErrno(error, EPERM)) throw error;
     using node = openTree(AT_FDCWD, device.path, OPEN_TREE_CLONE);
     checkDevice(fstat(node.number), device);
-    openat(directory.number, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644).close();
-    using place = openat(directory.number, name, O_PATH | O_NOFOLLOW);
+    openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644).close();
+    using place = openat(directory, name, O_PATH | O_NOFOLLOW);
     attachInRoot(root, node.number, place.number, device.path);
   }
 }
