@@ -35,6 +35,7 @@ const HELPER_SOURCES = [
   "tree-writer",
   "digester",
   "detach",
+  "attached",
   "tar-header",
 ].map((name) => `csrc/${name}.c`);
 

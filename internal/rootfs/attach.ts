@@ -3,9 +3,9 @@
  * descriptors on both sides are what the kernel goes by; the second look is for the name, which is what the user asked for.
  */
 import { CtrError } from "../errors/error.ts";
-import { fstat, fstatfsType, PROC_SUPER_MAGIC } from "../sys/file.ts";
-import { attachMount } from "../sys/mount.ts";
-import { openInRoot } from "./resolve.ts";
+import { fstatfsType, PROC_SUPER_MAGIC } from "../sys/file.ts";
+import { attachMount, isAttached } from "../sys/mount.ts";
+import { RESOLVE } from "./resolve.ts";
 
 /**
  * Attaches `tree` on the place `target`, which was opened as `path` below `root`. Throws `denied` when `path` leads elsewhere
@@ -19,10 +19,7 @@ export function attachInRoot(root: number, tree: number, target: number, path: s
 /** The same for a mask, or a path made read-only: those belong on procfs. */
 export function attachOver(root: number, tree: number, target: number, path: string): void {
   attachMount(tree, target, path);
-  using found = openInRoot(root, path);
-  const [there, ours] = [fstat(found.number), fstat(tree)];
-  const isOurs = there.ino === ours.ino && there.devMajor === ours.devMajor && there.devMinor === ours.devMinor;
-  if (!isOurs || !there.isMountRoot)
+  if (!isAttached(root, path, RESOLVE, tree))
     throw new CtrError("denied", `mount ${path}: what is there was exchanged while it was mounted on`);
 }
 

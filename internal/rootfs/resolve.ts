@@ -6,7 +6,8 @@ import { CtrError, EEXIST, EINVAL, ENOENT, ENOTDIR, isErrno, SyscallError } from
 import { type Fd, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, openat } from "../sys/fd.ts";
 import { mkdirat, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, readlinkat } from "../sys/file.ts";
 
-const RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+/** How every path inside a root is resolved. */
+export const RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
 /** Opens `path` as the container would see it; links end below the root. Throws ENOENT when it is not there. */
 export function openInRoot(root: number, path: string, flags = O_PATH, mode = 0): Fd {

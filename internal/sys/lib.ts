@@ -43,6 +43,7 @@ const FUNCTIONS = {
   ctr_pivot_root: { args: ["ptr", "ptr"], returns },
   ctr_open_tree: { args: ["i32", "ptr", "u32"], returns },
   ctr_move_mount: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns },
+  ctr_is_attached: { args: ["i32", "ptr", "u64", "i32"], returns },
   ctr_fsopen: { args: ["ptr", "u32"], returns },
   ctr_fsconfig: { args: ["i32", "u32", "ptr", "ptr", "i32"], returns },
   ctr_fsmount: { args: ["i32", "u32", "u32"], returns },

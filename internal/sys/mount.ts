@@ -60,6 +60,11 @@ export function attachMount(mountFd: number, targetFd: number, shownTarget: stri
   check("mount", lib.ctr_move_mount(mountFd, cstr(""), targetFd, cstr(""), flags), shownTarget);
 }
 
+/** True if `path`, resolved below `root` with these `RESOLVE_…` flags (openat2(2)), is the root of the mount `tree`. */
+export function isAttached(root: number, path: PathBytes, resolve: number, tree: number): boolean {
+  return check("open", lib.ctr_is_attached(root, cstr(path), resolve, tree), path) === 1;
+}
+
 const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
