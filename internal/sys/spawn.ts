@@ -409,12 +409,14 @@ function roleEnvironment(role: Role, settings: { readonly [name: string]: string
 /**
  * Settings of the interpreter, `NAME=value`: init ends, and a supervisor mostly waits, before compiled code would pay for
  * itself; idle it is half a megabyte less, and of a netd with 200 endpoints a fifth. No memory is prepared or looked
- * through, and nothing compiled, by threads of their own: they would go on while everything else waits.
+ * through, and nothing compiled, by threads of their own: they would go on while everything else waits. Nor is freed memory
+ * given back by one that wakes up for it every 15 s: init keeps it, as it ends soon, the others give it back themselves.
  */
 export function interpreterSettings(role: Role): readonly string[] {
   return [
     "BUN_JSC_useWarmUpMarkedBlocks=0",
     "BUN_JSC_numberOfGCMarkers=1",
+    `MIMALLOC_PURGE_DELAY=${role === "init" ? -1 : 0}`,
     ...(role === "netd"
       ? // A thread that collects goes ten seconds after it has nothing to do, and maps 17 MB of the executable for that.
         ["BUN_JSC_useDFGJIT=0", "BUN_JSC_useConcurrentJIT=0", "BUN_JSC_useConcurrentGC=0"]

@@ -4,7 +4,7 @@ import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
 import { readdirSync, rmSync } from "node:fs";
 import { tempEngine } from "../lib/engine.ts";
-import { processes } from "../lib/host.ts";
+import { kernelFile, processes } from "../lib/host.ts";
 import { needs } from "../lib/needs.ts";
 import { test as kernelTest } from "../lib/test.ts";
 import { waitFor } from "../lib/wait.ts";
@@ -53,6 +53,21 @@ test("two hundred execs leave neither a descriptor nor a zombie", async () => {
   expect(childrenOf(supervisor).map(({ state, command }) => `${state} ${command}`).length).toBe(1);
   await engine.ok("rm", "-f", "execs");
 }, 90_000);
+
+test("a supervisor and netd that wait have no thread that would wake up", async () => {
+  await engine.ok("run", "-d", "--name", "waiting", image, "probe", "pause");
+  const threads = (pid: number) =>
+    readdirSync(`/proc/${pid}/task`).map((id) => kernelFile(`/proc/${pid}/task/${id}/comm`));
+  for (const pid of [await supervisorOf("waiting"), engine.netd() ?? 0]) {
+    // The interpreter's helpers end when they have had nothing to do for ten seconds; its pool waits for work and nothing else.
+    await waitFor(
+      "its helpers to end",
+      () => threads(pid).filter((name) => !name.startsWith("Bun Pool")).length === 1,
+      20_000,
+    );
+  }
+  await engine.ok("rm", "-f", "waiting");
+}, 45_000);
 
 test("fifty restarts leave neither a descriptor nor a zombie", async () => {
   await engine.ok(...RUN, "-i", "--name", "restarts", image, "probe", "pause");
