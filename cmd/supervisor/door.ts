@@ -1,11 +1,9 @@
 /** Where clients come in: the socket of a running container, and the links by which its names lead there. */
 import { publishNames, withdrawNames } from "../../internal/container/name-links.ts";
 import type { ContainerRecord } from "../../internal/container/record.ts";
-import { ENOENT, isErrno } from "../../internal/errors/error.ts";
 import { type Listener, listenUnix } from "../../internal/ipc/connection.ts";
 import { SUPERVISOR_SERVER, supervisorSocket } from "../../internal/ipc/supervisor.ts";
-import { AT_FDCWD } from "../../internal/sys/fd.ts";
-import { mkdirAll, unlinkat } from "../../internal/sys/file.ts";
+import { mkdirAll, unlinkIfThere } from "../../internal/sys/file.ts";
 import { umask } from "../../internal/sys/process.ts";
 import { attempt, ignore } from "./attempt.ts";
 import type { Client } from "./output.ts";
@@ -22,7 +20,7 @@ export class Door {
     const path = supervisorSocket(this.#state, record.id);
     mkdirAll(path.slice(0, path.lastIndexOf("/")), 0o700);
     // A dead supervisor's socket: ours by the claim on the row.
-    removeSocket(path);
+    unlinkIfThere(path);
     // bind(2) makes the socket with what the umask leaves; before anybody could change its mode it would be there.
     const usual = umask(0o177);
     try {
@@ -46,14 +44,6 @@ export class Door {
   /** What is left of it goes. Whoever finds it nevertheless finds nobody behind it. */
   remove(record: ContainerRecord): void {
     attempt(() => withdrawNames(this.#state, record), ignore);
-    attempt(() => removeSocket(supervisorSocket(this.#state, record.id)), ignore);
-  }
-}
-
-function removeSocket(path: string): void {
-  try {
-    unlinkat(AT_FDCWD, path);
-  } catch (error) {
-    if (!isErrno(error, ENOENT)) throw error;
+    attempt(() => unlinkIfThere(supervisorSocket(this.#state, record.id)), ignore);
   }
 }

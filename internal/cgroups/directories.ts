@@ -1,7 +1,7 @@
 /** The directories of a cgroup hierarchy and the processes in them: made, listed, removed. Knows no controller. */
 import { CtrError, EBUSY, EEXIST, ENODEV, ENOENT, ENOTEMPTY, ESRCH, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, AT_REMOVEDIR, type Fd, O_DIRECTORY, O_RDONLY, open, POLLIN, poll } from "../sys/fd.ts";
-import { getdents64, mkdirat, S_IFDIR, unlinkat } from "../sys/file.ts";
+import { getdents64, mkdirat, S_IFDIR, unlinkat, unlinkIfThere } from "../sys/file.ts";
 import { pidfdOpen } from "../sys/process.ts";
 import { readControl } from "./file.ts";
 
@@ -71,10 +71,9 @@ export function removeDirectory(directory: string, deadline: number): void {
 /** rmdir(2); false while something is inside. */
 export function tryRemove(directory: string): boolean {
   try {
-    unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
+    unlinkIfThere(directory, AT_REMOVEDIR);
     return true;
   } catch (error) {
-    if (isErrno(error, ENOENT)) return true;
     if (isErrno(error, EBUSY, ENOTEMPTY)) return false;
     throw error;
   }

@@ -3,9 +3,9 @@
  * supervisor, so that `exec` finds that without opening the store, which takes longer than all the rest of it. The store
  * alone is the truth: who follows a link asks the supervisor whether it is the one that is meant.
  */
-import { EEXIST, EINVAL, ENOENT, isErrno } from "../errors/error.ts";
+import { EEXIST, ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD } from "../sys/fd.ts";
-import { mkdirAll, readlinkat, renameat2, symlinkat, unlinkat } from "../sys/file.ts";
+import { mkdirAll, renameat2, symlinkat, tryReadlink, unlinkIfThere } from "../sys/file.ts";
 import { isId, isName } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -30,7 +30,7 @@ export function publishNames(state: string, { id, name }: Called): void {
       if (!isErrno(error, EEXIST)) throw error;
       // No container's name begins with a dot.
       const aside = linkPath(state, `.${id}`);
-      removeLink(aside);
+      unlinkIfThere(aside);
       symlinkat(id, AT_FDCWD, aside);
       renameat2(AT_FDCWD, aside, AT_FDCWD, path);
     }
@@ -40,7 +40,7 @@ export function publishNames(state: string, { id, name }: Called): void {
 /** Takes the links back, as far as they are this container's. */
 export function withdrawNames(state: string, { id, name }: Called): void {
   for (const word of wordsOf({ id, name })) {
-    if (readLink(linkPath(state, word)) === id) removeLink(linkPath(state, word));
+    if (readLink(linkPath(state, word)) === id) unlinkIfThere(linkPath(state, word));
   }
 }
 
@@ -61,18 +61,6 @@ function linkPath(state: string, word: string): string {
 }
 
 function readLink(path: string): string | undefined {
-  try {
-    return new TextDecoder().decode(readlinkat(AT_FDCWD, path));
-  } catch (error) {
-    if (isErrno(error, ENOENT, EINVAL)) return undefined;
-    throw error;
-  }
-}
-
-function removeLink(path: string): void {
-  try {
-    unlinkat(AT_FDCWD, path);
-  } catch (error) {
-    if (!isErrno(error, ENOENT)) throw error;
-  }
+  const target = tryReadlink(path);
+  return target === undefined ? undefined : new TextDecoder().decode(target);
 }

@@ -5,7 +5,7 @@
  */
 import { ENOENT, isErrno } from "../errors/error.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, open } from "../sys/fd.ts";
-import { getdents64, hasEntries, mkdirAll, readlinkat, symlinkat, unlinkat } from "../sys/file.ts";
+import { getdents64, hasEntries, mkdirAll, readlinkat, symlinkat, unlinkIfThere } from "../sys/file.ts";
 import type { Keeper } from "./store.ts";
 
 /** A container that was promised to a supervisor. */
@@ -31,11 +31,7 @@ export function noteStart(state: string, { id, keeper, cgroupParent }: EarlyEntr
 
 /** Takes the note back: the container is recorded, or nothing is left of it. Already gone is fine. */
 export function forgetStart(state: string, id: string): void {
-  try {
-    unlinkat(AT_FDCWD, pathOf(state, id));
-  } catch (error) {
-    if (!isErrno(error, ENOENT)) throw error;
-  }
+  unlinkIfThere(pathOf(state, id));
 }
 
 /** The starts that are noted: under way, or left by a crash. Most often none, found out by three system calls. */

@@ -17,7 +17,8 @@
  */
 import { CtrError, ENOENT, ENOTDIR, isErrno, withContext } from "../errors/error.ts";
 import { DEFAULT_LIMITS, type LayerLimits } from "../spec/layer-entry.ts";
-import { readText } from "../sys/file.ts";
+import { AT_FDCWD } from "../sys/fd.ts";
+import { exists, readText } from "../sys/file.ts";
 
 const CONFIG_PATH = "/etc/ctr/engine.toml";
 
@@ -45,6 +46,8 @@ export interface EngineConfig {
 export function loadEngineConfig(variables: { readonly [name: string]: string | undefined }): EngineConfig {
   const chosen = variables["CTR_CONFIG"];
   const path = chosen === undefined || chosen === "" ? CONFIG_PATH : chosen;
+  // Most often there is none.
+  if (path === CONFIG_PATH && !exists(AT_FDCWD, path)) return {};
   let text: string;
   try {
     text = readText(path);

@@ -2,9 +2,9 @@
  * Paths inside a root file system that somebody else filled: resolved by the kernel below a descriptor of the root
  * (openat2(2), RESOLVE_IN_ROOT) and used only through the descriptor that comes out. Never joined and reopened.
  */
-import { CtrError, EEXIST, EINVAL, ENOENT, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
+import { CtrError, EEXIST, EINVAL, ENOTDIR, isErrno, SyscallError } from "../errors/error.ts";
 import { type Fd, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, openat } from "../sys/fd.ts";
-import { mkdirat, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, readlinkat } from "../sys/file.ts";
+import { mkdirat, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, readlinkat, tryOpenat2 } from "../sys/file.ts";
 
 /** How every path inside a root is resolved. */
 export const RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
@@ -16,12 +16,7 @@ export function openInRoot(root: number, path: string, flags = O_PATH, mode = 0)
 
 /** The same, or undefined when it is not there. */
 export function tryOpenInRoot(root: number, path: string, flags = O_PATH): Fd | undefined {
-  try {
-    return openInRoot(root, path, flags);
-  } catch (error) {
-    if (isErrno(error, ENOENT)) return undefined;
-    throw error;
-  }
+  return tryOpenat2(root, path, { flags, resolve: RESOLVE });
 }
 
 /**

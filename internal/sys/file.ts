@@ -1,5 +1,5 @@
 /** Names in a file system: stat, make, link, remove, attributes. All relative to a directory descriptor. */
-import { EEXIST, ELOOP, ENODATA, ENOENT, ENOTDIR, EOPNOTSUPP, ERANGE, isErrno } from "../errors/error.ts";
+import { EEXIST, EINVAL, ELOOP, ENODATA, ENOENT, ENOTDIR, EOPNOTSUPP, ERANGE, isErrno } from "../errors/error.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -18,7 +18,7 @@ import {
   read,
   writeAll,
 } from "./fd.ts";
-import { check, cstr, lib, type PathBytes } from "./lib.ts";
+import { check, checkUnless, cstr, lib, type PathBytes } from "./lib.ts";
 
 export const RESOLVE_NO_XDEV = 1;
 export const RESOLVE_NO_MAGICLINKS = 2;
@@ -28,8 +28,21 @@ export const RESOLVE_IN_ROOT = 16;
 
 /** openat2(2), kernel 5.6; always close-on-exec. */
 export function openat2(dirfd: number, path: PathBytes, how: { flags: number; mode?: number; resolve: number }): Fd {
-  const open_how = new BigUint64Array([BigInt(how.flags | O_CLOEXEC), BigInt(how.mode ?? 0), BigInt(how.resolve)]);
-  return new Fd(check("openat2", lib.ctr_openat2(dirfd, cstr(path), open_how, 24), path));
+  return new Fd(check("openat2", lib.ctr_openat2(dirfd, cstr(path), openHow(how), 24), path));
+}
+
+/** The same, or undefined for what is not there (ENOENT). */
+export function tryOpenat2(
+  dirfd: number,
+  path: PathBytes,
+  how: { flags: number; mode?: number; resolve: number },
+): Fd | undefined {
+  const fd = checkUnless([ENOENT], "openat2", lib.ctr_openat2(dirfd, cstr(path), openHow(how), 24), path);
+  return fd === undefined ? undefined : new Fd(fd);
+}
+
+function openHow(how: { flags: number; mode?: number; resolve: number }): BigUint64Array {
+  return new BigUint64Array([BigInt(how.flags | O_CLOEXEC), BigInt(how.mode ?? 0), BigInt(how.resolve)]);
 }
 
 export const S_IFMT = 0o170000;
@@ -176,6 +189,11 @@ export function unlinkat(dirfd: number, path: PathBytes, flags = 0): void {
   check("unlink", lib.ctr_unlinkat(dirfd, cstr(path), flags), path);
 }
 
+/** The same; false for what is not there (ENOENT). */
+export function unlinkIfThere(path: PathBytes, flags = 0): boolean {
+  return checkUnless([ENOENT], "unlink", lib.ctr_unlinkat(AT_FDCWD, cstr(path), flags), path) !== undefined;
+}
+
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
 
@@ -193,6 +211,14 @@ export function fallocate(fd: number, offset: number, size: number): void {
 export function readlinkat(dirfd: number, path: PathBytes): Uint8Array {
   const buffer = new Uint8Array(4096);
   return buffer.slice(0, check("readlink", lib.ctr_readlinkat(dirfd, cstr(path), buffer, buffer.length), path));
+}
+
+/** The same, of a path; undefined for what is not there (ENOENT), or no link (EINVAL). */
+export function tryReadlink(path: PathBytes): Uint8Array | undefined {
+  const buffer = new Uint8Array(4096);
+  const result = lib.ctr_readlinkat(AT_FDCWD, cstr(path), buffer, buffer.length);
+  const size = checkUnless([ENOENT, EINVAL], "readlink", result, path);
+  return size === undefined ? undefined : buffer.slice(0, size);
 }
 
 /** fchmod(2); not for `O_PATH` descriptors. */
