@@ -1,5 +1,6 @@
 /** Running iptables-save and iptables-restore, of whichever kind the host has (nft or legacy). */
-import { CtrError } from "../errors/error.ts";
+import { CtrError, EPIPE, isErrno } from "../errors/error.ts";
+import { type Fd, pipe2, writeAll } from "../sys/fd.ts";
 
 /** Where distributions keep them: nothing found in a caller's PATH is run. */
 const SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin";
@@ -8,7 +9,7 @@ const LOCK_WAIT_SECONDS = 30;
 
 /** All rules of all tables, as `iptables-save` writes them. Throws CtrError when it is missing or fails. */
 export function saveRules(family: Family = 4): Promise<string> {
-  return run(family === 6 ? "ip6tables-save" : "iptables-save", [], "");
+  return run(family === 6 ? "ip6tables-save" : "iptables-save", []);
 }
 
 /** Which of the two packet filters. */
@@ -20,13 +21,53 @@ export interface CommitWatch {
   done(pid: number): Promise<void>;
 }
 
-/** Applies `rules` and leaves every chain that they do not name as it is. Throws CtrError with the program's own words. */
-export async function restoreRules(rules: string, family: Family = 4, watch?: CommitWatch): Promise<void> {
+/** A program that has been started and waits for its rules: they are in force sooner. Without any it changes nothing. */
+export interface WaitingRestore {
+  /** Applies them, and leaves every chain that they do not name as it is. Throws CtrError with the program's own words. */
+  apply(rules: string, watch?: CommitWatch): Promise<void>;
+  /** Ends it without rules; nothing once it has had some. */
+  dismiss(): void;
+}
+
+/** Starts it. The lock of the legacy kind is taken when the first rule is read. Throws `unavailable` where there is none. */
+export function startRestore(family: Family = 4): WaitingRestore {
   const program = family === 6 ? "ip6tables-restore" : "iptables-restore";
-  const isOneTable = rules.indexOf("COMMIT") === rules.lastIndexOf("COMMIT");
-  const { child, ended } = start(program, ["--noflush", "-w", String(LOCK_WAIT_SECONDS)], rules);
-  // One table is one change, and after that there is nothing left that could fail.
-  await (watch !== undefined && isOneTable ? Promise.race([ended, watch.done(child.pid)]) : ended);
+  const args = ["--noflush", "-w", String(LOCK_WAIT_SECONDS)];
+  const { read: reader, write: writer } = pipe2();
+  using _ = reader;
+  let child: Child;
+  try {
+    child = start(program, args, reader.number);
+  } catch (error) {
+    writer.close();
+    throw error;
+  }
+  return {
+    async apply(rules, watch) {
+      const bytes = new TextEncoder().encode(rules);
+      const isAtOnce = bytes.length <= PIPE_BYTES;
+      if (isAtOnce) give(writer, bytes);
+      writer.close();
+      const { pid, ended } = isAtOnce ? child : start(program, args, new Blob([rules]));
+      const done = outcome(program, ended, rules);
+      const isOneTable = rules.indexOf("COMMIT") === rules.lastIndexOf("COMMIT");
+      // One table is one change, and after that there is nothing left that could fail.
+      await (watch !== undefined && isOneTable ? Promise.race([done, watch.done(pid)]) : done);
+    },
+    dismiss: () => writer.close(),
+  };
+}
+
+/** What a pipe takes without anybody having to read (pipe(7)). More is given by the event loop, to a program of its own. */
+const PIPE_BYTES = 65536;
+
+function give(writer: Fd, bytes: Uint8Array): void {
+  try {
+    writeAll(writer.number, bytes);
+  } catch (error) {
+    // It has ended already: its status says why.
+    if (!isErrno(error, EPIPE)) throw error;
+  }
 }
 
 /** False on a host that has no such packet filter. */
@@ -37,34 +78,37 @@ export function isInstalled(family: Family): boolean {
 /** Which iptables the host has: `iptables v1.8.9 (nf_tables)`; "" where it has none. */
 export async function backEnd(): Promise<string> {
   if (Bun.which("iptables", { PATH: SEARCH_PATH }) === null) return "";
-  return (await run("iptables", ["--version"], "")).trim();
+  return (await run("iptables", ["--version"])).trim();
 }
 
-async function run(program: string, args: readonly string[], input: string): Promise<string> {
-  return await start(program, args, input).ended;
+async function run(program: string, args: readonly string[]): Promise<string> {
+  return await outcome(program, start(program, args, "ignore").ended, "");
 }
 
-function start(
-  program: string,
-  args: readonly string[],
-  input: string,
-): { readonly child: Bun.Subprocess; readonly ended: Promise<string> } {
+interface Child {
+  readonly pid: number;
+  /** Its output, its words, its status. */
+  readonly ended: Promise<readonly [output: string, words: string, status: number]>;
+}
+
+function start(program: string, args: readonly string[], stdin: number | Blob | "ignore"): Child {
   const path = Bun.which(program, { PATH: SEARCH_PATH });
   if (path === null)
     throw new CtrError("unavailable", `${program} is not installed: the bridge network needs iptables`);
   const child = Bun.spawn([path, ...args], {
-    stdin: new Blob([input]),
+    stdin,
     stdout: "pipe",
     stderr: "pipe",
     env: { PATH: SEARCH_PATH, LANG: "C" },
     cwd: "/",
   });
-  const finish = async (): Promise<string> => {
-    const [output, words, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-    if (status !== 0) throw new CtrError("unavailable", `${program}: ${reason(words, input) ?? `status ${status}`}`);
-    return output;
-  };
-  return { child, ended: finish() };
+  return { pid: child.pid, ended: Promise.all([child.stdout.text(), child.stderr.text(), child.exited]) };
+}
+
+async function outcome(program: string, ended: Child["ended"], input: string): Promise<string> {
+  const [output, words, status] = await ended;
+  if (status !== 0) throw new CtrError("unavailable", `${program}: ${reason(words, input) ?? `status ${status}`}`);
+  return output;
 }
 
 /** The first line that says something, with the rule it is about. */

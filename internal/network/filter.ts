@@ -1,7 +1,7 @@
 /** Keeps the packet filter as the store says: whole chains are written from it, one change at a time. */
 
 import { CtrError } from "../errors/error.ts";
-import { type Family, isInstalled, restoreRules, saveRules } from "../iptables/restore.ts";
+import { type Family, isInstalled, saveRules, startRestore, type WaitingRestore } from "../iptables/restore.ts";
 import {
   compareRules,
   type FilteredBridge,
@@ -27,6 +27,8 @@ export interface Filter {
   publish(endpoint: EndpointRecord): Promise<void>;
   /** Takes them away. */
   unpublish(endpoint: EndpointRecord): Promise<void>;
+  /** Starts what the next change needs, beside what is done before it; ended with the result, if there was no change. */
+  begin(families: readonly Family[]): Disposable;
   /** Brings everything to what the store says, whatever is there; then switches the host's forwarding on. */
   establish(): Promise<void>;
   /** For a start at which nothing needs rules: writes them if those of a network are left that is not there any more. */
@@ -43,11 +45,14 @@ export function createFilter(store: Store): Filter {
   let last: Promise<void> = Promise.resolve();
   let waiting: Promise<void> | undefined;
   const commits = createCommits();
+  const begun = new Map<Family, WaitingRestore>();
   const present: Present = {
     written: new Map(),
     restore: async (rules, family) => {
       using listener = await commits.listen();
-      await restoreRules(rules, family, listener);
+      const waiting = begun.get(family) ?? startRestore(family);
+      begun.delete(family);
+      await waiting.apply(rules, listener);
     },
   };
   let pending: Changes = { added: [], removed: [] };
@@ -91,6 +96,24 @@ export function createFilter(store: Store): Filter {
       ];
     });
   return {
+    begin: (families) => {
+      using own = new DisposableStack();
+      for (const family of families) {
+        if (begun.has(family)) continue;
+        try {
+          const waiting = startRestore(family);
+          begun.set(family, waiting);
+          own.defer(() => {
+            if (begun.get(family) !== waiting) return;
+            begun.delete(family);
+            waiting.dismiss();
+          });
+        } catch {
+          // The change itself tries again, and says why it failed; what else is to be done is done.
+        }
+      }
+      return own.move();
+    },
     publish: (endpoint) => change("added", endpoint),
     unpublish: (endpoint) => change("removed", endpoint),
     establish,

@@ -4,6 +4,7 @@
  */
 import { ENODEV, isErrno, withContext } from "../../errors/error.ts";
 import type { AttachRequest, Endpoint, PortBinding, PortRequest } from "../../ipc/netd.ts";
+import type { Family } from "../../iptables/restore.ts";
 import { forgetUdpFlows } from "../../netlink/conntrack.ts";
 import { disablePort, setHairpin } from "../../netlink/link.ts";
 import { formatMac, parseMac, randomMac } from "../../netlink/mac.ts";
@@ -98,6 +99,7 @@ export function createBridgeDriver(context: DriverContext): Driver {
 
   const detach = async (network: NetworkRow, endpoint: EndpointRecord, mode: "later" | "now"): Promise<void> => {
     const { id, hostInterface, address } = endpoint;
+    using _begun = network.device === null ? undefined : filter.begin(familiesOf(endpoint.ports));
     markReleased(store, id);
     releasePorts(ports, id);
     if (mode === "now") {
@@ -145,6 +147,9 @@ export function createBridgeDriver(context: DriverContext): Driver {
   };
 
   const attach = async (network: NetworkRow, request: AttachRequest): Promise<Endpoint> => {
+    // Nobody gets into a network without a way out.
+    const wanted = network.settings.internal === true ? [] : request.ports;
+    using _begun = filter.begin(wanted.length === 0 ? [] : [4]);
     const sandbox = openSandbox(request.sandbox, context.bootId);
     using namespace = sandbox.namespace;
     const bridge = await ready(network);
@@ -154,8 +159,6 @@ export function createBridgeDriver(context: DriverContext): Driver {
     const { address, address6 } = leaseAddresses(bridge.pools, request);
     // The pools may be others by then: the bridge may have been made again.
     undo.defer(() => releaseAddresses(bridges.get(network.id)?.pools ?? bridge.pools, address, address6));
-    // Nobody gets into a network without a way out.
-    const wanted = network.settings.internal === true ? [] : request.ports;
     const hostIp = network.settings.options?.[OPTION.hostBinding];
     const bindings = holdPorts(ports, id, wanted, { hostIp, hasIpv6: address6 !== undefined });
     undo.defer(() => releasePorts(ports, id));
@@ -297,4 +300,9 @@ export function createBridgeDriver(context: DriverContext): Driver {
       if (endpoint?.state === "released") forget(endpoint.id, name);
     },
   };
+}
+
+/** Whose packet filters lead to these. */
+function familiesOf(ports: readonly PortBinding[]): readonly Family[] {
+  return ([4, 6] as const).filter((family) => ports.some(({ hostIp }) => hostIp.includes(":") === (family === 6)));
 }
