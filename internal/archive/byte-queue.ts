@@ -20,6 +20,23 @@ export class ByteQueue {
     return this.#chunk.length - this.#at;
   }
 
+  /** What is here, and what was before it in the same chunk. */
+  get chunk(): Uint8Array {
+    return this.#chunk;
+  }
+
+  /** Where in `chunk` that begins which is not used up. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Passes over `size` bytes if they are already here; otherwise false. */
+  skipNow(size: number): boolean {
+    if (this.left < size) return false;
+    this.#at += size;
+    return true;
+  }
+
   /** Forgets what is here. */
   clear(): void {
     this.#chunk = EMPTY;

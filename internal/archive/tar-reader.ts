@@ -13,11 +13,13 @@ import {
 } from "../spec/layer-entry.ts";
 import {
   readTarHeader,
+  TAR_BEGIN,
   TAR_GID,
   TAR_LINK_LENGTH,
   TAR_MODE,
   TAR_MTIME,
   TAR_NAME_LENGTH,
+  TAR_NANOSECONDS,
   TAR_PREFIX_LENGTH,
   TAR_SIZE,
   TAR_UID,
@@ -115,21 +117,29 @@ export function* parseTar(
   let count = 0;
   const fields = tarFields();
   for (let isFirst = true; ; isFirst = false) {
-    const block = queue.takeNow(BLOCK) ?? (yield* queue.take(BLOCK));
-    if (block.length < BLOCK) {
+    // Mostly the header is here, and needs no view of its own.
+    const isHere = queue.left >= BLOCK;
+    const bytes = isHere ? queue.chunk : yield* queue.take(BLOCK);
+    if (bytes.length < BLOCK) {
       // Some writers leave the end mark out; a stop at a border between entries cannot be told from that.
-      if (block.length > 0 || pending !== NOTHING_PENDING) throw isFirst ? notTar() : truncated();
+      if (bytes.length > 0 || pending !== NOTHING_PENDING) throw isFirst ? notTar() : truncated();
       if (isFirst) throw new CtrError("invalid", "the archive is empty");
       return;
     }
-    const found = readTarHeader(block, fields);
+    const start = isHere ? queue.at : 0;
+    // Together with an extended header only where that is allowed, and nothing else has been said before.
+    const isAlone = !isHere || pending !== NOTHING_PENDING || limits.paxBytes < BLOCK;
+    const found = readTarHeader(bytes, fields, start, isAlone ? BLOCK : queue.left);
+    const begin = fields[TAR_BEGIN] ?? 0;
+    if (isHere) queue.skipNow(begin + BLOCK);
+    const at = start + begin;
     if (found === "end") {
       if (pending !== NOTHING_PENDING) throw truncated();
       yield* queue.drain();
       return;
     }
     if (found === "damaged") throw isFirst ? notTar() : new CtrError("invalid", "corrupt tar header (checksum)");
-    const type = String.fromCharCode(block[TYPE_AT] ?? 0);
+    const type = String.fromCharCode(bytes[at + TYPE_AT] ?? 0);
     const size = positive(fields, TAR_SIZE);
     if (type === "x" || type === "g" || type === "L" || type === "K") {
       const extension = yield* readExtension(queue, size, limits.paxBytes);
@@ -146,11 +156,12 @@ export function* parseTar(
       continue;
     }
     if (++count > limits.entries) throw new CtrError("invalid", `the archive has more than ${limits.entries} entries`);
-    const base = parseHeader(block, fields, type, extended);
+    const base = parseHeader(bytes, at, fields, type, extended);
     const header = extended.pax === undefined ? base : applyPax(base, extended.pax);
     const isSparse = header.kind === "file" && (type === "S" || extended.pax?.sparse !== undefined);
     if (isSparse) {
       if (skipsContent) throw new CtrError("unsupported", "a sparse file");
+      const block = bytes.subarray(at, at + BLOCK);
       yield* readSparse(queue, header, block, type, extended.pax, limits);
       continue;
     }
@@ -164,7 +175,7 @@ export function* parseTar(
     if (whole !== undefined) yield { type: "data", bytes: whole };
     else yield* readContent(queue, header.size);
     const padding = padded(header.size) - header.size;
-    if (padding > 0 && queue.takeNow(padding) === undefined) yield* queue.skip(padding);
+    if (padding > 0 && !queue.skipNow(padding)) yield* queue.skip(padding);
   }
 }
 
@@ -222,23 +233,23 @@ const NOTHING_PENDING: Pending = {};
 
 const TYPE_AT = 156;
 
-function parseHeader(block: Uint8Array, fields: TarFields, type: string, extended: Pending): EntryHeader {
-  const kind = kindOf(type, block, fields);
+function parseHeader(bytes: Uint8Array, at: number, fields: TarFields, type: string, extended: Pending): EntryHeader {
+  const kind = kindOf(type, bytes, at, fields);
   const isDevice = kind === "char" || kind === "block";
   const isLink = kind === "link" || kind === "symlink";
   return {
     kind,
-    name: extended.name ?? nameOf(block, fields),
+    name: extended.name ?? nameOf(bytes, at, fields),
     linkname: isLink
-      ? (extended.linkname ?? block.subarray(LINK_AT, LINK_AT + (fields[TAR_LINK_LENGTH] ?? 0)))
+      ? (extended.linkname ?? bytes.subarray(at + LINK_AT, at + LINK_AT + (fields[TAR_LINK_LENGTH] ?? 0)))
       : NO_BYTES,
     mode: positive(fields, TAR_MODE) & 0o7777,
     uid: positive(fields, TAR_UID),
     gid: positive(fields, TAR_GID),
     size: kind === "file" ? positive(fields, TAR_SIZE) : 0,
-    mtimeNs: BigInt(valid(fields, TAR_MTIME)) * 1_000_000_000n,
-    major: isDevice ? number(block, 329, 8, "device number") : 0,
-    minor: isDevice ? number(block, 337, 8, "device number") : 0,
+    mtimeNs: BigInt(valid(fields, TAR_MTIME)) * 1_000_000_000n + BigInt(fields[TAR_NANOSECONDS] ?? 0),
+    major: isDevice ? number(bytes, at + 329, 8, "device number") : 0,
+    minor: isDevice ? number(bytes, at + 337, 8, "device number") : 0,
     xattrs: NO_XATTRS,
   };
 }
@@ -262,7 +273,7 @@ function positive(fields: TarFields, at: number): number {
 const NO_BYTES = new Uint8Array(0);
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
-function kindOf(type: string, block: Uint8Array, fields: TarFields): EntryKind {
+function kindOf(type: string, bytes: Uint8Array, at: number, fields: TarFields): EntryKind {
   switch (type) {
     case "0":
     case "7": // "contiguous", a regular file everywhere but on RTU
@@ -270,7 +281,7 @@ function kindOf(type: string, block: Uint8Array, fields: TarFields): EntryKind {
       return "file";
     case "\0": {
       // Before POSIX a directory was a file whose name ends in a slash.
-      const name = nameOf(block, fields);
+      const name = nameOf(bytes, at, fields);
       return name.at(-1) === 0x2f ? "directory" : "file";
     }
     case "1":
@@ -292,12 +303,12 @@ function kindOf(type: string, block: Uint8Array, fields: TarFields): EntryKind {
 }
 
 /** The name field, with ustar's prefix before it; GNU keeps other things there. */
-function nameOf(block: Uint8Array, fields: TarFields): Uint8Array {
-  const name = block.subarray(0, fields[TAR_NAME_LENGTH]);
+function nameOf(bytes: Uint8Array, at: number, fields: TarFields): Uint8Array {
+  const name = bytes.subarray(at, at + (fields[TAR_NAME_LENGTH] ?? 0));
   const prefixLength = fields[TAR_PREFIX_LENGTH] ?? 0;
   if (prefixLength === 0) return name;
   const joined = new Uint8Array(prefixLength + 1 + name.length);
-  joined.set(block.subarray(PREFIX_AT, PREFIX_AT + prefixLength));
+  joined.set(bytes.subarray(at + PREFIX_AT, at + PREFIX_AT + prefixLength));
   joined[prefixLength] = 0x2f;
   joined.set(name, prefixLength + 1);
   return joined;

@@ -123,7 +123,7 @@ const FUNCTIONS = {
   ctr_tree_writer_wait: { args: ["ptr", "u32"], returns },
   ctr_tree_writer_resume: { args: ["ptr", "i32"], returns },
   ctr_tree_writer_end: { args: ["ptr"], returns },
-  ctr_tar_header: { args: ["ptr", "ptr"], returns },
+  ctr_tar_header: { args: ["ptr", "u64", "u64", "ptr"], returns },
   ctr_digester_begin: { args: ["ptr"], returns },
   ctr_digester_pass: { args: ["ptr", "ptr", "u64"], returns },
   ctr_digester_start: { args: ["ptr"], returns },
