@@ -487,8 +487,10 @@ function keyOf(path: Uint8Array): string {
   return names.join("/");
 }
 
+const WHITEOUT_BELOW = `/${WHITEOUT_PREFIX}`;
+
 function hasWhiteout(key: string): boolean {
-  return key.startsWith(WHITEOUT_PREFIX) || key.includes(`/${WHITEOUT_PREFIX}`);
+  return key.startsWith(WHITEOUT_PREFIX) || key.includes(WHITEOUT_BELOW);
 }
 
 function refusedLink(error: unknown, key: string): unknown {

@@ -283,8 +283,13 @@ export class TreeWriter<Tag> implements Disposable {
   #data(at: number, bytes: Uint8Array): void {
     const batch = this.#batch;
     batch.held.push(bytes);
-    batch.longs[(at >> 1) + DATA] = bytes.length === 0 ? 0n : BigInt(ptr(bytes));
-    batch.longs[(at >> 1) + SIZE] = BigInt(bytes.length);
+    const address = bytes.length === 0 ? 0 : ptr(bytes);
+    const { words } = batch;
+    // Little-endian halves; a store takes a number modulo 2^32. A BigInt for each would be made only for this.
+    words[at + 2 * DATA] = address;
+    words[at + 2 * DATA + 1] = address / HALF;
+    words[at + 2 * SIZE] = bytes.length;
+    words[at + 2 * SIZE + 1] = bytes.length / HALF;
   }
 }
 
@@ -305,6 +310,7 @@ const SIZE = 5;
 const SECONDS = 6;
 const NANOSECONDS = 7;
 
+const HALF = 2 ** 32;
 const SECOND = 1_000_000_000n;
 const MOST_NS = 1n << 63n;
 
