@@ -7,7 +7,7 @@
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { writeOwnPrograms } from "./internal/security/own-filter-program.ts";
 import { writeDefaultPrograms } from "./internal/security/seccomp/default-program.ts";
-import { type HelperPart, linkHelper, withPart } from "./scripts/helper-part.ts";
+import { linkHelper, withPart } from "./scripts/helper-part.ts";
 import { alignedForLargePages, writeInLargePieces } from "./scripts/large-pages.ts";
 import { writeSbom } from "./scripts/sbom.ts";
 
@@ -39,6 +39,8 @@ const HELPER_SOURCES = [
   "tar-header",
 ].map((name) => `csrc/${name}.c`);
 
+const HELPER_PART = "build/helper";
+
 const cc = process.env["CC"] ?? "cc";
 
 /** Compiles the helper as a library, for tests that run the sources, and the static programs as base64, which Bun embeds as text. */
@@ -53,11 +55,11 @@ async function compileHelper(): Promise<void> {
   }
 }
 
-/** Compiles the helper as a part of the executable. */
-async function compileHelperPart(): Promise<HelperPart> {
+/** Compiles the helper as a part of the executable. Returns where its functions will be. */
+async function compileHelperPart(): Promise<string> {
   const alone = ["-r", "-nostdlib", "-fno-pic", "-fplt", "-fno-asynchronous-unwind-tables"];
-  await run(cc, ...CFLAGS, ...alone, "-o", "build/helper.o", ...HELPER_SOURCES);
-  return linkHelper(run, cc, "build/helper", process.execPath);
+  await run(cc, ...CFLAGS, ...alone, "-o", `${HELPER_PART}.o`, ...HELPER_SOURCES);
+  return linkHelper(run, cc, HELPER_PART, process.execPath);
 }
 
 /** The commit that is stamped in; "unknown" outside a checkout. */
@@ -74,7 +76,7 @@ async function commit(): Promise<string> {
 async function bundle(): Promise<void> {
   const { version } = await Bun.file(`${root}/package.json`).json();
   const hash = await commit();
-  const helper = await compileHelperPart();
+  const addresses = await compileHelperPart();
   const result = await Bun.build({
     entrypoints: [`${root}/cmd/ctr/main.ts`],
     root,
@@ -86,7 +88,7 @@ async function bundle(): Promise<void> {
     define: {
       CTR_VERSION: JSON.stringify(version),
       CTR_COMMIT: JSON.stringify(hash),
-      CTR_HELPER: JSON.stringify(helper.addresses),
+      CTR_HELPER: JSON.stringify(addresses),
     },
     compile: {
       outfile: `${root}/build/ctr`,
@@ -103,7 +105,7 @@ async function bundle(): Promise<void> {
   const bytes = Buffer.from(await Bun.file(`${root}/build/ctr`).arrayBuffer());
   closeDoors(bytes);
   rmSync(`${root}/build/ctr`);
-  const whole = withPart(alignedForLargePages(bytes), await Bun.file(`${root}/${helper.file}`).bytes());
+  const whole = withPart(alignedForLargePages(bytes), await Bun.file(`${root}/${HELPER_PART}`).bytes());
   writeInLargePieces(`${root}/build/ctr`, whole);
   mkdirSync(`${root}/dist`, { recursive: true });
   await writeSbom(root, `${root}/dist/ctr.spdx.json`, { executable: `${root}/build/ctr`, version, commit: hash });

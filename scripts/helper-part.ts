@@ -12,17 +12,11 @@ const LARGEST_PAGE = 0x1_0000;
 /** Runs a program and gives what it writes. */
 type Run = (...command: string[]) => Promise<string>;
 
-/** Where each function of the helper is in the executable. */
-export interface HelperPart {
-  readonly file: string;
-  readonly addresses: { readonly [name: string]: number };
-}
-
 /**
  * Links `<file>.o`, a relocatable file, into `file`. What it takes from the C library it gets where `interpreter`
- * gets it: the loader has one copy and one errno for both. Throws for a function that the interpreter does not take.
+ * gets it: the loader has one copy and one errno for both. Returns lines of a function's name and its address. Throws for a function that the interpreter does not take.
  */
-export async function linkHelper(run: Run, cc: string, file: string, interpreter: string): Promise<HelperPart> {
+export async function linkHelper(run: Run, cc: string, file: string, interpreter: string): Promise<string> {
   const places = importPlaces(await run("readelf", "--relocs", "--wide", interpreter));
   const wanted = (await run("nm", "--undefined-only", "--format=just-symbols", `${file}.o`)).split("\n");
   const jumps = `${file}.jumps.s`;
@@ -36,12 +30,9 @@ export async function linkHelper(run: Run, cc: string, file: string, interpreter
   const options = [...layout, "-znoexecstack", "--build-id=none", "--entry=0"].map((option) => `-Wl,${option}`);
   await run(cc, "-static", "-nostdlib", ...options, "-o", file, `${file}.o`, jumps);
   const symbols = await run("nm", "--defined-only", file);
-  const found = [...symbols.matchAll(/^(\S+) T (ctr_\S+)$/gm)].map(([, address, name]) => [
-    name,
-    Number(`0x${address}`),
-  ]);
   await run("strip", file);
-  return { file, addresses: Object.fromEntries(found) };
+  const found = symbols.matchAll(/^(\S+) T (ctr_\S+)$/gm);
+  return [...found].map(([, address, name]) => `${name} ${Number(`0x${address}`)}\n`).join("");
 }
 
 /** Of each function that a program takes from a library: where the loader writes its address. */

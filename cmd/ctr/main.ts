@@ -1,9 +1,11 @@
 /**
  * The executable's entry: picks a role by its first argument and imports it, no more. Importing a role runs it.
- * Every start of every role passes here, so nothing is imported before the role is known.
+ * Every start of every role passes here, so nothing is imported before the role is known but what all of them need.
  *
  * In a compiled Bun, `process.argv` is ["bun", "/$bunfs/…", ...what the user gave].
  */
+import { calledAs } from "../../internal/sys/called-as.ts";
+
 switch (process.argv[2]) {
   case "supervisor":
     await import("../supervisor/main.ts");
@@ -23,7 +25,6 @@ switch (process.argv[2]) {
     }
     break;
   default: {
-    const { calledAs } = await import("../../internal/sys/called-as.ts");
     if (calledAs() === "ctr-oci") await import("../oci/main.ts");
     else await import("./cli.ts");
   }

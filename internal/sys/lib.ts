@@ -140,8 +140,8 @@ const FUNCTIONS = {
   ctr_inotify_add_watch: { args: ["i32", "ptr", "u32"], returns },
 } as const satisfies Record<string, FFIFunction>;
 
-/** Where each function lies in the executable (build.ts); undefined where Bun runs the sources, as tests do. */
-declare const CTR_HELPER: { readonly [Name in keyof typeof FUNCTIONS]: Pointer } | undefined;
+/** Where each function lies in the executable, in lines (build.ts); undefined where Bun runs the sources, as tests do. */
+declare const CTR_HELPER: string | undefined;
 
 type Functions = ReturnType<typeof dlopen<typeof FUNCTIONS>>["symbols"];
 
@@ -152,7 +152,11 @@ function linker(): (name: keyof Functions) => unknown {
     return (name) => dlopen(file, { [name]: FUNCTIONS[name] }).symbols[name];
   }
   const addresses = CTR_HELPER;
-  return (name) => CFunction({ ...FUNCTIONS[name], ptr: addresses[name] });
+  return (name) => {
+    // Text, because an object of so many properties costs each start more than the search.
+    const ptr = Number.parseInt(addresses.slice(addresses.indexOf(`${name} `) + name.length), 10) as Pointer;
+    return CFunction({ ...FUNCTIONS[name], ptr });
+  };
 }
 
 /** A NUL-terminated copy. Throws EINVAL for a NUL inside: no path or name of the kernel's holds one. */
