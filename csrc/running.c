@@ -90,20 +90,3 @@ long ctr_has_entries(const char *path)
   syscall(SYS_close, fd);
   return result;
 }
-
-/* The last part of argv[0]; its length, at most `size`. */
-long ctr_called_as(char *buffer, uint64_t size)
-{
-  char words[PATH_MAX];
-  long got = read_small("/proc/self/cmdline", words, sizeof words);
-  if (got < 0)
-    return got;
-  uint64_t length = 0;
-  for (long at = 0; at < got && words[at] != 0; at++) {
-    if (words[at] == '/')
-      length = 0;
-    else if (length < size)
-      buffer[length++] = words[at];
-  }
-  return (long)length;
-}

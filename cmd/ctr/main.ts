@@ -1,11 +1,9 @@
 /**
  * The executable's entry: picks a role by its first argument and imports it, no more. Importing a role runs it.
- * Every start of every role passes here, so nothing is imported before the role is known but what all of them need.
+ * Every start of every role passes here, so nothing is imported before the role is known.
  *
- * In a compiled Bun, `process.argv` is ["bun", "/$bunfs/…", ...what the user gave].
+ * In a compiled Bun, `process.argv` is ["bun", "/$bunfs/…", ...what the user gave], and `process.argv0` is argv[0].
  */
-import { calledAs } from "../../internal/sys/called-as.ts";
-
 switch (process.argv[2]) {
   case "supervisor":
     await import("../supervisor/main.ts");
@@ -24,10 +22,9 @@ switch (process.argv[2]) {
       await import("../netd/main.ts");
     }
     break;
-  default: {
-    if (calledAs() === "ctr-oci") await import("../oci/main.ts");
+  default:
+    if (process.argv0.split("/").at(-1) === "ctr-oci") await import("../oci/main.ts");
     else await import("./cli.ts");
-  }
 }
 
 /** `ctr netd` alone (or with options) is the daemon; with one of these words it is a command about the daemon. */

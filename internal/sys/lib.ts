@@ -70,7 +70,6 @@ const FUNCTIONS = {
   ctr_exec: { args: ["ptr", "ptr"], returns },
   ctr_count_running: { args: ["ptr", "u64"], returns },
   ctr_has_entries: { args: ["ptr"], returns },
-  ctr_called_as: { args: ["ptr", "u64"], returns },
   ctr_close_range: { args: ["u32", "u32", "u32"], returns },
   ctr_ioctl: { args: ["i32", "u64", "ptr"], returns },
   ctr_memfd_create: { args: ["ptr", "u32"], returns },

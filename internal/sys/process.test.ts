@@ -1,6 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { calledAs } from "./called-as.ts";
 import { hasEntries } from "./file.ts";
 import { areAllRunning, processStartTime } from "./process.ts";
 
@@ -39,8 +38,4 @@ test("a directory has something in it, or nothing, or is not there", () => {
   expect(hasEntries(`${home}/empty`)).toBe(true);
   writeFileSync(`${home}/file`, "");
   expect(() => hasEntries(`${home}/file`)).toThrow("not a directory");
-});
-
-test("the name a program was called by is the last part of argv[0]", () => {
-  expect(calledAs()).toBe("bun");
 });
