@@ -2,7 +2,7 @@
 import { openEngine, openEngineToRead } from "../../../internal/db/engine.ts";
 import { readShownImages } from "../../../internal/image/shown.ts";
 import { defineCommand, FORMAT_HELP } from "../command.ts";
-import { shownImagesTable } from "../format/shown-images.ts";
+import { shownImageIds, shownImagesTable } from "../format/shown-images.ts";
 import { print } from "../output.ts";
 import { userSetting } from "../user-config.ts";
 
@@ -30,11 +30,11 @@ export const command = defineCommand({
     const format = given === "" && !flags.quiet && !flags.tree ? (userSetting("imagesFormat") ?? "") : given;
     using engine = openEngineToRead(directories) ?? openEngine(directories);
     const asksForOthers = operands.length > 0 || flags.all || flags.filter.length > 0;
-    const asksForMore = flags.digests || flags["no-trunc"] || flags.quiet || flags.tree;
+    const asksForMore = flags.digests || flags["no-trunc"] || flags.tree;
     const isUsual = !asksForOthers && !asksForMore && (format === "" || format === "table");
     const shown = isUsual ? readShownImages(engine) : undefined;
     if (shown !== undefined) {
-      print(shownImagesTable(shown, Date.now()));
+      print(flags.quiet ? shownImageIds(shown) : shownImagesTable(shown, Date.now()));
       return 0;
     }
     const { printChosenImages } = await import("../chosen-images.ts");

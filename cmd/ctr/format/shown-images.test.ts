@@ -10,7 +10,7 @@ import { setRepoDigest } from "../../../internal/image/repo-digests.ts";
 import { readShownImages } from "../../../internal/image/shown.ts";
 import { tagImage } from "../../../internal/image/tags.ts";
 import { knownAgo } from "./duration.ts";
-import { shownImagesTable } from "./shown-images.ts";
+import { shownImageIds, shownImagesTable } from "./shown-images.ts";
 import { layoutTable } from "./table.ts";
 
 const DAY_MS = 86_400_000;
@@ -70,6 +70,7 @@ test("images: the kept table is the one that would be laid out, for any ages", (
   };
   transaction(engine.db, () => keepShownImages(engine));
   expect(kept()).toBe("REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n");
+  expect(shownImageIds({ table: kept() ?? "", createdMs: [] })).toBe("");
   for (let round = 0; round < 12; round++) {
     for (let more = 0; more < round; more++) {
       // From a moment ahead of the clock to years ago, some at once.
@@ -80,6 +81,9 @@ test("images: the kept table is the one that would be laid out, for any ages", (
     }
     transaction(engine.db, () => keepShownImages(engine));
     expect(kept(), `seed ${seed}`).toBe(laidOut());
+    const shown = readShownImages(engine);
+    const ids = listImages(engine, { all: false, pattern: undefined }).map(({ id }) => `${id.slice(7, 19)}\n`);
+    expect(shown && shownImageIds(shown)).toBe(ids.join(""));
   }
 });
 

@@ -1,10 +1,12 @@
-/** The table of `images`, from the one that is kept ready: only the ages are of now. */
+/** The table of `images`, from the one that is kept ready: only the ages are of now; and the ids that are in it. */
 import { AGE, type ShownImages } from "../../../internal/image/shown.ts";
 import { knownAgo } from "./duration.ts";
 
 /** Tabwriter's, as in table.ts. */
 const LEAST_WIDTH = 10;
 const PADDING = 3;
+/** Digits of an id that is shortened. */
+const SHORT_ID = 12;
 
 /** Lines that follow each other and show one age. */
 interface Run {
@@ -26,6 +28,14 @@ export function shownImagesTable({ table, createdMs }: ShownImages, nowMs: numbe
     text += cell + parts.slice(from + 2, end + 2).join(cell);
   }
   return text;
+}
+
+/** The shortened ids of the table, one per line, as `-q` shows them. */
+export function shownImageIds({ table }: ShownImages): string {
+  const [heading = "", ...lines] = table.split("\n");
+  const at = heading.indexOf("IMAGE ID");
+  lines.pop(); // behind the last line's end
+  return lines.map((line) => `${line.slice(at, at + SHORT_ID)}\n`).join("");
 }
 
 /**
