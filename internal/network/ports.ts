@@ -45,7 +45,10 @@ export function validatePort({ hostIp }: PortRequest, hasIpv6 = false): void {
   if (hostIp.includes(":")) {
     if (parseIpv6(hostIp) === undefined) throw new CtrError("invalid", `invalid IP address: ${hostIp}`);
     if (hasIpv6) return;
-    throw new CtrError("unsupported", `publish on ${hostIp}: the container's network has no IPv6`);
+    throw new CtrError(
+      "unsupported",
+      `publish on [${hostIp}]: the container's network has no IPv6: use one that was made with --ipv6`,
+    );
   }
   if (parseIpv4(hostIp) === undefined) throw new CtrError("invalid", `invalid IP address: ${hostIp}`);
 }
