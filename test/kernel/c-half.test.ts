@@ -38,6 +38,20 @@ sanitized("the helper under the address and undefined behaviour sanitizers", asy
   expect(status).toBe(0);
 });
 
+sanitized("the reader of tar headers under the address and undefined behaviour sanitizers", async () => {
+  const program = compile(
+    "tar-header-test",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "test/csrc/tar-header-test.c",
+    "csrc/tar-header.c",
+  );
+  const child = Bun.spawn([program], { stderr: "pipe" });
+  const [words, status] = await Promise.all([child.stderr.text(), child.exited]);
+  expect(words).toBe("");
+  expect(status).toBe(0);
+});
+
 for (const sanitizer of ["address", "thread"]) {
   for (const [what, name] of [
     ["makes files", "tree-writer"],
