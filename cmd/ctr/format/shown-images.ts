@@ -1,10 +1,8 @@
 /** The table of `images`, from the one that is kept ready: only the ages are of now; and the ids that are in it. */
 import { AGE, type ShownImages } from "../../../internal/image/shown.ts";
 import { knownAgo } from "./duration.ts";
+import { LEAST_WIDTH, PADDING } from "./table.ts";
 
-/** Tabwriter's, as in table.ts. */
-const LEAST_WIDTH = 10;
-const PADDING = 3;
 /** Digits of an id that is shortened. */
 const SHORT_ID = 12;
 

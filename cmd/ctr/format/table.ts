@@ -1,8 +1,8 @@
 /** Docker's table layout: Go's tabwriter with a least cell width of 10 and a padding of 3 spaces. */
 
 /** Of a column, with its padding. */
-const LEAST_WIDTH = 10;
-const PADDING = 3;
+export const LEAST_WIDTH = 10;
+export const PADDING = 3;
 
 /** The lines of a table; the last column is not padded. A row may be shorter than the others. */
 export function layoutTable(rows: readonly (readonly string[])[], leastWidth = LEAST_WIDTH): string {
