@@ -88,7 +88,9 @@ export async function waitContainer(engine: Engine, nameOrId: string): Promise<n
 /** The ids of the programs of `exec` in it; null for none, and where its supervisor does not say in time. */
 export async function execIds(engine: Engine, record: ContainerRecord): Promise<readonly string[] | null> {
   if (!isLive(record.state)) return null;
-  const answer = await Promise.race([converse(engine, record, { type: "execs" }), Bun.sleep(ANSWER_MS)]);
+  // One of an older version refuses the question: the rest is told all the same.
+  const asked = converse(engine, record, { type: "execs" }).catch(() => undefined);
+  const answer = await Promise.race([asked, Bun.sleep(ANSWER_MS)]);
   return answer?.type === "execs" && answer.ids.length > 0 ? answer.ids : null;
 }
 
