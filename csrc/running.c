@@ -43,15 +43,15 @@ static int64_t start_time_of(const char *stat, const char *end)
 }
 
 /*
- * How many of the pairs (pid, start time), from the first on, are processes that run; all of them if the result is
+ * How many of the pairs (pid, start time; numbers as TypeScript has them), from the first on, are processes that run; all of them if the result is
  * `count`. A pid alone may be another's by now.
  */
-long ctr_count_running(const int64_t *pairs, uint64_t count)
+long ctr_count_running(const double *pairs, uint64_t count)
 {
   for (uint64_t i = 0; i < count; i++) {
     char digits[24];
     size_t length = 0;
-    for (int64_t rest = pairs[2 * i]; rest > 0 && length < sizeof digits; rest /= 10)
+    for (int64_t rest = (int64_t)pairs[2 * i]; rest > 0 && length < sizeof digits; rest /= 10)
       digits[length++] = (char)('0' + rest % 10);
     char path[sizeof "/proc//stat" + sizeof digits];
     char *to = path;
@@ -66,7 +66,7 @@ long ctr_count_running(const int64_t *pairs, uint64_t count)
       return (long)i;
     if (got < 0)
       return got;
-    if (start_time_of(stat, stat + got) != pairs[2 * i + 1])
+    if (start_time_of(stat, stat + got) != (int64_t)pairs[2 * i + 1])
       return (long)i;
   }
   return (long)count;

@@ -1,6 +1,6 @@
 /** The caller's own configuration, Docker's `config.json`. Only a command that wants something of it reads it. */
-import { ENOENT, ENOTDIR, isErrno } from "../../internal/errors/error.ts";
-import { readText } from "../../internal/sys/file.ts";
+import { ENOTDIR, isErrno } from "../../internal/errors/error.ts";
+import { readTextIfThere } from "../../internal/sys/file.ts";
 import { printError } from "./output.ts";
 
 /** The entries that are texts about how things are shown or typed. */
@@ -29,12 +29,12 @@ function readUserConfig(): object | undefined {
   const directory = process.env["DOCKER_CONFIG"] || `${process.env["HOME"] || "/root"}/.docker`;
   const path = `${directory}/config.json`;
   try {
-    const text = readText(path);
+    const text = readTextIfThere(path);
+    if (text === undefined) return undefined;
     const config: unknown = text === "" ? {} : JSON.parse(text);
     if (typeof config === "object" && config !== null && !Array.isArray(config)) return config;
     printError(`WARNING: Error parsing config file (${path}): it is not an object of settings`);
   } catch (error) {
-    if (isErrno(error, ENOENT)) return undefined;
     const why = error instanceof Error ? error.message : error;
     if (isErrno(error, ENOTDIR)) printError(`WARNING: Error loading config file: ${why}`);
     else printError(`WARNING: Error parsing config file (${path}): ${why}`);

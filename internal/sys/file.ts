@@ -367,6 +367,14 @@ export function readText(path: PathBytes, maxBytes = 1 << 20, dirfd = AT_FDCWD):
   return new TextDecoder().decode(readFile(path, maxBytes, dirfd));
 }
 
+/** As `readText`; undefined for a file that is not there. */
+export function readTextIfThere(path: PathBytes): string | undefined {
+  const number = checkUnless([ENOENT], "open", lib.ctr_openat(AT_FDCWD, cstr(path), O_RDONLY | O_CLOEXEC, 0), path);
+  if (number === undefined) return undefined;
+  using fd = new Fd(number);
+  return new TextDecoder().decode(readFd(fd.number));
+}
+
 /** Writes into an existing file, such as one of procfs or a cgroup, in one write(2). */
 export function writeInto(path: PathBytes, content: string | Uint8Array, dirfd = AT_FDCWD): void {
   using fd = openat(dirfd, path, O_WRONLY);

@@ -123,11 +123,7 @@ export function isRunning(pid: number, startTime: number): boolean {
 
 /** True if all of these very processes are running, as `isRunning` has it: one question for a list of them. */
 export function areAllRunning(list: readonly { readonly pid: number; readonly startTime: number }[]): boolean {
-  const pairs = new BigInt64Array(2 * list.length);
-  for (const [at, { pid, startTime }] of list.entries()) {
-    pairs[2 * at] = BigInt(pid);
-    pairs[2 * at + 1] = BigInt(startTime);
-  }
+  const pairs = new Float64Array(list.flatMap(({ pid, startTime }) => [pid, startTime]));
   return check("read", lib.ctr_count_running(pairs, list.length), "/proc") === list.length;
 }
 

@@ -42,11 +42,9 @@ interface WithCommand {
 
 /** The command in quotes, arguments with blanks in single ones: `"sh -c 'echo hi'"`. */
 export function commandText({ config }: WithCommand, isShort: boolean): string {
-  let whole = "";
-  for (const [at, word] of commandOf(config).entries()) {
-    if (at === 0) whole = word;
-    else whole += word.includes(" ") ? ` '${word}'` : ` ${word}`;
-  }
+  const whole = commandOf(config)
+    .map((word, at) => (at > 0 && word.includes(" ") ? `'${word}'` : word))
+    .join(" ");
   const shown = isShort ? ellipsis(whole, SHORT_COMMAND) : whole;
   // Hardly any needs more than quotes, and a list may be long.
   return PLAIN.test(whole) ? `"${shown}"` : harmless(JSON.stringify(shown));
