@@ -1,6 +1,6 @@
 /**
  * The C helper as a part of the executable: linked for an address that nothing else of it has, and called there. Nothing is
- * loaded, relocated or looked up when a process starts, which cost each 0.7 ms (docs/decisions/0005-where-a-start-goes.md).
+ * loaded, relocated or looked up when a process starts, which took each 1 ms (docs/decisions/0005-where-a-start-goes.md).
  */
 import { entries, PROGRAM_HEADERS, PT_LOAD, SEGMENT, setWord, viewOf, word } from "./elf.ts";
 
@@ -13,8 +13,9 @@ const LARGEST_PAGE = 0x1_0000;
 type Run = (...command: string[]) => Promise<string>;
 
 /**
- * Links `<file>.o`, a relocatable file, into `file`. What it takes from the C library it gets where `interpreter`
- * gets it: the loader has one copy and one errno for both. Returns lines of a function's name and its address. Throws for a function that the interpreter does not take.
+ * Links `<file>.o`, a relocatable file, into `file`, and returns lines of a function's name and its address. What it takes
+ * from the C library it gets where `interpreter` gets it: there is one copy and one errno for both. Throws for what the
+ * interpreter does not take.
  */
 export async function linkHelper(run: Run, cc: string, file: string, interpreter: string): Promise<string> {
   const places = importPlaces(await run("readelf", "--relocs", "--wide", interpreter));
@@ -35,9 +36,9 @@ export async function linkHelper(run: Run, cc: string, file: string, interpreter
   return [...found].map(([, address, name]) => `${name} ${Number(`0x${address}`)}\n`).join("");
 }
 
-/** Of each function that a program takes from a library: where the loader writes its address. */
+/** Of each function that a program takes from a library: where the loader writes its address. readelf(1) cuts long kinds. */
 function importPlaces(relocations: string): ReadonlyMap<string, string> {
-  const lines = relocations.matchAll(/^([0-9a-f]+) .* R_\S+_JUMP_SLOT? +\S+ (\w+)(?:@\S+)? \+ 0$/gm);
+  const lines = relocations.matchAll(/^([0-9a-f]+) .* R_\S+_JUMP_SL\S* +\S+ (\w+)(?:@\S+)? \+ 0$/gm);
   return new Map([...lines].map(([, place = "", name = ""]) => [name, `0x${place}`]));
 }
 
