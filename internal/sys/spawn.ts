@@ -416,11 +416,10 @@ export function interpreterSettings(role: Role): readonly string[] {
   return [
     "BUN_JSC_useWarmUpMarkedBlocks=0",
     "BUN_JSC_numberOfGCMarkers=1",
+    // A thread that collects goes ten seconds after it has nothing to do, and maps 17 MB of the executable for that.
+    "BUN_JSC_useConcurrentGC=0",
     `MIMALLOC_PURGE_DELAY=${role === "init" ? -1 : 0}`,
-    ...(role === "netd"
-      ? // A thread that collects goes ten seconds after it has nothing to do, and maps 17 MB of the executable for that.
-        ["BUN_JSC_useDFGJIT=0", "BUN_JSC_useConcurrentJIT=0", "BUN_JSC_useConcurrentGC=0"]
-      : ["BUN_JSC_useBaselineJIT=0"]),
+    ...(role === "netd" ? ["BUN_JSC_useDFGJIT=0", "BUN_JSC_useConcurrentJIT=0"] : ["BUN_JSC_useBaselineJIT=0"]),
   ];
 }
 
