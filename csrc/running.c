@@ -43,8 +43,8 @@ static int64_t start_time_of(const char *stat, const char *end)
 }
 
 /*
- * How many of the pairs (pid, start time; numbers as TypeScript has them), from the first on, are processes that run; all of them if the result is
- * `count`. A pid alone may be another's by now.
+ * How many of the pairs (pid, start time; numbers as TypeScript has them), from the first on, are processes that run; all of
+ * them if the result is `count`. A pid alone may be another's by now.
  */
 long ctr_count_running(const double *pairs, uint64_t count)
 {
